@@ -1,0 +1,49 @@
+"""The class label of an image as a discrete feature: the digit on MNIST, the garment on Fashion-MNIST."""
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfdisent import DISCRETE, Feature, FeatureError, register_feature
+
+
+@register_feature("digit_label")
+@dataclasses.dataclass(frozen=True)
+class DigitLabel(Feature):
+  """f(x) = the label, as a one-hot vector; in its natural form an int label [B] in [0, num_classes).
+
+  A label is not a function of pixels: z2 is trained with L_f1, and read back with q(z̃2 | z1, x̂).
+  """
+
+  num_classes: int = 10
+
+  kind = DISCRETE
+  column = "label"
+
+  @property
+  def width(self) -> int:
+    return self.num_classes
+
+  @property
+  def entropy(self) -> float:
+    """ln(num_classes), the entropy of balanced classes, in nats."""
+    return math.log(self.num_classes)
+
+  def of_example(self, example):
+    label = tf.convert_to_tensor(example["label"])
+    tf.debugging.assert_less(label, tf.cast(self.num_classes, label.dtype), f"a label is not below num_classes = {self.num_classes}")
+    tf.debugging.assert_non_negative(label, "a label is negative")
+    return tf.one_hot(label, self.num_classes)
+
+  def to_vector(self, value):
+    value = np.asarray(value)
+    if value.ndim != 1 or value.dtype.kind not in "iu":
+      raise FeatureError(f"{self.name} takes int labels of shape [B], not {value.dtype} {list(value.shape)}.")
+    if value.size and not (0 <= value.min() and value.max() < self.num_classes):
+      raise FeatureError(f"{self.name} takes labels from 0 to {self.num_classes - 1}, and was given {value.min()} to {value.max()}.")
+    return np.eye(self.num_classes, dtype=np.float32)[value]
+
+  def to_natural(self, vector):
+    return np.argmax(vector, axis=1)

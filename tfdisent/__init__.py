@@ -1,0 +1,46 @@
+"""tfdisent: disentangled representation learning for controllable image synthesis, with features you plug in.
+
+After Tang, Zhou, He, Ma: Disentangled Representation Learning for Controllable Image Synthesis: an Information-Theoretic Perspective.
+
+    import tfdisent
+    m = tfdisent.load("runs/quickstart")
+    fusions = m.fuse(images, feature_images)
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+  "load": "inference",
+  "TrainedModel": "inference",
+  "Encoding": "inference",
+  "Feature": "feature",
+  "DISCRETE": "feature",
+  "CONTINUOUS": "feature",
+  "Dataset": "dataset",
+  "DisentangledVAE": "model",
+  "Objective": "model",
+  "register_feature": "registry",
+  "register_dataset": "registry",
+  "TfdisentError": "errors",
+  "ConfigError": "errors",
+  "DataError": "errors",
+  "FeatureError": "errors",
+  "RegistryError": "errors",
+  "RunError": "errors",
+  "CheckpointError": "errors",
+  "NonFiniteLossError": "errors",
+}
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name):
+  """Imports what is asked for: `tfdisent --help` need not wait for TensorFlow."""
+  if name not in _EXPORTS:
+    raise AttributeError(f"module 'tfdisent' has no attribute '{name}'")
+  return getattr(importlib.import_module(f"tfdisent.{_EXPORTS[name]}"), name)
+
+
+def __dir__():
+  return sorted([*globals(), *__all__])

@@ -1,0 +1,146 @@
+"""The contract of a data set: four disjoint splits of columns in memory, and the batches that training draws from them."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfdisent.errors import DataError
+
+SPLITS = ("train", "probe", "validation", "test")
+
+Examples = Mapping[str, np.ndarray]
+"""Columns of equal length: `image` uint8 [N, H, W, C], and any others ([N] or [N, K])."""
+
+
+class Judge(NamedTuple):
+  """How the evaluation reads one property of an image.
+
+  Attributes:
+    name: of the property in the metrics ("digit").
+    column: of the examples, that holds the true value ("label").
+    kind: "classifier" (an oracle trained on real images) or "color" (measured).
+  """
+
+  name: str
+  column: str
+  kind: Literal["classifier", "color"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """Images with their known properties, in four disjoint splits.
+
+  A data set is registered like a feature, and returned by a function whose arguments are its gin bindings:
+
+      @tfdisent.register_dataset("my_images")
+      def my_images(data_dir=None, ...) -> tfdisent.Dataset:
+
+  Attributes:
+    train: what the model is trained on.
+    probe: what the probes of the evaluation are trained on.
+    validation: for every choice: best checkpoint, weights, early stopping.
+    test: read once, for the figures that are published.
+    name: what the examples depend on, as a text: the name and every argument that changes them. Trained judges are
+      kept under it.
+    judges: how the evaluation reads the columns from an image. A column without a judge is not evaluated.
+
+  Raises:
+    DataError: a split is empty or a column breaks the contract; the message names both.
+  """
+
+  train: Examples
+  probe: Examples
+  validation: Examples
+  test: Examples
+  name: str
+  judges: tuple[Judge, ...] = ()
+
+  def __post_init__(self):
+    for split in SPLITS:
+      check_examples(getattr(self, split), f"split '{split}' of the data set '{self.name}'")
+      if self[split]["image"].shape[1:] != self.image_shape:
+        raise DataError(f"split '{split}' of the data set '{self.name}' has images of {self[split]['image'].shape[1:]}, 'train' of {self.image_shape}.")
+
+  def __getitem__(self, split: str) -> Examples:
+    if split not in SPLITS:
+      raise DataError(f"unknown split '{split}': a data set has {', '.join(SPLITS)}.")
+    return getattr(self, split)
+
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """(H, W, C)."""
+    return tuple(self.train["image"].shape[1:])
+
+
+def check_examples(examples: Examples, what: str) -> None:
+  """Raises `DataError`, naming `what`, unless `examples` keeps the contract of `Examples`."""
+  if "image" not in examples:
+    raise DataError(f"{what} has no column 'image'; it has {', '.join(sorted(examples)) or 'none'}.")
+  check_images(examples["image"], f"column 'image' of {what}")
+  count = len(examples["image"])
+  if count == 0:
+    raise DataError(f"{what} is empty.")
+  for name, column in examples.items():
+    if len(column) != count:
+      raise DataError(f"{what} has {count} images and {len(column)} values of '{name}'.")
+    if column.dtype.kind == "f" and not np.isfinite(column).all():
+      raise DataError(f"column '{name}' of {what} has NaN or infinite values.")
+  if examples["image"].dtype != np.uint8:
+    raise DataError(f"column 'image' of {what} must be uint8, not {examples['image'].dtype}.")
+
+
+def check_images(image: np.ndarray, what: str = "image") -> None:
+  """Raises `DataError`, naming `what`, unless `image` is uint8, or float in [0, 1], of shape [B, H, W, C] with C of 1 or 3."""
+  if getattr(image, "ndim", None) != 4 or image.shape[3] not in (1, 3):
+    raise DataError(f"{what} must have the shape [B, H, W, C] with 1 or 3 channels, not {list(np.shape(image))}.")
+  if image.dtype == np.uint8:
+    return
+  if image.dtype.kind != "f":
+    raise DataError(f"{what} must be uint8, or float in [0, 1], not {image.dtype}.")
+  if image.size and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
+    raise DataError(f"{what} is float and must lie in [0, 1]; it has values from {image.min():.4g} to {image.max():.4g}.")
+
+
+def training_batches(examples: Examples, feature: np.ndarray, batch_size: int, seed: int, first_step: int = 0, shuffle: bool = True) -> tf.data.Dataset:
+  """An endless `tf.data.Dataset` of training batches, each a function of (seed, step) alone.
+
+  Every epoch is a new permutation of the examples without its incomplete last batch. The partner x̃ of each x comes from a
+  second, independent permutation; only f(x̃) is needed of it. Since no state is kept, training resumes at any
+  step, and every host can tell its own examples.
+
+  Args:
+    examples: a split; only its images are read.
+    feature: f(x) of the split, float32 [N, width].
+    batch_size: of the global batch; at most N.
+    seed: of the permutations.
+    first_step: the number of the first batch.
+    shuffle: False keeps the order of the examples (the partners stay shuffled): for validation.
+
+  Returns:
+    Batches with `image` uint8 [B, H, W, C], `feature` f(x) and `partner` f(x̃) float32 [B, width], and `place` int32 [B], the
+    position in the global batch.
+
+  Raises:
+    DataError: the batch is larger than the split.
+  """
+  count = len(examples["image"])
+  steps_per_epoch = count // batch_size
+  if not steps_per_epoch:
+    raise DataError(f"a batch of {batch_size} is larger than the split of {count} images: lower the batch size.")
+  with tf.device("CPU"):
+    images, features = tf.constant(examples["image"]), tf.constant(feature)
+
+  def batch(step):
+    place = tf.range(batch_size)
+    epoch, step = tf.cast(step // steps_per_epoch, tf.int32), tf.cast(step % steps_per_epoch, tf.int32)
+
+    def draw(stream):
+      return tf.random.experimental.index_shuffle(step * batch_size + place, [seed, 2 * epoch + stream], count - 1)
+
+    x, x_partner = draw(0) if shuffle else step * batch_size + place, draw(1)
+    return {"image": tf.gather(images, x), "feature": tf.gather(features, x), "partner": tf.gather(features, x_partner), "place": place}
+
+  return tf.data.Dataset.range(first_step, 2**62).map(batch).prefetch(2)

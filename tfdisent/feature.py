@@ -1,0 +1,178 @@
+"""The contract of a feature f(x): what z2 is encoded from, and what a user of the model controls.
+
+A plug-in is one small file that subclasses `Feature` and registers it:
+
+    @tfdisent.register_feature("brightness")
+    @dataclasses.dataclass(frozen=True)
+    class Brightness(tfdisent.Feature):
+      kind = "continuous"
+      width = 1
+
+      def of_image(self, image):
+        return tf.reduce_mean(image, [1, 2, 3])[:, None]
+
+Its dataclass fields are its gin bindings, and are stored with a trained model.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from tfdisent.errors import FeatureError
+from tfdisent.registry import FEATURES
+
+DISCRETE, CONTINUOUS = "discrete", "continuous"
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+  """A feature f(x), as a vector [B, width].
+
+  A subclass sets `kind` and `width`, and gives at least one of `of_example` and `of_image`.
+
+  Attributes:
+    kind: "discrete" (trained with L_f1, z2 a one-hot or Bernoulli code) or "continuous" (L_f2, z2 Gaussian).
+    width: number of components of f(x), at least 1.
+    column: the column of the examples that holds the same property ("label"), or None. The evaluation judges the
+      feature with that column's judge, and every other column as part of the complement.
+  """
+
+  kind: ClassVar[Literal["discrete", "continuous"]]
+  width: ClassVar[int]
+  column: ClassVar[str | None] = None
+
+  @property
+  def name(self) -> str:
+    """The name under which the feature is registered."""
+    return next((name for name in FEATURES if FEATURES[name] is type(self)), type(self).__name__)
+
+  @property
+  def entropy(self) -> float | None:
+    """H(f(x)) in nats where it is known, the ceiling of I(z̃2; x̂ | z1); None elsewhere."""
+    return None
+
+  def of_example(self, example: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """f(x) of a batch of examples, float32 [B, width].
+
+    Args:
+      example: columns of the data set: `image` as float32 [B, H, W, C] in [0, 1], the others as stored.
+    """
+    return self.of_image(example["image"])
+
+  def of_image(self, image: tf.Tensor) -> tf.Tensor:
+    """f as a function of pixels, float32 [B, H, W, C] in [0, 1] to float32 [B, width]; differentiable if L_f2 is to use it.
+
+    Raises:
+      FeatureError: f(x) cannot be computed from pixels (a label, say).
+    """
+    raise FeatureError(f"feature '{self.name}' cannot be computed from pixels: it defines no `of_image`.")
+
+  def to_vector(self, value: np.ndarray) -> np.ndarray:
+    """f(x) in its natural form (labels [B], angles [B], colours [B, 3], …) to float32 [B, width].
+
+    Raises:
+      FeatureError: `value` has the wrong shape or range.
+    """
+    value = np.asarray(value, np.float32)
+    if value.ndim != 2 or value.shape[1] != self.width:
+      raise FeatureError(f"feature '{self.name}' takes values of shape [B, {self.width}], not {list(value.shape)}.")
+    return self._finite(value)
+
+  def to_natural(self, vector: np.ndarray) -> np.ndarray:
+    """f(x) as float32 [B, width] to its natural form; the inverse of `to_vector`."""
+    return np.asarray(vector)
+
+  @property
+  def has_pixels(self) -> bool:
+    """Whether f can be computed from pixels."""
+    return type(self).of_image is not Feature.of_image
+
+  def _finite(self, value: np.ndarray) -> np.ndarray:
+    if not np.isfinite(value).all():
+      raise FeatureError(f"feature '{self.name}' was given NaN or infinite values.")
+    return value
+
+  def get_config(self) -> dict:
+    """What `feature_from_config` needs to make the feature again: its module, its name and its fields."""
+    return {"module": type(self).__module__, "name": self.name, "arguments": dataclasses.asdict(self)}
+
+
+def feature_from_config(config: Mapping) -> Feature:
+  """The feature that `get_config` described; imports its plug-in if it is not registered yet.
+
+  Raises:
+    FeatureError: the plug-in's module cannot be imported.
+    RegistryError: the module registers no such feature.
+  """
+  if config["name"] not in FEATURES:
+    try:
+      importlib.import_module(config["module"])
+    except ImportError as error:
+      raise FeatureError(
+        f"the model was trained with the feature '{config['name']}' of the module '{config['module']}', which cannot be imported "
+        f"({error}). Install the package that has it."
+      ) from error
+  return FEATURES[config["name"]](**config["arguments"])
+
+
+def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_size: int = 512) -> np.ndarray:
+  """f(x) of every example of a split, float32 [N, width], checked against the contract.
+
+  Raises:
+    FeatureError: f fails, or gives the wrong width, NaN or infinite values, values that no discrete code has, or the same
+      value for every example.
+  """
+  function = tf.function(feature.of_example, reduce_retracing=True)
+  values = []
+  for start in range(0, len(examples["image"]), batch_size):
+    batch = {name: column[start : start + batch_size] for name, column in examples.items()}
+    batch["image"] = tf.image.convert_image_dtype(batch["image"], tf.float32)
+    try:
+      value = function(batch)
+    except KeyError as error:
+      raise FeatureError(f"feature '{feature.name}' needs the column {error} and the data set has {', '.join(sorted(examples))}.") from error
+    except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
+      raise FeatureError(f"feature '{feature.name}' cannot be computed: {error}") from error
+    if value.shape[1:] != (feature.width,) or value.shape[0] != len(batch["image"]):
+      raise FeatureError(
+        f"feature '{feature.name}' says width {feature.width} and gave values of shape {value.shape.as_list()} "
+        f"for {len(batch['image'])} examples; expected [{len(batch['image'])}, {feature.width}]."
+      )
+    values.append(np.asarray(value, np.float32))
+  values = np.concatenate(values)
+  bad = np.flatnonzero(~np.isfinite(values).all(1))
+  if bad.size:
+    raise FeatureError(f"feature '{feature.name}' is NaN or infinite for {bad.size} examples, the first of them number {bad[0]}.")
+  if feature.kind == DISCRETE and not np.isin(values, (0, 1)).all():
+    raise FeatureError(f"feature '{feature.name}' says it is discrete, but its values are not all 0 or 1.")
+  if len(values) > 1 and np.ptp(values, axis=0).max() < 1e-6:
+    raise FeatureError(f"feature '{feature.name}' has the same value, {values[0].tolist()}, for all {len(values)} examples: nothing to control.")
+  return values
+
+
+def check_gradient(feature: Feature, image: np.ndarray) -> None:
+  """Raises `FeatureError` unless f has a finite gradient that is not zero everywhere, as L_f2 needs.
+
+  Args:
+    image: some real images, float32 [B, H, W, C] in [0, 1].
+  """
+  if not feature.has_pixels:
+    raise FeatureError(
+      f"feature '{feature.name}' cannot be used with L_f2: it is not computed from pixels (no `of_image`), so ‖f(G(z1, z̃2)) - f(x̃)‖² "
+      "has no gradient. Use L_f1 (objective.feature_loss = 'f1') or define `of_image`."
+    )
+  image = tf.convert_to_tensor(image)
+  with tf.GradientTape() as tape:
+    tape.watch(image)
+    value = tf.reduce_sum(tf.square(feature.of_image(image)))
+  gradient = tape.gradient(value, image)
+  if gradient is None or not np.isfinite(gradient).all() or not np.any(gradient):
+    what = "no gradient" if gradient is None else "a gradient of zero" if np.isfinite(gradient).all() else "a gradient with NaN or infinity"
+    raise FeatureError(
+      f"feature '{feature.name}' has {what} with respect to the image, so L_f2 cannot train with it. Build `of_image` from "
+      "differentiable TensorFlow operations (no rounding, comparison, argmax or NumPy), or use L_f1."
+    )

@@ -1,0 +1,187 @@
+"""Using a trained model: NumPy in, NumPy out."""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfdisent import checkpoints
+from tfdisent.dataset import check_images
+from tfdisent.errors import DataError, RunError
+from tfdisent.model import DisentangledVAE
+
+MODEL_FILE = "model.json"
+
+
+class Encoding(NamedTuple):
+  """What `TrainedModel.encode` reads from images."""
+
+  z1_mean: np.ndarray
+  """Mean of q(z1 | x), float32 [B, Z1]."""
+  z1_stddev: np.ndarray
+  """Standard deviation of q(z1 | x), float32 [B, Z1]."""
+  feature: np.ndarray
+  """f(x) in its natural form: computed from the pixels where f can be, else the most likely value under q(z̃2 | z1, x)."""
+
+
+class TrainedModel:
+  """A trained model, for any number of images.
+
+  Images are uint8 [B, H, W, C] or float [B, H, W, C] in [0, 1], and come back in the kind they came in. A feature is in its natural
+  form: int labels [B], colours [B, 3] in [0, 1], angles [B] in radians, … (see `Feature.to_vector`).
+
+  Args:
+    model: a model with its weights.
+    batch_size: how many images the networks see at once.
+  """
+
+  def __init__(self, model: DisentangledVAE, batch_size: int = 500):
+    self.model = model
+    self.batch_size = batch_size
+    image = tf.TensorSpec([None, *model.image_shape])
+    z1, z2, f = tf.TensorSpec([None, model.z1_width]), tf.TensorSpec([None, model.code.width]), tf.TensorSpec([None, model.feature.width])
+    self._encode = tf.function(lambda x: (lambda q: (q.mean(), q.stddev()))(model.encode_z1(x)), input_signature=[image])
+    self._mean_z2 = tf.function(model.mean_z2, input_signature=[f])
+    self._generate = tf.function(model.generate, input_signature=[z1, z2])
+    self._feature = None
+    if model.feature.has_pixels:
+      self._feature = tf.function(model.feature.of_image, input_signature=[image])
+    if model.q:
+      self._infer_z2 = tf.function(lambda z1, x: model.code.most_likely(model.q(z1, x)), input_signature=[z1, image])
+
+  @property
+  def feature(self):
+    """f."""
+    return self.model.feature
+
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """(H, W, C)."""
+    return self.model.image_shape
+
+  def encode(self, images: np.ndarray) -> Encoding:
+    """The posterior of z1 and the feature of `images`.
+
+    Raises:
+      DataError: images of another shape or range; as every method does.
+    """
+    x = self._images(images)
+    mean, stddev = self.encode_z1(x)
+    vector = self._batched(self._feature, x) if self._feature else self._code_to_vector(self._batched(self._infer_z2, mean, x))
+    return Encoding(mean, stddev, self.feature.to_natural(vector))
+
+  def reconstruct(self, images: np.ndarray) -> np.ndarray:
+    """x' = G(z1, z2), with z1 the mean of q(z1 | x) and z2 that of q(z2 | f(x))."""
+    x = self._images(images)
+    z1, _ = self.encode_z1(x)
+    return _like(images, self.decode(z1, self._z2_of_images(x, z1)))
+
+  def fuse(self, images: np.ndarray, feature_images: np.ndarray) -> np.ndarray:
+    """x̂ = G(z1, z̃2): each of `images` with the feature of the image at the same place in `feature_images`.
+
+    Where f cannot be computed from pixels (a label), z̃2 is the most likely code under q(z̃2 | z1, x̃).
+    """
+    x, x_partner = self._images(images), self._images(feature_images, "feature_images")
+    _same_length(x, x_partner, "images", "feature_images")
+    z1, _ = self.encode_z1(x)
+    z1_partner = z1 if self._feature else self.encode_z1(x_partner)[0]  # only q asks for it
+    return _like(images, self.decode(z1, self._z2_of_images(x_partner, z1_partner)))
+
+  def control(self, images: np.ndarray, feature: np.ndarray) -> np.ndarray:
+    """x̂ = G(z1, z̃2): each of `images` with the feature at the same place in `feature`."""
+    x, f = self._images(images), self.feature.to_vector(feature)
+    _same_length(x, f, "images", "feature")
+    z1, _ = self.encode_z1(x)
+    return _like(images, self.decode(z1, self.encode_z2(f)))
+
+  def generate(self, feature: np.ndarray, seed: int = 0) -> np.ndarray:
+    """New images with `feature`: z1 is drawn from its prior N(0, I). The same seed gives the same images; uint8 [B, H, W, C]."""
+    f = self.feature.to_vector(feature)
+    z1 = tf.random.stateless_normal([len(f), self.model.z1_width], [seed, 0]).numpy()
+    return to_uint8(self.decode(z1, self.encode_z2(f)))
+
+  # --- Codes ---------------------------------------------------------------------------------------------------------------------
+
+  def encode_z1(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of q(z1 | x), float32 [B, Z1] each."""
+    return self._batched(self._encode, self._images(images))
+
+  def sample_z1(self, images: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Fresh samples of q(z1 | x), float32 [B, Z1]."""
+    mean, stddev = self.encode_z1(images)
+    return mean + stddev * tf.random.stateless_normal(mean.shape, [seed, 1]).numpy()
+
+  def encode_z2(self, f: np.ndarray) -> np.ndarray:
+    """The mean of q(z2 | f(x)), float32 [B, Z2], from f(x) as vectors [B, width]."""
+    return self._batched(self._mean_z2, f)
+
+  def decode(self, z1: np.ndarray, z2: np.ndarray) -> np.ndarray:
+    """G(z1, z2), float32 [B, H, W, C] in [0, 1], from codes [B, Z1] and [B, Z2]."""
+    return self._batched(self._generate, z1, z2)
+
+  def _z2_of_images(self, x, z1):
+    if self._feature:
+      return self.encode_z2(self._batched(self._feature, x))
+    if not self.model.q:
+      raise DataError(
+        f"the feature '{self.feature.name}' cannot be computed from pixels, and the model was trained without q(z̃2 | z1, x̂): use `control` with the feature itself."
+      )
+    return self._batched(self._infer_z2, z1, x)
+
+  def _code_to_vector(self, z2):
+    if self.model.code.learned:
+      raise DataError(f"the feature '{self.feature.name}' cannot be computed from pixels, and its Gaussian code cannot be read back as f(x).")
+    return z2
+
+  def _batched(self, function, *arrays):
+    starts = range(0, max(len(arrays[0]), 1), self.batch_size)
+    parts = [function(*(array[start : start + self.batch_size] for array in arrays)) for start in starts]
+    return tf.nest.map_structure(lambda *p: np.concatenate([np.asarray(a) for a in p]), *parts)
+
+  def _images(self, images, what="images"):
+    """float32 [B, H, W, C] in [0, 1]."""
+    images = np.asarray(images)
+    check_images(images, what)
+    if images.shape[1:] != self.image_shape:
+      raise DataError(f"{what} have the shape {list(images.shape[1:])}, and the model was trained on {list(self.image_shape)}.")
+    return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images.astype(np.float32)
+
+
+def load(run_dir: str, which: str = "best") -> TrainedModel:
+  """The model of a run folder, with nothing but that folder.
+
+  Args:
+    run_dir: what `--run_dir` was in training.
+    which: "best" (on validation) or "last".
+
+  Raises:
+    RunError: the folder holds no trained model.
+    CheckpointError: none of its checkpoints can be read.
+  """
+  run_dir = pathlib.Path(run_dir)
+  file = run_dir / MODEL_FILE
+  if not file.is_file():
+    raise RunError(f"{run_dir} holds no trained model: there is no {MODEL_FILE} in it. Train one with `tfdisent --gin_file=… --run_dir={run_dir}`.")
+  try:
+    model = DisentangledVAE.from_config(json.loads(file.read_text(encoding="utf-8")))
+  except (json.JSONDecodeError, KeyError) as error:
+    raise RunError(f"{file} is damaged ({error}). Start the training again with the same command to write it anew.") from error
+  checkpoints.restore(run_dir, which, model=model)
+  return TrainedModel(model)
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+  """Images in [0, 1] as uint8, rounded."""
+  return np.rint(image * 255).astype(np.uint8)
+
+
+def _like(images, x):
+  dtype = np.asarray(images).dtype
+  return to_uint8(x) if dtype == np.uint8 else x.astype(dtype)
+
+
+def _same_length(a, b, a_name, b_name):
+  if len(a) != len(b):
+    raise DataError(f"{a_name} and {b_name} must be of the same length, not {len(a)} and {len(b)}.")

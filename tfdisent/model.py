@@ -1,0 +1,297 @@
+"""The model of the paper's Fig. 1 and its training step.
+
+Notation, as in the paper (and in code):
+  x, f(x)   an image and its feature (`x`, `f`)           x̃, f(x̃)  an independent one and its feature (`f_partner`)
+  z1        complementary code, from q(z1 | x)            z2, z̃2    codes of f(x) and of f(x̃) (`z2`, `z2_partner`)
+  x'        reconstruction, G(z1, z2) (`x_rec`)           x̂         fusion, G(z1, z̃2) (`x_fusion`)
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdisent import losses, networks
+from tfdisent.codes import diagonal_gaussian, make_code, reparameterise
+from tfdisent.errors import ConfigError
+from tfdisent.feature import CONTINUOUS, DISCRETE, Feature, feature_from_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+  """L = L_VAE + λ3 L_f + λ4 L_GAN, with L_VAE = -log p(x | z1, z2) + λ1 KL(z1) + λ2 KL(z2).
+
+  Attributes:
+    likelihood: p(x | z1, z2), "gaussian" of scale `stddev`, or "bernoulli".
+    stddev: σ of the Gaussian likelihood, in units of the image's range [0, 1]. ‖x - x'‖² is weighted by 1 / (2 σ²).
+    lambda1: weight of KL(q(z1 | x) ‖ N(0, I)).
+    lambda2: weight of KL(q(z2 | f(x)) ‖ N(0, I)); a z2 that is f(x) itself has none.
+    lambda3: weight of L_f; 0 leaves q and L_f out.
+    lambda4: weight of L_GAN; 0 leaves D and L_D out.
+    feature_loss: "f1" (L_f1) or "f2" (L_f2); None takes the feature's kind: L_f1 for discrete, L_f2 for continuous.
+    q_data: what q(z̃2 | z1, x̂) learns from: "fusions", jointly with G (the paper); "pairs", real images and their z2, so that
+      G cannot write z̃2 in a hand that only q reads; or "both". On a pair, z1 comes from another image: as on a fusion it
+      then tells nothing of the code, and q must read the image. The bound holds for any q.
+    d_real: the images that D takes for real: "reconstructions" x' (the paper) or "originals" x.
+    prior_fusions: share of the fusions whose z1 is drawn from the prior N(0, I) instead of q(z1 | x), in L_f and L_GAN
+      alike, in [0, 1]; 0 is the paper. It teaches G the prior, from which `generate` draws.
+  """
+
+  likelihood: str = "gaussian"
+  stddev: float = 0.25
+  lambda1: float = 1.0
+  lambda2: float = 1.0
+  lambda3: float = 10.0
+  lambda4: float = 1.0
+  feature_loss: str | None = None
+  q_data: str = "fusions"
+  d_real: str = "reconstructions"
+  prior_fusions: float = 0.0
+
+  def __post_init__(self):
+    for name, known in (
+      ("likelihood", ("gaussian", "bernoulli")),
+      ("feature_loss", (None, "f1", "f2")),
+      ("q_data", ("fusions", "pairs", "both")),
+      ("d_real", ("reconstructions", "originals")),
+    ):
+      if getattr(self, name) not in known:
+        raise ConfigError(f"objective.{name} = {getattr(self, name)!r}: choose one of {', '.join(map(repr, known))}.")
+    for name in ("lambda1", "lambda2", "lambda3", "lambda4"):
+      if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+        raise ConfigError(f"objective.{name} = {getattr(self, name)} must be finite and not negative.")
+    if not (np.isfinite(self.stddev) and self.stddev > 0):
+      raise ConfigError(f"objective.stddev = {self.stddev} must be positive.")
+    if not 0 <= self.prior_fusions <= 1:
+      raise ConfigError(f"objective.prior_fusions = {self.prior_fusions} must lie in [0, 1].")
+
+
+class DisentangledVAE(keras.Model):
+  """A VAE with a latent code of two parts, trained so that z2 alone decides f of the output.
+
+  Args:
+    image_shape: (H, W, C).
+    feature: f.
+    objective: the loss.
+    z1_width: components of z1.
+    z2_width: components of a learned (Gaussian) z2; the other codes have f's width.
+    code: "one_hot", "bernoulli" or "gaussian"; None takes "one_hot" for a discrete feature and "gaussian" for a continuous one.
+    E1, E2, G, q, D: arguments of the networks q(z1 | x), q(z2 | f(x)), G, q(z̃2 | z1, x̂) and D: `conv` (channels), `dense`
+      (units), `activation`. See `tfdisent.networks`.
+    precision: "float32", or "mixed_bfloat16" for the networks; weights and losses stay float32.
+    seed: of the noise. Initial weights follow `keras.utils.set_random_seed`.
+
+  Raises:
+    ConfigError: arguments that cannot work together.
+  """
+
+  def __init__(
+    self,
+    image_shape: Sequence[int],
+    feature: Feature,
+    objective: Objective = Objective(),
+    z1_width: int = 16,
+    z2_width: int = 8,
+    code: str | None = None,
+    E1: Mapping | None = None,
+    E2: Mapping | None = None,
+    G: Mapping | None = None,
+    q: Mapping | None = None,
+    D: Mapping | None = None,
+    precision: str = "float32",
+    seed: int = 0,
+  ):
+    super().__init__(name="disentangled_vae")
+    self._config = {
+      "image_shape": list(image_shape),
+      "feature": feature.get_config(),
+      "objective": dataclasses.asdict(objective),
+      **{"z1_width": z1_width, "z2_width": z2_width, "code": code, "E1": E1, "E2": E2, "G": G, "q": q, "D": D, "precision": precision, "seed": seed},
+    }
+    if precision not in ("float32", "mixed_bfloat16"):
+      raise ConfigError(f"model.precision = {precision!r}: choose 'float32' or 'mixed_bfloat16'.")
+    if z1_width < 1 or z2_width < 1:
+      raise ConfigError(f"model.z1_width = {z1_width} and model.z2_width = {z2_width} must be at least 1.")
+    self.image_shape, self.feature, self.objective, self.z1_width, self.seed = tuple(image_shape), feature, objective, z1_width, seed
+    self.code = make_code(code or ("one_hot" if feature.kind == DISCRETE else "gaussian"), feature.width, z2_width)
+    if feature.kind == CONTINUOUS and not self.code.learned:
+      raise ConfigError(f"model.code = {code!r} takes f(x) of 0 and 1, and the feature '{feature.name}' is continuous: use 'gaussian'.")
+    self.feature_loss = objective.feature_loss or ("f1" if feature.kind == DISCRETE else "f2")
+
+    def network(symbol, cls, arguments, *fixed):
+      try:
+        return cls(*fixed, **(arguments or {}), dtype=precision, name=symbol)
+      except (TypeError, ValueError) as error:
+        raise error if isinstance(error, ConfigError) else ConfigError(f"model.{symbol} = {dict(arguments or {})}: {error}") from error
+
+    x, f = tf.zeros([1, *image_shape]), tf.zeros([1, feature.width])
+    z1, z2 = tf.zeros([1, z1_width]), tf.zeros([1, self.code.width])
+    self.E1 = network("E1", networks.Encoder, E1, 2 * z1_width)
+    self.E1(x)  # called once: builds the weights
+    self.G = network("G", networks.Generator, G, self.image_shape)
+    self.G(z1, z2)
+    self.E2 = self.q = self.D = None
+    if self.code.learned:
+      self.E2 = network("E2", networks.FeatureEncoder, E2, 2 * self.code.width)
+      self.E2(f)
+    if objective.lambda3 and self.feature_loss == "f1":
+      self.q = network("q", networks.Posterior, q, self.code.parameters)
+      self.q(z1, x)
+    if objective.lambda4:
+      self.D = network("D", networks.Discriminator, D)
+      self.D(z2, x)
+    self.built = True
+
+  def get_config(self):
+    return self._config
+
+  @classmethod
+  def from_config(cls, config):
+    config = dict(config)
+    return cls(feature=feature_from_config(config.pop("feature")), objective=Objective(**config.pop("objective")), **config)
+
+  def compile(self, optimizer: keras.optimizers.Optimizer, optimizer_d: keras.optimizers.Optimizer, jit_compile: bool = False):
+    """Sets the optimizer of E1, E2, G and q, and that of D."""
+    super().compile(optimizer=None, jit_compile=jit_compile)
+    self.optimizer, self.optimizer_d = optimizer, optimizer_d
+    self.optimizer.build([v for network in (self.E1, self.E2, self.G, self.q) if network for v in network.trainable_variables])
+    self.optimizer_d.build(self.D.trainable_variables if self.D else [])
+    self._means: dict[str, keras.metrics.Mean] = {}
+
+  # --- The two posteriors and the generator, for training and for use ------------------------------------------------------------
+
+  def encode_z1(self, x: tf.Tensor):
+    """q(z1 | x), a TFP distribution over [B, Z1], from images float32 [B, H, W, C] in [0, 1]."""
+    return diagonal_gaussian(self.E1(x))
+
+  def encode_z2(self, f: tf.Tensor):
+    """q(z2 | f(x)), a TFP distribution over [B, Z2], from f(x) [B, width]; None where z2 is f(x) itself."""
+    return diagonal_gaussian(self.E2(f)) if self.E2 else None
+
+  def mean_z2(self, f: tf.Tensor) -> tf.Tensor:
+    """The mean of q(z2 | f(x)), [B, Z2], from f(x) [B, width]."""
+    return self.encode_z2(f).mean() if self.E2 else f
+
+  def generate(self, z1: tf.Tensor, z2: tf.Tensor) -> tf.Tensor:
+    """G(z1, z2) as images, float32 [B, H, W, C] in [0, 1]."""
+    return tf.sigmoid(self.G(z1, z2))
+
+  # --- Training ------------------------------------------------------------------------------------------------------------------
+
+  def terms(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Every term of the loss on one batch, as scalars: one forward pass, from which all networks learn.
+
+    Args:
+      batch: of `tfdisent.dataset.training_batches`.
+      step: keys the noise together with the seed and each example's place.
+
+    Returns:
+      Means over the examples: `L`, its parts `reconstruction`, `KL_z1`, `KL_z2`, `L_f`, `L_GAN`, the losses of q and D, `L_q` and
+      `L_D` (those that apply), and `psnr` of x' in dB.
+    """
+    o, mean = self.objective, tf.reduce_mean
+    x = tf.image.convert_image_dtype(batch["image"], tf.float32)
+    f, f_partner = batch["feature"], batch["partner"]
+    noise_z1, prior_z1, noise_z2, noise_z2_partner = self._noise(batch["place"], step)
+    terms = {}
+
+    # Encode z1 from x, z2 from f(x), and z̃2 from f(x̃) of the independent partner.
+    q_z1 = self.encode_z1(x)
+    z1 = reparameterise(q_z1, noise_z1)
+    terms["KL_z1"] = mean(losses.kl_to_standard_normal(q_z1))
+    z2, z2_partner = f, f_partner
+    if self.E2:
+      q_z2 = self.encode_z2(f)
+      z2, z2_partner = reparameterise(q_z2, noise_z2), reparameterise(self.encode_z2(f_partner), noise_z2_partner)
+      terms["KL_z2"] = mean(losses.kl_to_standard_normal(q_z2))
+
+    # Reconstruct x' = G(z1, z2) and fuse x̂ = G(z1, z̃2), in one call of G.
+    z1_fusion = z1
+    if o.prior_fusions:
+      from_prior = tf.math.floormod(tf.cast(batch["place"], tf.float32) * o.prior_fusions, 1.0) < o.prior_fusions  # spread evenly
+      z1_fusion = tf.where(from_prior[:, None], prior_z1, z1)
+    logits = self.G(tf.concat([z1, z1_fusion], 0), tf.concat([z2, z2_partner], 0))
+    x_rec_logits, x_fusion_logits = tf.split(logits, 2)
+    x_rec, x_fusion = tf.sigmoid(x_rec_logits), tf.sigmoid(x_fusion_logits)
+
+    # L_VAE = -log p(x | z1, z2) + λ1 KL(z1) + λ2 KL(z2)
+    if o.likelihood == "gaussian":
+      terms["reconstruction"] = mean(losses.gaussian_reconstruction(x, x_rec_logits, o.stddev))
+    else:
+      terms["reconstruction"] = mean(losses.bernoulli_reconstruction(x, x_rec_logits))
+    terms["L"] = terms["reconstruction"] + o.lambda1 * terms["KL_z1"] + o.lambda2 * terms.get("KL_z2", 0.0)
+
+    # λ3 L_f: the bound of I(z̃2; x̂ | z1)
+    if o.lambda3 and self.feature_loss == "f1":
+      q_fusion = self.code.posterior(self.q(z1_fusion, x_fusion))
+      terms["L_f"] = mean(losses.feature_loss_f1(q_fusion, z2_partner))
+      terms["L_q"] = terms["L_f"] if o.q_data != "pairs" else 0.0
+      if o.q_data != "fusions":
+        q_pair = self.code.posterior(self.q(tf.stop_gradient(_of_neighbour(z1)), x))
+        terms["L_q"] += mean(losses.feature_loss_f1(q_pair, tf.stop_gradient(z2)))
+    elif o.lambda3:
+      terms["L_f"] = mean(losses.feature_loss_f2(self.feature.of_image(x_fusion), f_partner))
+    terms["L"] += o.lambda3 * terms.get("L_f", 0.0)
+
+    # λ4 L_GAN, and L_D on the same two images
+    if o.lambda4:
+      real = x_rec if o.d_real == "reconstructions" else x
+      d_real, d_fusion = tf.split(self.D(tf.concat([z2, z2_partner], 0), tf.concat([real, x_fusion], 0)), 2)
+      terms["L_GAN"] = mean(losses.gan_loss(d_fusion))
+      terms["L_D"] = mean(losses.discriminator_loss(d_real, d_fusion))
+      terms["L"] += o.lambda4 * terms["L_GAN"]
+
+    terms["psnr"] = mean(tf.image.psnr(x, x_rec, max_val=1.0))
+    return terms
+
+  def train_step(self, batch):
+    """One step of all networks: E1, E2 and G down L, q down L_q, D down L_D."""
+    with tf.GradientTape(persistent=True) as tape:
+      terms = self.terms(batch, self.optimizer.iterations)
+      # gradients are summed over the replicas, so each gives its share of the mean over the global batch
+      share = {name: terms[name] / tf.distribute.get_strategy().num_replicas_in_sync for name in ("L", "L_q", "L_D") if name in terms}
+
+    gradients = {}
+    for loss, symbols in (("L", ("E1", "E2", "G")), ("L_q", ("q",)), ("L_D", ("D",))):
+      of_loss = {s: getattr(self, s).trainable_variables for s in symbols if getattr(self, s)}
+      gradients |= tape.gradient(share[loss], of_loss) if of_loss else {}
+    for optimizer, symbols in ((self.optimizer, ("E1", "E2", "G", "q")), (self.optimizer_d, ("D",))):
+      symbols = [s for s in symbols if s in gradients]
+      if symbols:
+        optimizer.apply([g for s in symbols for g in gradients[s]], [v for s in symbols for v in getattr(self, s).trainable_variables])
+
+    terms |= {f"gradient_norm/{symbol}": tf.linalg.global_norm(of_network) for symbol, of_network in gradients.items()}
+    return self._track(terms)
+
+  def test_step(self, batch):
+    """The terms on a batch of validation data, with the same noise every time."""
+    return self._track(self.terms(batch, tf.constant(-1, tf.int64)))
+
+  def _noise(self, place, step):
+    """Standard normal noise for z1, a z1 from the prior, and noise for z2 and z̃2, each [B, Z].
+
+    It is drawn for the whole global batch and read at `place`, so it does not depend on how the batch is split.
+    """
+    widths = [self.z1_width, self.z1_width, self.code.width, self.code.width]
+    global_batch = tf.size(place) * tf.distribute.get_strategy().num_replicas_in_sync
+    noise = tf.random.stateless_normal([global_batch, sum(widths)], tf.stack([tf.cast(self.seed, tf.int64), tf.cast(step, tf.int64)]))
+    return tf.split(tf.gather(noise, place), widths, axis=1)
+
+  def _track(self, terms):
+    """Running means of `terms` over the epoch, for `fit` and `evaluate`."""
+    for name, value in terms.items():
+      if name not in self._means:
+        self._means[name] = keras.metrics.Mean(name=name)
+      self._means[name].update_state(value)
+    return {name: self._means[name].result() for name in terms}
+
+  @property
+  def metrics(self):
+    return list(self._means.values()) if self.compiled else []
+
+
+def _of_neighbour(z1: tf.Tensor) -> tf.Tensor:
+  """z1 [B, Z1] with every two neighbours exchanged: an independent image's z1, within any even share of the batch."""
+  return tf.reshape(tf.reverse(tf.reshape(z1, [-1, 2, z1.shape[1]]), [1]), tf.shape(z1))

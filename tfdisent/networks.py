@@ -1,0 +1,137 @@
+"""The five networks of the paper's Fig. 1, as Keras models: plain tensors in, plain float32 tensors out.
+
+| class           | paper              | input                                | output                        |
+|-----------------|--------------------|--------------------------------------|-------------------------------|
+| `Encoder`       | q(z1 \\| x)         | x [B, H, W, C]                       | parameters of q [B, 2 Z1]     |
+| `FeatureEncoder`| q(z2 \\| f(x))      | f(x) [B, width]                      | parameters of q [B, 2 Z2]     |
+| `Generator`     | G(z1, z2)          | z1 [B, Z1], z2 [B, Z2]               | logits of x' or x̂ [B, H, W, C]|
+| `Posterior`     | q(z̃2 \\| z1, x̂)    | z1 [B, Z1], x̂ [B, H, W, C]           | parameters of q [B, P]        |
+| `Discriminator` | D(z2, x')          | z2 [B, Z2], x' [B, H, W, C]          | logits [B]                    |
+
+Convolutions are 4x4 with stride 2: each halves the image, or doubles it in G. The computation follows `dtype`
+("mixed_bfloat16"); the last layer is float32, so the losses are.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from tfdisent.errors import ConfigError
+
+
+class Network(keras.Model):
+  """What the networks share: `get_config`, and dense layers of one activation."""
+
+  def __init__(self, dense: Sequence[int], activation: str, dtype, name: str | None, **config):
+    super().__init__(name=name, dtype=dtype)
+    self._config = {**config, "dense": tuple(dense), "activation": activation}
+    self.dense_layers = [self._layer(keras.layers.Dense, units) for units in dense]
+
+  def _layer(self, layer, *arguments, **keywords):
+    return layer(*arguments, activation=self._config["activation"], dtype=self.dtype_policy, **keywords)
+
+  def get_config(self):
+    return {"name": self.name, "dtype": self.dtype_policy.name, **self._config}
+
+
+class ConvolutionalNetwork(Network):
+  """Convolutions of an image, then dense layers, where a code may join.
+
+  Args:
+    outputs: numbers per example.
+    conv: channels of each convolution.
+    dense: units of each dense layer.
+    activation: of every layer but the last.
+  """
+
+  def __init__(self, outputs: int, conv: Sequence[int] = (32, 64), dense: Sequence[int] = (128,), activation: str = "relu", dtype=None, name=None):
+    super().__init__(dense, activation, dtype, name, outputs=outputs, conv=tuple(conv))
+    self.conv_layers = [self._layer(keras.layers.Conv2D, channels, 4, 2, "same") for channels in conv]
+    self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
+    self.output_layer = keras.layers.Dense(outputs, dtype="float32")
+
+  def _forward(self, image, code=None):
+    h = image
+    for layer in self.conv_layers:
+      h = layer(h)
+    h = self.flatten(h)
+    if code is not None:
+      h = tf.concat([h, tf.cast(code, h.dtype)], axis=1)
+    for layer in self.dense_layers:
+      h = layer(h)
+    return self.output_layer(h)
+
+
+class Encoder(ConvolutionalNetwork):
+  """q(z1 | x): parameters of a Gaussian over z1."""
+
+  def call(self, x):
+    return self._forward(x)
+
+
+class Posterior(ConvolutionalNetwork):
+  """q(z̃2 | z1, x̂): parameters of the code's distribution. The variational distribution of the paper's first bound."""
+
+  def call(self, z1, x_fusion):
+    return self._forward(x_fusion, z1)
+
+
+class Discriminator(ConvolutionalNetwork):
+  """D(z2, x'), before its sigmoid: is x' an image that goes with z2?"""
+
+  def __init__(self, outputs: int = 1, **keywords):
+    super().__init__(outputs, **keywords)
+
+  def call(self, z2, image):
+    return tf.squeeze(self._forward(image, z2), axis=1)
+
+
+class FeatureEncoder(Network):
+  """q(z2 | f(x)): parameters of a Gaussian over z2; dense layers alone."""
+
+  def __init__(self, outputs: int, dense: Sequence[int] = (128,), activation: str = "relu", dtype=None, name=None):
+    super().__init__(dense, activation, dtype, name, outputs=outputs)
+    self.output_layer = keras.layers.Dense(outputs, dtype="float32")
+
+  def call(self, feature):
+    h = feature
+    for layer in self.dense_layers:
+      h = layer(h)
+    return self.output_layer(h)
+
+
+class Generator(Network):
+  """G(z1, z2), before its sigmoid.
+
+  Args:
+    image_shape: (H, W, C); H and W must be multiples of 2 ** len(conv).
+    conv: channels before each transposed convolution; the last of those gives the image.
+    dense: units of the dense layers before the first feature map.
+
+  Raises:
+    ConfigError: the image size cannot be reached.
+  """
+
+  def __init__(
+    self, image_shape: Sequence[int], conv: Sequence[int] = (64, 32), dense: Sequence[int] = (128,), activation: str = "relu", dtype=None, name=None
+  ):
+    super().__init__(dense, activation, dtype, name, image_shape=tuple(image_shape), conv=tuple(conv))
+    height, width, channels = image_shape
+    scale = 2 ** len(conv)
+    if not conv or height % scale or width % scale:
+      raise ConfigError(
+        f"the generator's {len(conv)} transposed convolutions (model.G = {{'conv': {tuple(conv)}}}) multiply a feature map by {scale} and cannot reach "
+        f"images of {height}x{width}: use sizes that are multiples of {scale}, or fewer convolutions."
+      )
+    first = (height // scale, width // scale, conv[0])
+    self.expand = self._layer(keras.layers.Dense, first[0] * first[1] * first[2])
+    self.reshape = keras.layers.Reshape(first, dtype=self.dtype_policy)
+    self.conv_layers = [self._layer(keras.layers.Conv2DTranspose, c, 4, 2, "same") for c in conv[1:]]
+    self.output_layer = keras.layers.Conv2DTranspose(channels, 4, 2, "same", dtype=self.dtype_policy)
+
+  def call(self, z1, z2):
+    h = tf.concat([z1, z2], axis=1)
+    for layer in (*self.dense_layers, self.expand, self.reshape, *self.conv_layers, self.output_layer):
+      h = layer(h)
+    return tf.cast(h, tf.float32)
