@@ -33,7 +33,9 @@ class DigitLabel(Feature):
 
   def of_example(self, example):
     label = tf.convert_to_tensor(example["label"])
-    tf.debugging.assert_less(label, tf.cast(self.num_classes, label.dtype), f"a label is not below num_classes = {self.num_classes}")
+    tf.debugging.assert_less(
+      label, tf.cast(self.num_classes, label.dtype), f"a label is not below num_classes = {self.num_classes}"
+    )
     tf.debugging.assert_non_negative(label, "a label is negative")
     return tf.one_hot(label, self.num_classes)
 
@@ -42,7 +44,9 @@ class DigitLabel(Feature):
     if value.ndim != 1 or value.dtype.kind not in "iu":
       raise FeatureError(f"{self.name} takes int labels of shape [B], not {value.dtype} {list(value.shape)}.")
     if value.size and not (0 <= value.min() and value.max() < self.num_classes):
-      raise FeatureError(f"{self.name} takes labels from 0 to {self.num_classes - 1}, and was given {value.min()} to {value.max()}.")
+      raise FeatureError(
+        f"{self.name} takes labels from 0 to {self.num_classes - 1}, and was given {value.min()} to {value.max()}."
+      )
     return np.eye(self.num_classes, dtype=np.float32)[value]
 
   def to_natural(self, vector):

@@ -1,1 +1,115 @@
-def restore(*a, **k): pass
+"""Checkpoints of a run: the last two and the best two on validation, each with every network, both optimizers and the epoch.
+
+The noise and the order of the data are functions of the seed and the step (`tfdisent.model`, `tfdisent.dataset`): the seed is part of the
+model, the step of its optimizer, so nothing else is needed to go on exactly.
+"""
+
+import pathlib
+import re
+
+import tensorflow as tf
+from absl import logging
+
+from tfdisent.errors import CheckpointError
+from tfdisent.model import DisentangledVAE
+
+FOLDER = "checkpoints"
+KINDS = ("last", "best")
+
+
+class Checkpoints:
+  """Writes and restores the checkpoints of a compiled model.
+
+  Args:
+    run_dir: the run folder; checkpoints are `checkpoints/{last,best}/epoch-<number>`.
+    model: a compiled model.
+
+  Attributes:
+    epoch: epochs trained so far.
+    best_loss: the lowest validation loss so far.
+  """
+
+  def __init__(self, run_dir: str, model: DisentangledVAE):
+    self._run_dir = run_dir
+    self._epoch, self._best_loss = tf.Variable(0, dtype=tf.int64), tf.Variable(float("inf"), dtype=tf.float64)
+    self._parts = {
+      **model.networks,
+      "optimizer": model.optimizer,
+      "optimizer_d": model.optimizer_d,
+      "epoch": self._epoch,
+      "best_loss": self._best_loss,
+    }
+    checkpoint = tf.train.Checkpoint(**self._parts)
+    self._managers = {
+      kind: tf.train.CheckpointManager(
+        checkpoint, str(pathlib.Path(run_dir, FOLDER, kind)), max_to_keep=2, checkpoint_name="epoch"
+      )
+      for kind in KINDS
+    }
+
+  @property
+  def epoch(self) -> int:
+    return int(self._epoch.numpy())
+
+  @property
+  def best_loss(self) -> float:
+    return float(self._best_loss.numpy())
+
+  def save(self, epoch: int, validation_loss: float) -> None:
+    """Writes the checkpoint of `epoch` as the last one, and as the best one if `validation_loss` is the lowest yet."""
+    improved = validation_loss < self.best_loss
+    self._epoch.assign(epoch)
+    if improved:
+      self._best_loss.assign(validation_loss)
+      self._managers["best"].save(checkpoint_number=epoch)
+    self._managers["last"].save(checkpoint_number=epoch)
+
+  def restore_last(self) -> bool:
+    """Restores the newest readable checkpoint, if there is any; returns whether there was one."""
+    if not _paths(self._run_dir, "last"):
+      return False
+    _restore(self._run_dir, "last", self._parts)
+    return True
+
+
+def restore(run_dir: str, which: str, model: DisentangledVAE) -> None:
+  """Restores the weights of `model` from the newest readable checkpoint of a run, "best" or "last".
+
+  Raises:
+    CheckpointError: none can be read, or they belong to another architecture.
+  """
+  if which not in KINDS:
+    raise CheckpointError(f"unknown checkpoint '{which}': choose one of {', '.join(KINDS)}.")
+  if not _paths(run_dir, which):
+    raise CheckpointError(
+      f"{run_dir} has no checkpoint under {FOLDER}/{which}: its training has not finished an epoch yet."
+    )
+  _restore(run_dir, which, model.networks)
+
+
+def _paths(run_dir, kind) -> list[str]:
+  """Checkpoints, newest first. Read off the files: the list that TensorFlow keeps beside them may be damaged as well."""
+  found = {}
+  for file in pathlib.Path(run_dir, FOLDER, kind).glob("epoch-*.index"):
+    if match := re.fullmatch(r"epoch-(\d+)\.index", file.name):
+      found[int(match[1])] = str(file.with_suffix(""))
+  return [found[epoch] for epoch in sorted(found, reverse=True)]
+
+
+def _restore(run_dir, kind, parts) -> None:
+  paths = _paths(run_dir, kind)
+  for path in paths:
+    try:
+      status = tf.train.Checkpoint(**parts).restore(path)
+      status.assert_existing_objects_matched()
+      status.expect_partial()  # a model in use has no optimizers
+      return
+    except tf.errors.OpError as error:  # truncated, flipped bits (TensorFlow keeps checksums), or a part is missing
+      logging.warning("The checkpoint %s cannot be read (%s). Trying the one before.", path, str(error).splitlines()[0])
+    except (ValueError, AssertionError) as error:
+      raise CheckpointError(
+        f"the checkpoint {path} belongs to a model of another architecture: {str(error).splitlines()[0]}"
+      ) from error
+  raise CheckpointError(
+    f"none of the checkpoints of {run_dir} can be read: {', '.join(paths)}. Remove the folder {FOLDER}/{kind} to start the training over, or restore it from a backup."
+  )

@@ -62,7 +62,9 @@ class Dataset:
     for split in SPLITS:
       check_examples(getattr(self, split), f"split '{split}' of the data set '{self.name}'")
       if self[split]["image"].shape[1:] != self.image_shape:
-        raise DataError(f"split '{split}' of the data set '{self.name}' has images of {self[split]['image'].shape[1:]}, 'train' of {self.image_shape}.")
+        raise DataError(
+          f"split '{split}' of the data set '{self.name}' has images of {self[split]['image'].shape[1:]}, 'train' of {self.image_shape}."
+        )
 
   def __getitem__(self, split: str) -> Examples:
     if split not in SPLITS:
@@ -101,22 +103,25 @@ def check_images(image: np.ndarray, what: str = "image") -> None:
   if image.dtype.kind != "f":
     raise DataError(f"{what} must be uint8, or float in [0, 1], not {image.dtype}.")
   if image.size and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
-    raise DataError(f"{what} is float and must lie in [0, 1]; it has values from {image.min():.4g} to {image.max():.4g}.")
+    raise DataError(
+      f"{what} is float and must lie in [0, 1]; it has values from {image.min():.4g} to {image.max():.4g}."
+    )
 
 
-def training_batches(examples: Examples, feature: np.ndarray, batch_size: int, seed: int, first_step: int = 0, shuffle: bool = True) -> tf.data.Dataset:
+def training_batches(
+  examples: Examples, feature: np.ndarray, batch_size: int, seed: int, shuffle: bool = True
+) -> tf.data.Dataset:
   """An endless `tf.data.Dataset` of training batches, each a function of (seed, step) alone.
 
   Every epoch is a new permutation of the examples without its incomplete last batch. The partner x̃ of each x comes from a
-  second, independent permutation; only f(x̃) is needed of it. Since no state is kept, training resumes at any
-  step, and every host can tell its own examples.
+  second, independent permutation; only f(x̃) is needed of it. Since no state is kept, `skip(step)` resumes at
+  any step.
 
   Args:
     examples: a split; only its images are read.
     feature: f(x) of the split, float32 [N, width].
     batch_size: of the global batch; at most N.
     seed: of the permutations.
-    first_step: the number of the first batch.
     shuffle: False keeps the order of the examples (the partners stay shuffled): for validation.
 
   Returns:
@@ -141,6 +146,11 @@ def training_batches(examples: Examples, feature: np.ndarray, batch_size: int, s
       return tf.random.experimental.index_shuffle(step * batch_size + place, [seed, 2 * epoch + stream], count - 1)
 
     x, x_partner = draw(0) if shuffle else step * batch_size + place, draw(1)
-    return {"image": tf.gather(images, x), "feature": tf.gather(features, x), "partner": tf.gather(features, x_partner), "place": place}
+    return {
+      "image": tf.gather(images, x),
+      "feature": tf.gather(features, x),
+      "partner": tf.gather(features, x_partner),
+      "place": place,
+    }
 
-  return tf.data.Dataset.range(first_step, 2**62).map(batch).prefetch(2)
+  return tf.data.Dataset.range(2**62).map(batch).prefetch(2)

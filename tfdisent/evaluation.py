@@ -30,7 +30,9 @@ def measured_color(image: np.ndarray) -> np.ndarray:
 
 def peak_signal_to_noise_ratio(x: np.ndarray, x_rec: np.ndarray) -> np.ndarray:
   """PSNR in dB of each reconstruction, [B], from uint8 [B, H, W, C]: 10 log10(255² / mean squared error)."""
-  return np.concatenate([tf.image.psnr(x[i : i + 1000], x_rec[i : i + 1000], 255).numpy() for i in range(0, len(x), 1000)])
+  return np.concatenate(
+    [tf.image.psnr(x[i : i + 1000], x_rec[i : i + 1000], 255).numpy() for i in range(0, len(x), 1000)]
+  )
 
 
 def other_feature(f: np.ndarray, random_state: np.random.Generator) -> np.ndarray:
@@ -63,7 +65,9 @@ class Oracle:
     label = dataset.train[column]
     classes = int(label.max()) + 1
     epochs *= max(1, round(20_000 / len(label)))  # a small set is seen as often as a large one
-    key = hashlib.sha256(f"oracle 1 {dataset.name} {dataset.image_shape} {column} {classes} {epochs} {keras.__version__}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+      f"oracle 1 {dataset.name} {dataset.image_shape} {column} {classes} {epochs} {keras.__version__}".encode()
+    ).hexdigest()[:16]
     cache = pathlib.Path(os.environ.get("TFDISENT_CACHE", pathlib.Path.home() / ".cache" / "tfdisent"))
     file = cache / f"oracle-{key}.weights.h5"
     layers, seeds = keras.layers, keras.random.SeedGenerator(ORACLE_SEED)
@@ -94,18 +98,19 @@ class Oracle:
         return
       except (OSError, ValueError, KeyError) as error:
         logging.warning("The cached oracle %s cannot be read (%s) and is trained again.", file, error)
-    logging.info("Training the oracle of %s on %d real images (kept in %s) …", dataset.name, len(label), cache)
-    steps = epochs * max(1, len(label) // 128)
-    self._network.compile(
-      keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
-      loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-      metrics=["accuracy"],
-      jit_compile=False,
+    print(
+      f"Training the oracle, a judge of the evaluation, on {len(label)} real images; it is kept in {cache}.", flush=True
     )
-    batches = tf.data.Dataset.from_tensor_slices((dataset.train["image"], label)).shuffle(len(label), ORACLE_SEED).batch(128, drop_remainder=len(label) >= 128)
+    batches = (
+      tf.data.Dataset.from_tensor_slices((dataset.train["image"], label))
+      .shuffle(len(label), ORACLE_SEED)
+      .batch(128, drop_remainder=len(label) >= 128)
+    )
     self._network.fit(batches.prefetch(2), epochs=epochs, verbose=2)
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:  # written beside and renamed: another process may be at it, too
+    with tempfile.TemporaryDirectory(
+      dir=cache
+    ) as folder:  # written beside and renamed: another process may be at it, too
       self._network.save_weights(pathlib.Path(folder) / "oracle.weights.h5")
       os.replace(pathlib.Path(folder) / "oracle.weights.h5", file)
 
@@ -114,7 +119,9 @@ class Oracle:
     return np.argmax(self._network.predict(image, batch_size=500, verbose=0), axis=1)
 
 
-def evaluate(model: TrainedModel, dataset: Dataset, split: str = "test", seed: int = 0, limit: int | None = None) -> dict[str, float]:
+def evaluate(
+  model: TrainedModel, dataset: Dataset, split: str = "test", seed: int = 0, limit: int | None = None
+) -> dict[str, float]:
   """Control, complement and quality of a model on a split.
 
   Each image x gets the feature of an x̃ drawn among those with another f. Control compares what a judge reads from the fusion
@@ -167,5 +174,7 @@ def evaluate(model: TrainedModel, dataset: Dataset, split: str = "test", seed: i
       metrics[f"complement/{judge.name}_{measure}"] = compare(fusions["mean"], slice(None))
   if not judged and model.feature.has_pixels and model.feature.kind != DISCRETE:
     for name, image in fusions.items():
-      metrics[f"control/own_f_mae_{name}"] = float(np.abs(feature_values(model.feature, {"image": image}) - f[partner]).mean())
+      metrics[f"control/own_f_mae_{name}"] = float(
+        np.abs(feature_values(model.feature, {"image": image}) - f[partner]).mean()
+      )
   return metrics

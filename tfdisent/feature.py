@@ -134,7 +134,9 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
     try:
       value = function(batch)
     except KeyError as error:
-      raise FeatureError(f"feature '{feature.name}' needs the column {error} and the data set has {', '.join(sorted(examples))}.") from error
+      raise FeatureError(
+        f"feature '{feature.name}' needs the column {error} and the data set has {', '.join(sorted(examples))}."
+      ) from error
     except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
       raise FeatureError(f"feature '{feature.name}' cannot be computed: {error}") from error
     if value.shape[1:] != (feature.width,) or value.shape[0] != len(batch["image"]):
@@ -146,11 +148,15 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
   values = np.concatenate(values)
   bad = np.flatnonzero(~np.isfinite(values).all(1))
   if bad.size:
-    raise FeatureError(f"feature '{feature.name}' is NaN or infinite for {bad.size} examples, the first of them number {bad[0]}.")
+    raise FeatureError(
+      f"feature '{feature.name}' is NaN or infinite for {bad.size} examples, the first of them number {bad[0]}."
+    )
   if feature.kind == DISCRETE and not np.isin(values, (0, 1)).all():
     raise FeatureError(f"feature '{feature.name}' says it is discrete, but its values are not all 0 or 1.")
   if len(values) > 1 and np.ptp(values, axis=0).max() < 1e-6:
-    raise FeatureError(f"feature '{feature.name}' has the same value, {values[0].tolist()}, for all {len(values)} examples: nothing to control.")
+    raise FeatureError(
+      f"feature '{feature.name}' has the same value, {values[0].tolist()}, for all {len(values)} examples: nothing to control."
+    )
   return values
 
 
@@ -171,7 +177,13 @@ def check_gradient(feature: Feature, image: np.ndarray) -> None:
     value = tf.reduce_sum(tf.square(feature.of_image(image)))
   gradient = tape.gradient(value, image)
   if gradient is None or not np.isfinite(gradient).all() or not np.any(gradient):
-    what = "no gradient" if gradient is None else "a gradient of zero" if np.isfinite(gradient).all() else "a gradient with NaN or infinity"
+    what = (
+      "no gradient"
+      if gradient is None
+      else "a gradient of zero"
+      if np.isfinite(gradient).all()
+      else "a gradient with NaN or infinity"
+    )
     raise FeatureError(
       f"feature '{feature.name}' has {what} with respect to the image, so L_f2 cannot train with it. Build `of_image` from "
       "differentiable TensorFlow operations (no rounding, comparison, argmax or NumPy), or use L_f1."

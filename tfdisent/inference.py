@@ -12,7 +12,7 @@ from tfdisent.dataset import check_images
 from tfdisent.errors import DataError, RunError
 from tfdisent.model import DisentangledVAE
 
-MODEL_FILE = "model.json"
+MODEL_FILE, FEATURE_EXAMPLES_FILE = "model.json", "feature_examples.json"
 
 
 class Encoding(NamedTuple):
@@ -41,8 +41,14 @@ class TrainedModel:
     self.model = model
     self.batch_size = batch_size
     image = tf.TensorSpec([None, *model.image_shape])
-    z1, z2, f = tf.TensorSpec([None, model.z1_width]), tf.TensorSpec([None, model.code.width]), tf.TensorSpec([None, model.feature.width])
-    self._encode = tf.function(lambda x: (lambda q: (q.mean(), q.stddev()))(model.encode_z1(x)), input_signature=[image])
+    z1, z2, f = (
+      tf.TensorSpec([None, model.z1_width]),
+      tf.TensorSpec([None, model.code.width]),
+      tf.TensorSpec([None, model.feature.width]),
+    )
+    self._encode = tf.function(
+      lambda x: (lambda q: (q.mean(), q.stddev()))(model.encode_z1(x)), input_signature=[image]
+    )
     self._mean_z2 = tf.function(model.mean_z2, input_signature=[f])
     self._generate = tf.function(model.generate, input_signature=[z1, z2])
     self._feature = None
@@ -69,7 +75,9 @@ class TrainedModel:
     """
     x = self._images(images)
     mean, stddev = self.encode_z1(x)
-    vector = self._batched(self._feature, x) if self._feature else self._code_to_vector(self._batched(self._infer_z2, mean, x))
+    vector = (
+      self._batched(self._feature, x) if self._feature else self._code_to_vector(self._batched(self._infer_z2, mean, x))
+    )
     return Encoding(mean, stddev, self.feature.to_natural(vector))
 
   def reconstruct(self, images: np.ndarray) -> np.ndarray:
@@ -132,7 +140,9 @@ class TrainedModel:
 
   def _code_to_vector(self, z2):
     if self.model.code.learned:
-      raise DataError(f"the feature '{self.feature.name}' cannot be computed from pixels, and its Gaussian code cannot be read back as f(x).")
+      raise DataError(
+        f"the feature '{self.feature.name}' cannot be computed from pixels, and its Gaussian code cannot be read back as f(x)."
+      )
     return z2
 
   def _batched(self, function, *arrays):
@@ -145,7 +155,9 @@ class TrainedModel:
     images = np.asarray(images)
     check_images(images, what)
     if images.shape[1:] != self.image_shape:
-      raise DataError(f"{what} have the shape {list(images.shape[1:])}, and the model was trained on {list(self.image_shape)}.")
+      raise DataError(
+        f"{what} have the shape {list(images.shape[1:])}, and the model was trained on {list(self.image_shape)}."
+      )
     return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images.astype(np.float32)
 
 
@@ -163,13 +175,36 @@ def load(run_dir: str, which: str = "best") -> TrainedModel:
   run_dir = pathlib.Path(run_dir)
   file = run_dir / MODEL_FILE
   if not file.is_file():
-    raise RunError(f"{run_dir} holds no trained model: there is no {MODEL_FILE} in it. Train one with `tfdisent --gin_file=… --run_dir={run_dir}`.")
+    raise RunError(
+      f"{run_dir} holds no trained model: there is no {MODEL_FILE} in it. Train one with `tfdisent --gin_file=… --run_dir={run_dir}`."
+    )
   try:
     model = DisentangledVAE.from_config(json.loads(file.read_text(encoding="utf-8")))
   except (json.JSONDecodeError, KeyError) as error:
-    raise RunError(f"{file} is damaged ({error}). Start the training again with the same command to write it anew.") from error
+    raise RunError(
+      f"{file} is damaged ({error}). Start the training again with the same command to write it anew."
+    ) from error
   checkpoints.restore(run_dir, which, model=model)
   return TrainedModel(model)
+
+
+def save_feature_examples(run_dir: pathlib.Path, f: np.ndarray) -> None:
+  """Keeps some values of f [K, width] in a run folder: what the columns of its samples show."""
+  (run_dir / FEATURE_EXAMPLES_FILE).write_text(json.dumps(f.tolist()), encoding="utf-8")
+
+
+def load_feature_examples(run_dir: pathlib.Path) -> np.ndarray:
+  """What `save_feature_examples` kept.
+
+  Raises:
+    RunError: nothing was kept: the training has not ended.
+  """
+  try:
+    return np.array(json.loads((run_dir / FEATURE_EXAMPLES_FILE).read_text(encoding="utf-8")), np.float32)
+  except (OSError, json.JSONDecodeError) as error:
+    raise RunError(
+      f"{run_dir} does not say which features to sample ({error}): its training has not ended. Run the same training command again."
+    ) from error
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:

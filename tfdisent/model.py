@@ -108,23 +108,44 @@ class DisentangledVAE(keras.Model):
       "image_shape": list(image_shape),
       "feature": feature.get_config(),
       "objective": dataclasses.asdict(objective),
-      **{"z1_width": z1_width, "z2_width": z2_width, "code": code, "E1": E1, "E2": E2, "G": G, "q": q, "D": D, "precision": precision, "seed": seed},
+      **{
+        "z1_width": z1_width,
+        "z2_width": z2_width,
+        "code": code,
+        "E1": E1,
+        "E2": E2,
+        "G": G,
+        "q": q,
+        "D": D,
+        "precision": precision,
+        "seed": seed,
+      },
     }
     if precision not in ("float32", "mixed_bfloat16"):
       raise ConfigError(f"model.precision = {precision!r}: choose 'float32' or 'mixed_bfloat16'.")
     if z1_width < 1 or z2_width < 1:
       raise ConfigError(f"model.z1_width = {z1_width} and model.z2_width = {z2_width} must be at least 1.")
-    self.image_shape, self.feature, self.objective, self.z1_width, self.seed = tuple(image_shape), feature, objective, z1_width, seed
+    self.image_shape, self.feature, self.objective, self.z1_width, self.seed = (
+      tuple(image_shape),
+      feature,
+      objective,
+      z1_width,
+      seed,
+    )
     self.code = make_code(code or ("one_hot" if feature.kind == DISCRETE else "gaussian"), feature.width, z2_width)
     if feature.kind == CONTINUOUS and not self.code.learned:
-      raise ConfigError(f"model.code = {code!r} takes f(x) of 0 and 1, and the feature '{feature.name}' is continuous: use 'gaussian'.")
+      raise ConfigError(
+        f"model.code = {code!r} takes f(x) of 0 and 1, and the feature '{feature.name}' is continuous: use 'gaussian'."
+      )
     self.feature_loss = objective.feature_loss or ("f1" if feature.kind == DISCRETE else "f2")
 
     def network(symbol, cls, arguments, *fixed):
       try:
         return cls(*fixed, **(arguments or {}), dtype=precision, name=symbol)
       except (TypeError, ValueError) as error:
-        raise error if isinstance(error, ConfigError) else ConfigError(f"model.{symbol} = {dict(arguments or {})}: {error}") from error
+        raise (
+          error if isinstance(error, ConfigError) else ConfigError(f"model.{symbol} = {dict(arguments or {})}: {error}")
+        ) from error
 
     x, f = tf.zeros([1, *image_shape]), tf.zeros([1, feature.width])
     z1, z2 = tf.zeros([1, z1_width]), tf.zeros([1, self.code.width])
@@ -150,15 +171,26 @@ class DisentangledVAE(keras.Model):
   @classmethod
   def from_config(cls, config):
     config = dict(config)
-    return cls(feature=feature_from_config(config.pop("feature")), objective=Objective(**config.pop("objective")), **config)
+    return cls(
+      feature=feature_from_config(config.pop("feature")), objective=Objective(**config.pop("objective")), **config
+    )
 
-  def compile(self, optimizer: keras.optimizers.Optimizer, optimizer_d: keras.optimizers.Optimizer, jit_compile: bool = False):
+  def compile(
+    self, optimizer: keras.optimizers.Optimizer, optimizer_d: keras.optimizers.Optimizer, jit_compile: bool = False
+  ):
     """Sets the optimizer of E1, E2, G and q, and that of D."""
     super().compile(optimizer=None, jit_compile=jit_compile)
     self.optimizer, self.optimizer_d = optimizer, optimizer_d
-    self.optimizer.build([v for network in (self.E1, self.E2, self.G, self.q) if network for v in network.trainable_variables])
+    self.optimizer.build(
+      [v for symbol, network in self.networks.items() if symbol != "D" for v in network.trainable_variables]
+    )
     self.optimizer_d.build(self.D.trainable_variables if self.D else [])
     self._means: dict[str, keras.metrics.Mean] = {}
+
+  @property
+  def networks(self) -> dict[str, keras.Model]:
+    """The networks that this model has, by their symbol."""
+    return {symbol: network for symbol in ("E1", "E2", "G", "q", "D") if (network := getattr(self, symbol))}
 
   # --- The two posteriors and the generator, for training and for use ------------------------------------------------------------
 
@@ -210,7 +242,9 @@ class DisentangledVAE(keras.Model):
     # Reconstruct x' = G(z1, z2) and fuse x̂ = G(z1, z̃2), in one call of G.
     z1_fusion = z1
     if o.prior_fusions:
-      from_prior = tf.math.floormod(tf.cast(batch["place"], tf.float32) * o.prior_fusions, 1.0) < o.prior_fusions  # spread evenly
+      from_prior = (
+        tf.math.floormod(tf.cast(batch["place"], tf.float32) * o.prior_fusions, 1.0) < o.prior_fusions
+      )  # spread evenly
       z1_fusion = tf.where(from_prior[:, None], prior_z1, z1)
     logits = self.G(tf.concat([z1, z1_fusion], 0), tf.concat([z2, z2_partner], 0))
     x_rec_logits, x_fusion_logits = tf.split(logits, 2)
@@ -246,24 +280,33 @@ class DisentangledVAE(keras.Model):
     terms["psnr"] = mean(tf.image.psnr(x, x_rec, max_val=1.0))
     return terms
 
-  def train_step(self, batch):
-    """One step of all networks: E1, E2 and G down L, q down L_q, D down L_D."""
+  def update(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """One step of all networks: E1, E2 and G down L, q down L_q, D down L_D. Returns the terms and the norms of the gradients."""
     with tf.GradientTape(persistent=True) as tape:
       terms = self.terms(batch, self.optimizer.iterations)
       # gradients are summed over the replicas, so each gives its share of the mean over the global batch
-      share = {name: terms[name] / tf.distribute.get_strategy().num_replicas_in_sync for name in ("L", "L_q", "L_D") if name in terms}
+      share = {
+        name: terms[name] / tf.distribute.get_strategy().num_replicas_in_sync
+        for name in ("L", "L_q", "L_D")
+        if name in terms
+      }
 
+    weights = {symbol: network.trainable_variables for symbol, network in self.networks.items()}
     gradients = {}
     for loss, symbols in (("L", ("E1", "E2", "G")), ("L_q", ("q",)), ("L_D", ("D",))):
-      of_loss = {s: getattr(self, s).trainable_variables for s in symbols if getattr(self, s)}
-      gradients |= tape.gradient(share[loss], of_loss) if of_loss else {}
+      if loss in share:
+        gradients |= tape.gradient(share[loss], {symbol: weights[symbol] for symbol in symbols if symbol in weights})
     for optimizer, symbols in ((self.optimizer, ("E1", "E2", "G", "q")), (self.optimizer_d, ("D",))):
-      symbols = [s for s in symbols if s in gradients]
-      if symbols:
-        optimizer.apply([g for s in symbols for g in gradients[s]], [v for s in symbols for v in getattr(self, s).trainable_variables])
+      if pairs := [pair for symbol in symbols if symbol in weights for pair in zip(gradients[symbol], weights[symbol])]:
+        optimizer.apply(*zip(*pairs))
 
-    terms |= {f"gradient_norm/{symbol}": tf.linalg.global_norm(of_network) for symbol, of_network in gradients.items()}
-    return self._track(terms)
+    return terms | {
+      f"gradient_norm/{symbol}": tf.linalg.global_norm(of_network) for symbol, of_network in gradients.items()
+    }
+
+  def train_step(self, batch):
+    """`update`, with running means for `fit`."""
+    return self._track(self.update(batch))
 
   def test_step(self, batch):
     """The terms on a batch of validation data, with the same noise every time."""
@@ -276,7 +319,9 @@ class DisentangledVAE(keras.Model):
     """
     widths = [self.z1_width, self.z1_width, self.code.width, self.code.width]
     global_batch = tf.size(place) * tf.distribute.get_strategy().num_replicas_in_sync
-    noise = tf.random.stateless_normal([global_batch, sum(widths)], tf.stack([tf.cast(self.seed, tf.int64), tf.cast(step, tf.int64)]))
+    noise = tf.random.stateless_normal(
+      [global_batch, sum(widths)], tf.stack([tf.cast(self.seed, tf.int64), tf.cast(step, tf.int64)])
+    )
     return tf.split(tf.gather(noise, place), widths, axis=1)
 
   def _track(self, terms):

@@ -45,7 +45,15 @@ class ConvolutionalNetwork(Network):
     activation: of every layer but the last.
   """
 
-  def __init__(self, outputs: int, conv: Sequence[int] = (32, 64), dense: Sequence[int] = (128,), activation: str = "relu", dtype=None, name=None):
+  def __init__(
+    self,
+    outputs: int,
+    conv: Sequence[int] = (32, 64),
+    dense: Sequence[int] = (128,),
+    activation: str = "relu",
+    dtype=None,
+    name=None,
+  ):
     super().__init__(dense, activation, dtype, name, outputs=outputs, conv=tuple(conv))
     self.conv_layers = [self._layer(keras.layers.Conv2D, channels, 4, 2, "same") for channels in conv]
     self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
@@ -114,7 +122,13 @@ class Generator(Network):
   """
 
   def __init__(
-    self, image_shape: Sequence[int], conv: Sequence[int] = (64, 32), dense: Sequence[int] = (128,), activation: str = "relu", dtype=None, name=None
+    self,
+    image_shape: Sequence[int],
+    conv: Sequence[int] = (64, 32),
+    dense: Sequence[int] = (128,),
+    activation: str = "relu",
+    dtype=None,
+    name=None,
   ):
     super().__init__(dense, activation, dtype, name, image_shape=tuple(image_shape), conv=tuple(conv))
     height, width, channels = image_shape

@@ -50,12 +50,17 @@ def color_mnist(
     if not least <= low <= high <= most:
       raise ConfigError(f"color_mnist.{name} = ({low}, {high}) must be a range within [{least}, {most}].")
   if not (probe_fraction > 0 and validation_fraction > 0 and probe_fraction + validation_fraction < 1):
-    raise ConfigError(f"color_mnist: probe_fraction = {probe_fraction} and validation_fraction = {validation_fraction} must be positive and leave a rest to train on.")
+    raise ConfigError(
+      f"color_mnist: probe_fraction = {probe_fraction} and validation_fraction = {validation_fraction} must be positive and leave a rest to train on."
+    )
 
   def paint(grey: np.ndarray, label: np.ndarray, stream: int) -> Examples:
     # Row i of the draws depends on (seed, stream, i) alone, however long the table is.
     draws = np.random.Generator(np.random.Philox([seed, stream])).random((len(grey), 4))
-    color = np.array([colorsys.hsv_to_rgb(h, np.interp(s, (0, 1), saturation), np.interp(v, (0, 1), value)) for h, s, v, _ in draws], np.float32)
+    color = np.array(
+      [colorsys.hsv_to_rgb(h, np.interp(s, (0, 1), saturation), np.interp(v, (0, 1), value)) for h, s, v, _ in draws],
+      np.float32,
+    )
     angle = np.radians(np.interp(draws[:, 3], (0, 1), rotation_degrees)).astype(np.float32)
     if any(rotation_degrees):
       grey = _rotate(grey, angle)
@@ -65,9 +70,14 @@ def color_mnist(
   (grey, label), test = _embedded() if source == EMBEDDED else _from_tfds(source, data_dir)
   pool, test = paint(grey, label, stream=0), paint(*test, stream=1)
   order = np.random.Generator(np.random.Philox([seed, 2])).permutation(len(label))
-  probe, validation, train = np.split(order, np.cumsum([round(probe_fraction * len(order)), round(validation_fraction * len(order))]))
+  probe, validation, train = np.split(
+    order, np.cumsum([round(probe_fraction * len(order)), round(validation_fraction * len(order))])
+  )
   return Dataset(
-    **{split: {name: column[rows] for name, column in pool.items()} for split, rows in (("train", train), ("probe", probe), ("validation", validation))},
+    **{
+      split: {name: column[rows] for name, column in pool.items()}
+      for split, rows in (("train", train), ("probe", probe), ("validation", validation))
+    },
     test=test,
     name=f"color_mnist({source}, {saturation}, {value}, {rotation_degrees}, {probe_fraction}, {validation_fraction}, {seed})",
     judges=(Judge("digit", "label", "classifier"), Judge("color", "color", "color")),
@@ -101,7 +111,9 @@ def _from_tfds(source: str, data_dir: str | None):
       raise DataError(f"the TFDS data set '{source}' has no `image` and `label`: color_mnist cannot colour it.")
     image = np.asarray(part["image"])
     if image.ndim != 4 or image.shape[3] != 1:
-      raise DataError(f"the TFDS data set '{source}' has images of shape {list(image.shape[1:])}: color_mnist colours grey ones, [H, W, 1].")
+      raise DataError(
+        f"the TFDS data set '{source}' has images of shape {list(image.shape[1:])}: color_mnist colours grey ones, [H, W, 1]."
+      )
     image = image[..., 0]
     if source.startswith("emnist"):  # TFDS keeps EMNIST as published, lines for columns
       image = image.transpose(0, 2, 1)
@@ -117,7 +129,11 @@ def _rotate(image: np.ndarray, angle: np.ndarray, batch_size: int = 4096) -> np.
   # output (x, y) is read at (a0 x + a1 y + a2, b0 x + b1 y + b2); y points down
   turn = np.stack([cos, -sin, cx - cos * cx + sin * cy, sin, cos, cy - sin * cx - cos * cy, zero, zero], axis=1)
   turned = [
-    np.asarray(keras.ops.image.affine_transform(image[start : start + batch_size, ..., None].astype(np.float32), turn[start : start + batch_size]))
+    np.asarray(
+      keras.ops.image.affine_transform(
+        image[start : start + batch_size, ..., None].astype(np.float32), turn[start : start + batch_size]
+      )
+    )
     for start in range(0, len(image), batch_size)
   ]
   return np.rint(np.concatenate(turned)[..., 0]).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,134 @@
+"""gin: which arguments a config can bind, and how a config is read. The rest of the library can be called without it.
+
+| binding         | what it is                                                                     |
+|-----------------|--------------------------------------------------------------------------------|
+| `train.*`       | data set, feature, epochs, batch size, seed: `train` below                     |
+| `model.*`       | widths of the codes, the networks, precision: `tfdisent.model.DisentangledVAE` |
+| `objective.*`   | λ1 to λ4, the likelihood, how q is trained: `tfdisent.model.Objective`         |
+| `optimizer.*`   | of E1, E2, G and q: `tfdisent.training.make_optimizer`                         |
+| `optimizer_d.*` | of D                                                                           |
+| `NAME.*`        | arguments of the registered feature or data set `NAME`                         |
+"""
+
+import functools
+import inspect
+import pathlib
+from collections.abc import Sequence
+
+import gin
+
+from tfdisent import training
+from tfdisent.dataset import Dataset
+from tfdisent.errors import ConfigError
+from tfdisent.feature import Feature
+from tfdisent.inference import TrainedModel
+from tfdisent.model import DisentangledVAE, Objective
+from tfdisent.registry import DATASETS, FEATURES
+
+objective = gin.external_configurable(Objective, "objective", module="tfdisent")
+
+
+@functools.wraps(DisentangledVAE.__init__, assigned=())
+def _model(*arguments, **keywords):
+  return DisentangledVAE(*arguments, objective=objective(), **keywords)
+
+
+# gin cannot decorate a Keras model (its constructor is looked up on the class), so it sees a function of the same signature
+_model.__signature__ = inspect.signature(DisentangledVAE)
+model = gin.external_configurable(
+  _model, "model", module="tfdisent", denylist=["image_shape", "feature", "objective", "seed"]
+)
+
+optimizer = gin.external_configurable(training.make_optimizer, "optimizer", module="tfdisent", denylist=["steps"])
+
+
+@gin.configurable(module="tfdisent", denylist=["steps"])
+def optimizer_d(steps, algorithm="adam", learning_rate=2e-4, decay="cosine", arguments={"beta_1": 0.5}):  # noqa: B006 (never changed)
+  """The optimizer of D; see `training.make_optimizer`."""
+  return training.make_optimizer(steps, algorithm, learning_rate, decay, arguments)
+
+
+@gin.configurable(module="tfdisent", denylist=["run_dir"])
+def train(
+  run_dir: str,
+  dataset: str | None = None,
+  feature: str | None = None,
+  data_dir: str | None = None,
+  epochs: int = 10,
+  batch_size: int = 128,
+  seed: int = 0,
+  jit_compile: bool = False,
+) -> tuple[TrainedModel, Dataset]:
+  """Trains the model that the config describes; see `training.train`.
+
+  Args:
+    run_dir: the run folder.
+    dataset: name of a registered data set.
+    feature: name of a registered feature.
+    data_dir: where the data lies; None is the data set's own default.
+    epochs, batch_size, seed, jit_compile: as in `training.train`.
+  """
+  data, f = make_dataset(dataset, data_dir), make_feature(feature)
+  trained = training.train(
+    run_dir,
+    data,
+    f,
+    make_model=model,
+    make_optimizer_eg=optimizer,
+    make_optimizer_d=optimizer_d,
+    epochs=epochs,
+    batch_size=batch_size,
+    seed=seed,
+    jit_compile=jit_compile,
+    describe=lambda: gin.operative_config_str(max_line_length=140),
+  )
+  return trained, data
+
+
+def make_feature(name: str | None) -> Feature:
+  """The registered feature `name`, with its bindings."""
+  if name is None:
+    raise ConfigError(
+      "no feature is chosen: put `import features.digit_label` and `train.feature = 'digit_label'` (or your own plug-in) into the gin file."
+    )
+  return FEATURES.create(name)
+
+
+def make_dataset(name: str | None, data_dir: str | None) -> Dataset:
+  """The registered data set `name`, with its bindings and `data_dir`, where it is given."""
+  if name is None:
+    raise ConfigError(
+      "no data set is chosen: put `import tfdisent.datasets.color_mnist` and `train.dataset = 'color_mnist'` into the gin file."
+    )
+  return DATASETS.create(name, **({"data_dir": data_dir} if data_dir else {}))
+
+
+def dataset_of_run(data_dir: str | None = None) -> Dataset:
+  """The data set of the config that was read last."""
+  bound = gin.get_bindings("tfdisent.train")
+  return make_dataset(bound.get("dataset"), data_dir or bound.get("data_dir"))
+
+
+def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
+  """Reads gin files, then single bindings ("train.epochs = 3"); forgets what was read before.
+
+  Raises:
+    ConfigError: a file, an import, a configurable or a parameter is not there, or the syntax is wrong; the message names it.
+  """
+  gin.clear_config()
+  try:
+    gin.parse_config_files_and_bindings(list(files), list(bindings), skip_unknown=False, finalize_config=True)
+  except OSError as error:
+    shipped = ", ".join(sorted(f"gin_configs/{file.name}" for file in shipped_configs()))
+    raise ConfigError(f"{str(error).splitlines()[0]} Shipped with tfdisent: {shipped}.") from error
+  except ImportError as error:
+    raise ConfigError(f"a gin file imports a module that is not there: {error}") from error
+  except (ValueError, TypeError, SyntaxError, AttributeError) as error:
+    raise ConfigError(f"gin: {' '.join(str(error).split())}") from error
+
+
+def shipped_configs() -> list[pathlib.Path]:
+  """The gin files that are installed with tfdisent."""
+  import gin_configs
+
+  return sorted(pathlib.Path(gin_configs.__file__).parent.rglob("*.gin"))

@@ -1,0 +1,185 @@
+"""tfdisent: train a VAE whose z2 alone decides a feature f(x) that you choose, look at it, and use it.
+
+  Train on digits that come with the installation, with progress; interrupted, the same command goes on:
+    tfdisent --gin_file=gin_configs/quickstart.gin --run_dir=runs/quickstart
+
+  Train on the full MNIST, read from TFDS's folder, with one binding changed:
+    tfdisent --gin_file=gin_configs/color_mnist_digit.gin --data_dir=~/tensorflow_datasets \\
+      --run_dir=runs/digit --gin_param='objective.lambda3 = 20'
+
+  Measure a finished run on its test split, or draw new images; the run folder is enough:
+    tfdisent --mode=eval --run_dir=runs/digit
+    tfdisent --mode=sample --run_dir=runs/digit --seed=7
+
+  Write a SavedModel into RUN_DIR/export:
+    tfdisent --mode=export --run_dir=runs/digit
+
+  Time the training step of the reference networks; prints one JSON line:
+    tfdisent --mode=bench --gin_param="bench.precision = 'mixed_bfloat16'"
+
+A feature of your own: write a module that registers it, name it in the gin file (`import my_package.my_feature`,
+`train.feature = 'my_feature'`), and run the same command. See README.md.
+"""
+
+import json
+import os
+import pathlib
+import sys
+import time
+
+from absl import app, flags
+
+from tfdisent.errors import ConfigError, RunError, TfdisentError
+
+MODES = ("train", "eval", "export", "sample", "bench")
+
+_MODE = flags.DEFINE_enum(
+  "mode",
+  "train",
+  MODES,
+  "What to do: train a run, evaluate one, export one, draw samples from one, or time the training step.",
+)
+_GIN_FILE = flags.DEFINE_multi_string(
+  "gin_file",
+  [],
+  "A gin file, looked for here and then in the installation (gin_configs/quickstart.gin). Repeat it to read several, the later ones going first.",
+)
+_GIN_PARAM = flags.DEFINE_multi_string(
+  "gin_param", [], 'One gin binding, as in "objective.lambda3 = 20", that overrules the files. Repeatable.'
+)
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "The run folder: made by a training, read by the other modes.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data sets (default: ~/tensorflow_datasets).")
+_SEED = flags.DEFINE_integer(
+  "seed", None, "Seed of everything random in training, or of the samples of --mode=sample; overrules train.seed."
+)
+
+
+def main(arguments):
+  if len(arguments) > 1:
+    raise app.UsageError(
+      f"unexpected argument '{arguments[1]}': every argument is a flag, as in --gin_file={arguments[1]}."
+    )
+  try:
+    {"train": _train, "eval": _evaluate, "export": _export, "sample": _sample, "bench": _bench}[_MODE.value]()
+  except TfdisentError as error:
+    message = str(error).split("\n  In call to configurable")[0]  # gin's addition
+    print(f"tfdisent: error: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _train():
+  if not _GIN_FILE.value:
+    raise ConfigError(
+      "--mode=train needs a configuration: pass --gin_file, for instance --gin_file=gin_configs/quickstart.gin (`tfdisent --help` has examples)."
+    )
+  run_dir = _run_dir(exists=False)
+  bindings = list(_GIN_PARAM.value)
+  if _DATA_DIR.value:
+    bindings.append(f"train.data_dir = {str(_data_dir())!r}")
+  if _SEED.value is not None:
+    bindings.append(f"train.seed = {_SEED.value}")
+  from tfdisent import config, inference, pictures
+  from tfdisent.feature import feature_values
+
+  config.read(_GIN_FILE.value, bindings)
+  start = time.monotonic()
+  trained, dataset = config.train(str(run_dir))
+  print(f"Trained in {(time.monotonic() - start) / 60:.1f} minutes. Drawing and evaluating …", flush=True)
+  f = feature_values(trained.feature, dataset.test)
+  paths = pictures.write_pictures(run_dir, trained, dataset.test, f)
+  inference.save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])
+  metrics = _write_metrics(run_dir, trained, dataset)
+  _print_metrics(metrics)
+  print(f"\nThe run is in {run_dir}:")
+  for path in paths:
+    print(f"  {path}")
+  print(
+    f"  {run_dir / 'metrics.json'}  {run_dir / 'config.gin'}  {run_dir / 'checkpoints'}/  {run_dir / 'tensorboard'}/\n\n"
+    "Next:\n"
+    f"  look at       {run_dir / 'fusion.png'}: rows share z1, columns share z2\n"
+    f"  curves        tensorboard --logdir={run_dir}\n"
+    f"  new images    tfdisent --mode=sample --run_dir={run_dir}\n"
+    f'  from Python   import tfdisent; m = tfdisent.load("{run_dir}"); m.control(images, feature)'
+  )
+
+
+def _evaluate():
+  run_dir = _run_dir()
+  trained, dataset = _load(run_dir)
+  _print_metrics(_write_metrics(run_dir, trained, dataset))
+  print(f"\nWritten to {run_dir / 'metrics.json'}")
+
+
+def _sample():
+  run_dir = _run_dir()
+  from tfdisent import inference, pictures
+
+  trained = inference.load(str(run_dir))
+  path = run_dir / "samples.png"
+  pictures.write_png(
+    path, pictures.sample_grid(trained, inference.load_feature_examples(run_dir), seed=_SEED.value or 0)
+  )
+  print(f"Rows share a z1 from the prior, columns share z2: {path}")
+
+
+def _export():
+  run_dir = _run_dir()
+  from tfdisent import export, inference
+
+  path = export.export(inference.load(str(run_dir)), run_dir / "export")
+  print(f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}")
+
+
+def _bench():
+  from tfdisent import benchmark, config
+
+  config.read(_GIN_FILE.value, _GIN_PARAM.value)
+  print(json.dumps(benchmark.bench()))
+
+
+def _load(run_dir):
+  """The trained model of a run and its data set, from its folder (and --gin_file, --gin_param, --data_dir, where they are given)."""
+  from tfdisent import config, inference
+
+  trained = inference.load(str(run_dir))
+  config.read([str(run_dir / "config.gin"), *_GIN_FILE.value], _GIN_PARAM.value)
+  return trained, config.dataset_of_run(_data_dir())
+
+
+def _run_dir(exists=True) -> pathlib.Path:
+  if not _RUN_DIR.value:
+    raise ConfigError(f"--mode={_MODE.value} needs --run_dir, as in --run_dir=runs/quickstart.")
+  run_dir = pathlib.Path(_RUN_DIR.value).expanduser()
+  if exists and not run_dir.is_dir():
+    raise RunError(f"there is no run folder {run_dir}.")
+  return run_dir
+
+
+def _data_dir() -> str | None:
+  return str(pathlib.Path(_DATA_DIR.value).expanduser().absolute()) if _DATA_DIR.value else None
+
+
+def _write_metrics(run_dir, trained, dataset) -> dict[str, float]:
+  from tfdisent.evaluation import evaluate
+
+  metrics = evaluate(trained, dataset)
+  (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+  return metrics
+
+
+def _print_metrics(metrics):
+  for name, value in sorted(metrics.items()):
+    print(f"  {name:<32} {value:.4f}")
+
+
+def run():
+  """The console script. Its flags are the key flags of `--help`, and its help is this module's."""
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes
+  sys.modules["__main__"].__doc__ = __doc__
+  for flag in flags.FLAGS.get_key_flags_for_module(__name__):
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+  app.run(main)
+
+
+if __name__ == "__main__":
+  run()

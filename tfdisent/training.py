@@ -1,0 +1,266 @@
+"""Training a run: from a data set and a feature to a run folder."""
+
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdisent import pictures
+from tfdisent.checkpoints import Checkpoints, restore
+from tfdisent.dataset import Dataset, training_batches
+from tfdisent.errors import ConfigError, NonFiniteLossError, RunError
+from tfdisent.feature import Feature, check_gradient, feature_values
+from tfdisent.inference import MODEL_FILE, TrainedModel
+from tfdisent.model import DisentangledVAE
+
+CONFIG_FILE, TENSORBOARD_FOLDER = "config.gin", "tensorboard"
+
+
+def make_optimizer(
+  steps: int,
+  algorithm: str = "adam",
+  learning_rate: float = 1e-3,
+  decay: str | None = "cosine",
+  arguments: Mapping | None = None,
+) -> keras.optimizers.Optimizer:
+  """A Keras optimizer by name.
+
+  Args:
+    steps: of the whole training, for the decay.
+    algorithm: any name that `keras.optimizers.get` knows.
+    learning_rate: at the start.
+    decay: "cosine" to 2 % of the learning rate at the end, or None for a constant one.
+    arguments: more arguments of the optimizer: {"beta_1": 0.5}.
+
+  Raises:
+    ConfigError: Keras knows no such optimizer or argument.
+  """
+  if decay not in ("cosine", None):
+    raise ConfigError(f"unknown decay {decay!r} of the learning rate: choose 'cosine' or None.")
+  rate = learning_rate
+  if decay:
+    rate = keras.optimizers.schedules.serialize(keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.02))
+  try:
+    return keras.optimizers.get({"class_name": algorithm, "config": {"learning_rate": rate, **(arguments or {})}})
+  except (TypeError, ValueError) as error:
+    raise ConfigError(f"optimizer '{algorithm}' with {arguments or {}}: {error}") from error
+
+
+def train(
+  run_dir: str,
+  dataset: Dataset,
+  feature: Feature,
+  make_model: Callable[..., DisentangledVAE] = DisentangledVAE,
+  make_optimizer_eg: Callable[[int], keras.optimizers.Optimizer] = make_optimizer,
+  make_optimizer_d: Callable[[int], keras.optimizers.Optimizer] = lambda steps: make_optimizer(
+    steps, learning_rate=2e-4, arguments={"beta_1": 0.5}
+  ),
+  epochs: int = 10,
+  batch_size: int = 128,
+  seed: int = 0,
+  jit_compile: bool = False,
+  strategy: tf.distribute.Strategy | None = None,
+  describe: Callable[[], str] = str,
+) -> TrainedModel:
+  """Trains a model, or goes on with the training that `run_dir` holds; exactly, from the end of its last whole epoch.
+
+  Args:
+    run_dir: gets `config.gin`, `model.json`, `checkpoints/`, `tensorboard/` and the pictures.
+    dataset: what to train on, and to choose the best checkpoint on.
+    feature: f.
+    make_model: the model, from (image_shape, feature, seed=…).
+    make_optimizer_eg, make_optimizer_d: the optimizers of the encoders, the generator and q, and of D; from the number of steps.
+    epochs: how often the training split is seen.
+    batch_size: of the global batch.
+    seed: of everything random here.
+    jit_compile: whether XLA compiles the step.
+    strategy: of `tf.distribute`; None is the current one.
+    describe: gives the configuration as text, once all is built; a run folder is only continued with the one it was begun with.
+
+  Returns:
+    The model with its best weights.
+
+  Raises:
+    TfdisentError: of a kind that says what is wrong: before training starts for all that can be known then.
+  """
+  # --- Check everything that can be checked before hours are spent ---
+  _check_counts(epochs=epochs, batch_size=batch_size)
+  strategy = strategy or tf.distribute.get_strategy()
+  share = 2 * strategy.num_replicas_in_sync  # neighbours lend one another their z1
+  if batch_size % share:
+    raise ConfigError(
+      f"train.batch_size = {batch_size} must be a multiple of {share}: an even number for each replica."
+    )
+  values = {split: feature_values(feature, dataset[split]) for split in ("train", "validation")}
+  batches = training_batches(dataset.train, values["train"], batch_size, seed)  # fails on a batch larger than the split
+  steps_per_epoch = len(dataset.train["image"]) // batch_size
+
+  # --- Build ---
+  keras.utils.set_random_seed(seed)
+  with strategy.scope():
+    model = make_model(dataset.image_shape, feature, seed=seed)
+    model.compile(
+      make_optimizer_eg(epochs * steps_per_epoch), make_optimizer_d(epochs * steps_per_epoch), jit_compile=jit_compile
+    )
+  if model.feature_loss == "f2" and model.objective.lambda3:
+    check_gradient(feature, dataset.train["image"][:32].astype(np.float32) / 255)
+
+  # --- Begin the run folder, or go on with it ---
+  run_dir = pathlib.Path(run_dir)
+  _claim(run_dir, describe(), model)
+  checkpoints = Checkpoints(run_dir, model)
+  if checkpoints.restore_last():
+    print(f"Going on with the run in {run_dir} after epoch {checkpoints.epoch} of {epochs}.")
+
+  # --- Train ---
+  if checkpoints.epoch < epochs:
+    count = len(dataset.validation["image"])
+    size = min(batch_size, max(count - count % share, share))
+    validation = training_batches(dataset.validation, values["validation"], size, seed, shuffle=False).take(
+      count // size
+    )
+    model.fit(
+      batches.skip(checkpoints.epoch * steps_per_epoch),
+      initial_epoch=checkpoints.epoch,
+      epochs=epochs,
+      steps_per_epoch=steps_per_epoch,
+      validation_data=validation,
+      shuffle=False,  # they are already
+      callbacks=[
+        Progress(),
+        StopOnNonFinite(run_dir),
+        SaveCheckpoints(checkpoints),
+        TensorBoard(run_dir / TENSORBOARD_FOLDER, dataset, values["validation"]),
+      ],
+    )
+  restore(run_dir, "best", model)
+  return TrainedModel(model)
+
+
+def _check_counts(**counts):
+  for name, count in counts.items():
+    if not isinstance(count, int) or count < 1:
+      raise ConfigError(f"train.{name} = {count!r} must be a whole number of at least 1.")
+
+
+def _claim(run_dir: pathlib.Path, config: str, model: DisentangledVAE) -> None:
+  """Writes the configuration into a new run folder, or makes sure that an old one was begun with the same."""
+  file = run_dir / CONFIG_FILE
+  if file.is_file():
+    old, new = _bindings(file.read_text(encoding="utf-8")), _bindings(config)
+    if old != new:
+      differences = [f"  - {line}" for line in sorted(old - new)] + [f"  + {line}" for line in sorted(new - old)]
+      raise RunError(
+        f"{run_dir} holds a run of another configuration (- there, + asked for):\n"
+        + "\n".join(differences)
+        + "\nUse another --run_dir, or the same configuration."
+      )
+  try:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    for name, text in ((CONFIG_FILE, config), (MODEL_FILE, json.dumps(model.get_config(), indent=2))):
+      (run_dir / f"{name}.partial").write_text(text, encoding="utf-8")
+      (run_dir / f"{name}.partial").replace(run_dir / name)  # whole, or not there
+  except OSError as error:
+    raise RunError(f"the run folder {run_dir} cannot be written: {error}.") from error
+
+
+def _bindings(config: str) -> set[str]:
+  """The lines that bind something. Where the data lies may change: it is not part of a configuration."""
+  lines = config.replace("\\\n", " ").splitlines()
+  return {
+    " ".join(line.split())
+    for line in lines
+    if line.strip() and not line.startswith("#") and not line.startswith("train.data_dir")
+  }
+
+
+class Progress(keras.callbacks.ProgbarLogger):
+  """Keras's progress bar with the few figures that tell how it goes."""
+
+  SHOWN = ("L", "reconstruction", "KL_z1", "L_f", "L_GAN", "L_D", "psnr", "val_L_f", "val_psnr")
+
+  def set_params(self, params):
+    super().set_params(params)
+    if not sys.stdout.isatty():
+      self.verbose = 2  # a line an epoch: logs are no place for a bar
+
+  def _maybe_init_progbar(self):
+    super()._maybe_init_progbar()
+    self.progbar.stateless_metrics = set(self.SHOWN)  # they are means already
+
+  def _update_progbar(self, batch, logs=None):
+    super()._update_progbar(batch, {name: (logs or {})[name] for name in self.SHOWN if name in (logs or {})})
+
+  def _finalize_progbar(self, logs):
+    super()._finalize_progbar({name: (logs or {})[name] for name in self.SHOWN if name in (logs or {})})
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+  """Stops with `NonFiniteLossError` at the first step in which a term of the loss is NaN or infinite."""
+
+  def __init__(self, run_dir: pathlib.Path):
+    super().__init__()
+    self._run_dir = run_dir
+
+  def on_epoch_begin(self, epoch, logs=None):
+    self._epoch = epoch
+
+  def on_train_batch_end(self, batch, logs=None):
+    bad = [
+      name for name, value in (logs or {}).items() if not np.isfinite(value) and not name.startswith("gradient_norm")
+    ]
+    if bad:
+      terms = [name for name in bad if name not in ("L", "psnr")] or bad
+      raise NonFiniteLossError(
+        f"{', '.join(terms)} became NaN or infinite in epoch {self._epoch + 1}, step {batch + 1} of the epoch. The checkpoints of the epochs before are kept in "
+        f"{self._run_dir}. Lower optimizer.learning_rate or the weight of that term, and train into another --run_dir."
+      )
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+  """Writes the checkpoints after each epoch; the best one is that of the lowest validation L - λ4 L_GAN.
+
+  L_GAN is left out, since it tells of D as much as of the images.
+  """
+
+  def __init__(self, checkpoints: Checkpoints):
+    super().__init__()
+    self._checkpoints = checkpoints
+
+  def on_epoch_end(self, epoch, logs=None):
+    loss = logs["val_L"] - self.model.objective.lambda4 * logs.get("val_L_GAN", 0.0)
+    try:
+      self._checkpoints.save(epoch + 1, loss)
+    except (OSError, tf.errors.OpError) as error:
+      raise RunError(f"the checkpoint of epoch {epoch + 1} cannot be written: {error}") from error
+
+
+class TensorBoard(keras.callbacks.Callback):
+  """Writes every term, gradient norm and learning rate, and a fusion grid of validation images, after each epoch."""
+
+  def __init__(self, folder: pathlib.Path, dataset: Dataset, f_validation: np.ndarray):
+    super().__init__()
+    self._folder, self._images, self._f = str(folder), dataset.validation["image"], f_validation
+
+  def on_train_begin(self, logs=None):
+    self._writer = tf.summary.create_file_writer(self._folder)
+    self._columns = pictures.pick(self._f, self.model.feature)
+    self._trained = TrainedModel(self.model)
+
+  def on_epoch_end(self, epoch, logs=None):
+    grid = pictures.fusion_grid(self._trained, self._images[:8], self._images[self._columns], self._f[self._columns])
+    with self._writer.as_default(step=epoch + 1):
+      for name, value in logs.items():
+        tf.summary.scalar(
+          f"validation/{name[4:]}" if name.startswith("val_") else name if "/" in name else f"train/{name}", value
+        )
+      tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
+      tf.summary.image("fusion", grid[None])
+    self._writer.flush()
+
+  def on_train_end(self, logs=None):
+    self._writer.close()
