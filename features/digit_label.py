@@ -43,7 +43,7 @@ class DigitLabel(Feature):
     value = np.asarray(value)
     if value.ndim != 1 or value.dtype.kind not in "iu":
       raise FeatureError(f"{self.name} takes int labels of shape [B], not {value.dtype} {list(value.shape)}.")
-    if value.size and not (0 <= value.min() and value.max() < self.num_classes):
+    if value.size and not (value.min() >= 0 and value.max() < self.num_classes):
       raise FeatureError(
         f"{self.name} takes labels from 0 to {self.num_classes - 1}, and was given {value.min()} to {value.max()}."
       )

@@ -13,10 +13,10 @@ from tfdisent import CONTINUOUS, Feature, FeatureError, register_feature
 class Pose(Feature):
   """f(x) = (cos 2θ, sin 2θ), θ the angle of the principal axis of the ink; differentiable.
 
-  With μ the second central moments of the intensity, (μ_xx - μ_yy, 2 μ_xy) = r·(cos 2θ, sin 2θ). The angle of an axis is known
-  up to half a turn, so 2θ is used. A figure that is as wide as high has no axis: there f shrinks to 0, since r is compared with
-  `roundness` times μ_xx + μ_yy. In its natural form: θ [B] in radians, in (-π/2, π/2], counted from the x axis
-  towards the top of the image.
+  With μ the second central moments of the intensity, (μ_xx - μ_yy, 2 μ_xy) = r·(cos 2θ, sin 2θ). The angle of an axis
+  is known up to half a turn, so 2θ is used. A figure that is as wide as high has no axis: there f shrinks to 0, since r
+  is compared with `roundness` times μ_xx + μ_yy. In its natural form: θ [B] in radians, in (-π/2, π/2], counted from
+  the x axis towards the top of the image.
   """
 
   roundness: float = 0.05

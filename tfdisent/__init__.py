@@ -1,6 +1,7 @@
 """tfdisent: disentangled representation learning for controllable image synthesis, with features you plug in.
 
-After Tang, Zhou, He, Ma: Disentangled Representation Learning for Controllable Image Synthesis: an Information-Theoretic Perspective.
+After Tang, Zhou, He, Ma: Disentangled Representation Learning for Controllable Image Synthesis: an
+Information-Theoretic Perspective.
 
     import tfdisent
     m = tfdisent.load("runs/quickstart")
@@ -32,7 +33,7 @@ _EXPORTS = {
   "CheckpointError": "errors",
   "NonFiniteLossError": "errors",
 }
-__all__ = sorted(_EXPORTS)
+__all__ = [*_EXPORTS]
 
 
 def __getattr__(name):

@@ -32,8 +32,8 @@ def bench(
 ) -> dict:
   """Times the training step of the reference networks: 28x28x3 images, z1 of 16, one-hot z2 of 10.
 
-  E1, q and D have 4x4 stride-2 convolutions of 32 and 64 channels and a dense layer of 128, G mirrors them; the loss is squared error + KL(z1)
-  + L_f1 + L_GAN for encoder and generator, L_D for the discriminator, Adam for both.
+  E1, q and D have 4x4 stride-2 convolutions of 32 and 64 channels and a dense layer of 128, G mirrors them; the loss is
+  squared error + KL(z1) + L_f1 + L_GAN for encoder and generator, L_D for the discriminator, Adam for both.
 
   Args:
     precision: "float32" or "mixed_bfloat16".

@@ -1,7 +1,8 @@
-"""Checkpoints of a run: the last two and the best two on validation, each with every network, both optimizers and the epoch.
+"""Checkpoints of a run: the last two and the best two on validation.
 
-The noise and the order of the data are functions of the seed and the step (`tfdisent.model`, `tfdisent.dataset`): the seed is part of the
-model, the step of its optimizer, so nothing else is needed to go on exactly.
+Each has every network, both optimizers and the epoch. The noise and the order of the data are functions of the seed and
+the step (`tfdisent.model`, `tfdisent.dataset`): the seed is part of the model, the step of its optimizer, so nothing
+else is needed to go on exactly.
 """
 
 import pathlib
@@ -88,7 +89,10 @@ def restore(run_dir: str, which: str, model: DisentangledVAE) -> None:
 
 
 def _paths(run_dir, kind) -> list[str]:
-  """Checkpoints, newest first. Read off the files: the list that TensorFlow keeps beside them may be damaged as well."""
+  """Checkpoints, newest first.
+
+  Read off the files: the list that TensorFlow keeps beside them may be damaged as well.
+  """
   found = {}
   for file in pathlib.Path(run_dir, FOLDER, kind).glob("epoch-*.index"):
     if match := re.fullmatch(r"epoch-(\d+)\.index", file.name):
@@ -111,5 +115,6 @@ def _restore(run_dir, kind, parts) -> None:
         f"the checkpoint {path} belongs to a model of another architecture: {str(error).splitlines()[0]}"
       ) from error
   raise CheckpointError(
-    f"none of the checkpoints of {run_dir} can be read: {', '.join(paths)}. Remove the folder {FOLDER}/{kind} to start the training over, or restore it from a backup."
+    f"none of the checkpoints of {run_dir} can be read: {', '.join(paths)}. "
+    f"Remove the folder {FOLDER}/{kind} to start the training over, or restore it from a backup."
   )

@@ -22,7 +22,10 @@ def diagonal_gaussian(parameters: tf.Tensor) -> tfd.MultivariateNormalDiag:
 
 
 def reparameterise(posterior: tfd.MultivariateNormalDiag, noise: tf.Tensor) -> tf.Tensor:
-  """z = mean + stddev ∘ ε, [B, Z], with ε ~ N(0, I) of the same shape given from outside, so that it can be keyed by place."""
+  """z = mean + stddev ∘ ε, [B, Z], with ε ~ N(0, I) of the same shape.
+
+  ε is given from outside, so that it can be keyed by place.
+  """
   return posterior.mean() + posterior.stddev() * noise
 
 

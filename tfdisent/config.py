@@ -33,7 +33,8 @@ def _model(*arguments, **keywords):
   return DisentangledVAE(*arguments, objective=objective(), **keywords)
 
 
-# gin cannot decorate a Keras model (its constructor is looked up on the class), so it sees a function of the same signature
+# gin cannot decorate a Keras model (its constructor is looked up on the class), so it sees a function of the same
+# signature
 _model.__signature__ = inspect.signature(DisentangledVAE)
 model = gin.external_configurable(
   _model, "model", module="tfdisent", denylist=["image_shape", "feature", "objective", "seed"]
@@ -89,7 +90,8 @@ def make_feature(name: str | None) -> Feature:
   """The registered feature `name`, with its bindings."""
   if name is None:
     raise ConfigError(
-      "no feature is chosen: put `import features.digit_label` and `train.feature = 'digit_label'` (or your own plug-in) into the gin file."
+      "no feature is chosen: put `import features.digit_label` and `train.feature = 'digit_label'` "
+      "(or your own plug-in) into the gin file."
     )
   return FEATURES.create(name)
 
@@ -98,7 +100,8 @@ def make_dataset(name: str | None, data_dir: str | None) -> Dataset:
   """The registered data set `name`, with its bindings and `data_dir`, where it is given."""
   if name is None:
     raise ConfigError(
-      "no data set is chosen: put `import tfdisent.datasets.color_mnist` and `train.dataset = 'color_mnist'` into the gin file."
+      "no data set is chosen: put `import tfdisent.datasets.color_mnist` and `train.dataset = 'color_mnist'` "
+      "into the gin file."
     )
   return DATASETS.create(name, **({"data_dir": data_dir} if data_dir else {}))
 
@@ -113,7 +116,8 @@ def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
   """Reads gin files, then single bindings ("train.epochs = 3"); forgets what was read before.
 
   Raises:
-    ConfigError: a file, an import, a configurable or a parameter is not there, or the syntax is wrong; the message names it.
+    ConfigError: a file, an import, a configurable or a parameter is not there, or the syntax is wrong; the message
+      names it.
   """
   gin.clear_config()
   try:

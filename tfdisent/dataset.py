@@ -1,4 +1,7 @@
-"""The contract of a data set: four disjoint splits of columns in memory, and the batches that training draws from them."""
+"""The contract of a data set, and the batches that training draws from it.
+
+A data set is four disjoint splits of columns in memory.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -63,7 +66,8 @@ class Dataset:
       check_examples(getattr(self, split), f"split '{split}' of the data set '{self.name}'")
       if self[split]["image"].shape[1:] != self.image_shape:
         raise DataError(
-          f"split '{split}' of the data set '{self.name}' has images of {self[split]['image'].shape[1:]}, 'train' of {self.image_shape}."
+          f"split '{split}' of the data set '{self.name}' has images of {self[split]['image'].shape[1:]}, "
+          f"'train' of {self.image_shape}."
         )
 
   def __getitem__(self, split: str) -> Examples:
@@ -95,7 +99,10 @@ def check_examples(examples: Examples, what: str) -> None:
 
 
 def check_images(image: np.ndarray, what: str = "image") -> None:
-  """Raises `DataError`, naming `what`, unless `image` is uint8, or float in [0, 1], of shape [B, H, W, C] with C of 1 or 3."""
+  """Raises `DataError`, naming `what`, unless `image` is a batch of images.
+
+  That is uint8, or float in [0, 1], of shape [B, H, W, C] with C of 1 or 3.
+  """
   if getattr(image, "ndim", None) != 4 or image.shape[3] not in (1, 3):
     raise DataError(f"{what} must have the shape [B, H, W, C] with 1 or 3 channels, not {list(np.shape(image))}.")
   if image.dtype == np.uint8:
@@ -113,9 +120,9 @@ def training_batches(
 ) -> tf.data.Dataset:
   """An endless `tf.data.Dataset` of training batches, each a function of (seed, step) alone.
 
-  Every epoch is a new permutation of the examples without its incomplete last batch. The partner x̃ of each x comes from a
-  second, independent permutation; only f(x̃) is needed of it. Since no state is kept, `skip(step)` resumes at
-  any step.
+  Every epoch is a new permutation of the examples without its incomplete last batch. The partner x̃ of each x comes from
+  a second, independent permutation; only f(x̃) is needed of it. Since no state is kept, `skip(step)` resumes at any
+  step.
 
   Args:
     examples: a split; only its images are read.
@@ -125,8 +132,8 @@ def training_batches(
     shuffle: False keeps the order of the examples (the partners stay shuffled): for validation.
 
   Returns:
-    Batches with `image` uint8 [B, H, W, C], `feature` f(x) and `partner` f(x̃) float32 [B, width], and `place` int32 [B], the
-    position in the global batch.
+    Batches with `image` uint8 [B, H, W, C], `feature` f(x) and `partner` f(x̃) float32 [B, width], and `place` int32
+    [B], the position in the global batch.
 
   Raises:
     DataError: the batch is larger than the split.

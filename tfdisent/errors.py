@@ -1,4 +1,7 @@
-"""Errors that a user can mend. The command line prints their message alone; anything else is a bug and keeps its traceback."""
+"""Errors that a user can mend.
+
+The command line prints their message alone; anything else is a bug and keeps its traceback.
+"""
 
 
 class TfdisentError(Exception):

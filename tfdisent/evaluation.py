@@ -1,12 +1,13 @@
 """How well f is controlled, what survives of the rest of the image, and how sharp it is.
 
-The judges see images alone. A class is read by an *oracle*: a network trained on real images, of another architecture and seed
-than the model's; a colour is measured.
+The judges see images alone. A class is read by an *oracle*: a network trained on real images, of another architecture
+and seed than the model's; a colour is measured.
 """
 
 import hashlib
 import os
 import pathlib
+import sys
 import tempfile
 
 import keras
@@ -22,7 +23,10 @@ ORACLE_SEED = 1_000_003
 
 
 def measured_color(image: np.ndarray) -> np.ndarray:
-  """The mean RGB of the ink on black, Σ v·rgb / Σ v with v a pixel's largest channel: [B, 3] in [0, 1], from uint8 [B, H, W, 3]."""
+  """The mean RGB of the ink on black, [B, 3] in [0, 1], from uint8 [B, H, W, 3].
+
+  It is Σ v·rgb / Σ v with v a pixel's largest channel.
+  """
   image = image.astype(np.float32) / 255
   weight = image.max(axis=3, keepdims=True)
   return (weight * image).sum((1, 2)) / np.maximum(weight.sum((1, 2)), 1e-6)
@@ -50,10 +54,11 @@ def other_feature(f: np.ndarray, random_state: np.random.Generator) -> np.ndarra
 
 
 class Oracle:
-  """A classifier of real images: trained once on the `train` split of a data set, kept in the cache, and used as a judge.
+  """A classifier of real images, used as a judge.
 
-  Three 3x3 convolutions with pooling, dropout and batch normalisation; none of the model's networks has those. The cache is
-  `$TFDISENT_CACHE`, or `~/.cache/tfdisent`.
+  It is trained once on the `train` split of a data set and kept in the cache. Three 3x3 convolutions with pooling,
+  dropout and batch normalisation; none of the model's networks has those. The cache is `$TFDISENT_CACHE`, or
+  `~/.cache/tfdisent`.
 
   Args:
     dataset: its `train` split is learned.
@@ -101,12 +106,19 @@ class Oracle:
     print(
       f"Training the oracle, a judge of the evaluation, on {len(label)} real images; it is kept in {cache}.", flush=True
     )
+    steps = epochs * max(1, len(label) // 128)
+    self._network.compile(
+      keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
+      loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+      metrics=["accuracy"],
+      jit_compile=False,
+    )
     batches = (
       tf.data.Dataset.from_tensor_slices((dataset.train["image"], label))
       .shuffle(len(label), ORACLE_SEED)
       .batch(128, drop_remainder=len(label) >= 128)
     )
-    self._network.fit(batches.prefetch(2), epochs=epochs, verbose=2)
+    self._network.fit(batches.prefetch(2), epochs=epochs, verbose=1 if sys.stdout.isatty() else 0)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
       dir=cache
@@ -124,8 +136,8 @@ def evaluate(
 ) -> dict[str, float]:
   """Control, complement and quality of a model on a split.
 
-  Each image x gets the feature of an x̃ drawn among those with another f. Control compares what a judge reads from the fusion
-  with what is asked for; complement compares the other properties with the source's own.
+  Each image x gets the feature of an x̃ drawn among those with another f. Control compares what a judge reads from the
+  fusion with what is asked for; complement compares the other properties with the source's own.
 
   Args:
     model: the trained model.
@@ -136,8 +148,8 @@ def evaluate(
 
   Returns:
     `control/{accuracy,mae}_{mean,sample,prior}`: z1 the posterior's mean, a sample of it, or drawn from the prior;
-    `complement/{name}_{accuracy,mae}` with z1 the mean; `quality/psnr` of x' in dB; `oracle/{split}_accuracy` on real images.
-    A feature that no judge of the data set reads is compared by its own f, as `control/own_f_mae_*`.
+    `complement/{name}_{accuracy,mae}` with z1 the mean; `quality/psnr` of x' in dB; `oracle/{split}_accuracy` on real
+    images. A feature that no judge of the data set reads is compared by its own f, as `control/own_f_mae_*`.
   """
   examples: Examples = {name: column[:limit] for name, column in dataset[split].items()}
   random_state = np.random.default_rng(seed)

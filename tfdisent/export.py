@@ -11,8 +11,8 @@ from tfdisent.inference import TrainedModel
 def export(trained: TrainedModel, folder: pathlib.Path) -> pathlib.Path:
   """Writes the next version of the model into `folder`/<number>/.
 
-  Signatures: `encode` (image → z1_mean, z1_stddev) and `control`, also `serving_default` (image, feature → image). Images are uint8
-  [B, H, W, C]; `feature` is f(x) as a vector, float32 [B, width] (one-hot for a label).
+  Signatures: `encode` (image → z1_mean, z1_stddev) and `control`, also `serving_default` (image, feature → image).
+  Images are uint8 [B, H, W, C]; `feature` is f(x) as a vector, float32 [B, width] (one-hot for a label).
 
   Returns:
     The folder of the version.

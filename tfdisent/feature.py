@@ -64,7 +64,9 @@ class Feature:
     return self.of_image(example["image"])
 
   def of_image(self, image: tf.Tensor) -> tf.Tensor:
-    """f as a function of pixels, float32 [B, H, W, C] in [0, 1] to float32 [B, width]; differentiable if L_f2 is to use it.
+    """f as a function of pixels, float32 [B, H, W, C] in [0, 1] to float32 [B, width].
+
+    Differentiable if L_f2 is to use it.
 
     Raises:
       FeatureError: f(x) cannot be computed from pixels (a label, say).
@@ -113,8 +115,8 @@ def feature_from_config(config: Mapping) -> Feature:
       importlib.import_module(config["module"])
     except ImportError as error:
       raise FeatureError(
-        f"the model was trained with the feature '{config['name']}' of the module '{config['module']}', which cannot be imported "
-        f"({error}). Install the package that has it."
+        f"the model was trained with the feature '{config['name']}' of the module '{config['module']}', "
+        f"which cannot be imported ({error}). Install the package that has it."
       ) from error
   return FEATURES[config["name"]](**config["arguments"])
 
@@ -123,8 +125,8 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
   """f(x) of every example of a split, float32 [N, width], checked against the contract.
 
   Raises:
-    FeatureError: f fails, or gives the wrong width, NaN or infinite values, values that no discrete code has, or the same
-      value for every example.
+    FeatureError: f fails, or gives the wrong width, NaN or infinite values, values that no discrete code has, or the
+      same value for every example.
   """
   function = tf.function(feature.of_example, reduce_retracing=True)
   values = []
@@ -155,7 +157,8 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
     raise FeatureError(f"feature '{feature.name}' says it is discrete, but its values are not all 0 or 1.")
   if len(values) > 1 and np.ptp(values, axis=0).max() < 1e-6:
     raise FeatureError(
-      f"feature '{feature.name}' has the same value, {values[0].tolist()}, for all {len(values)} examples: nothing to control."
+      f"feature '{feature.name}' has the same value, {values[0].tolist()}, for all {len(values)} examples: "
+      "nothing to control."
     )
   return values
 
@@ -168,8 +171,8 @@ def check_gradient(feature: Feature, image: np.ndarray) -> None:
   """
   if not feature.has_pixels:
     raise FeatureError(
-      f"feature '{feature.name}' cannot be used with L_f2: it is not computed from pixels (no `of_image`), so ‖f(G(z1, z̃2)) - f(x̃)‖² "
-      "has no gradient. Use L_f1 (objective.feature_loss = 'f1') or define `of_image`."
+      f"feature '{feature.name}' cannot be used with L_f2: it is not computed from pixels (no `of_image`), "
+      "so ‖f(G(z1, z̃2)) - f(x̃)‖² has no gradient. Use L_f1 (objective.feature_loss = 'f1') or define `of_image`."
     )
   image = tf.convert_to_tensor(image)
   with tf.GradientTape() as tape:
@@ -185,6 +188,7 @@ def check_gradient(feature: Feature, image: np.ndarray) -> None:
       else "a gradient with NaN or infinity"
     )
     raise FeatureError(
-      f"feature '{feature.name}' has {what} with respect to the image, so L_f2 cannot train with it. Build `of_image` from "
-      "differentiable TensorFlow operations (no rounding, comparison, argmax or NumPy), or use L_f1."
+      f"feature '{feature.name}' has {what} with respect to the image, so L_f2 cannot train with it. "
+      "Build `of_image` from differentiable TensorFlow operations (no rounding, comparison, argmax or NumPy), "
+      "or use L_f1."
     )

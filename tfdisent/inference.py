@@ -23,14 +23,17 @@ class Encoding(NamedTuple):
   z1_stddev: np.ndarray
   """Standard deviation of q(z1 | x), float32 [B, Z1]."""
   feature: np.ndarray
-  """f(x) in its natural form: computed from the pixels where f can be, else the most likely value under q(z̃2 | z1, x)."""
+  """f(x) in its natural form.
+
+  Computed from the pixels where f can be, else the most likely value under q(z̃2 | z1, x).
+  """
 
 
 class TrainedModel:
   """A trained model, for any number of images.
 
-  Images are uint8 [B, H, W, C] or float [B, H, W, C] in [0, 1], and come back in the kind they came in. A feature is in its natural
-  form: int labels [B], colours [B, 3] in [0, 1], angles [B] in radians, … (see `Feature.to_vector`).
+  Images are uint8 [B, H, W, C] or float [B, H, W, C] in [0, 1], and come back in the kind they came in. A feature is in
+  its natural form: int labels [B], colours [B, 3] in [0, 1], angles [B] in radians, … (see `Feature.to_vector`).
 
   Args:
     model: a model with its weights.
@@ -46,9 +49,12 @@ class TrainedModel:
       tf.TensorSpec([None, model.code.width]),
       tf.TensorSpec([None, model.feature.width]),
     )
-    self._encode = tf.function(
-      lambda x: (lambda q: (q.mean(), q.stddev()))(model.encode_z1(x)), input_signature=[image]
-    )
+
+    def encode(x):
+      q = model.encode_z1(x)
+      return q.mean(), q.stddev()
+
+    self._encode = tf.function(encode, input_signature=[image])
     self._mean_z2 = tf.function(model.mean_z2, input_signature=[f])
     self._generate = tf.function(model.generate, input_signature=[z1, z2])
     self._feature = None
@@ -105,12 +111,15 @@ class TrainedModel:
     return _like(images, self.decode(z1, self.encode_z2(f)))
 
   def generate(self, feature: np.ndarray, seed: int = 0) -> np.ndarray:
-    """New images with `feature`: z1 is drawn from its prior N(0, I). The same seed gives the same images; uint8 [B, H, W, C]."""
+    """New images with `feature`, uint8 [B, H, W, C].
+
+    z1 is drawn from its prior N(0, I). The same seed gives the same images.
+    """
     f = self.feature.to_vector(feature)
     z1 = tf.random.stateless_normal([len(f), self.model.z1_width], [seed, 0]).numpy()
     return to_uint8(self.decode(z1, self.encode_z2(f)))
 
-  # --- Codes ---------------------------------------------------------------------------------------------------------------------
+  # --- Codes ----------------------------------------------------------------------------------------------------------
 
   def encode_z1(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of q(z1 | x), float32 [B, Z1] each."""
@@ -134,14 +143,16 @@ class TrainedModel:
       return self.encode_z2(self._batched(self._feature, x))
     if not self.model.q:
       raise DataError(
-        f"the feature '{self.feature.name}' cannot be computed from pixels, and the model was trained without q(z̃2 | z1, x̂): use `control` with the feature itself."
+        f"the feature '{self.feature.name}' cannot be computed from pixels, and the model was "
+        "trained without q(z̃2 | z1, x̂): use `control` with the feature itself."
       )
     return self._batched(self._infer_z2, z1, x)
 
   def _code_to_vector(self, z2):
     if self.model.code.learned:
       raise DataError(
-        f"the feature '{self.feature.name}' cannot be computed from pixels, and its Gaussian code cannot be read back as f(x)."
+        f"the feature '{self.feature.name}' cannot be computed from pixels, "
+        "and its Gaussian code cannot be read back as f(x)."
       )
     return z2
 
@@ -176,7 +187,8 @@ def load(run_dir: str, which: str = "best") -> TrainedModel:
   file = run_dir / MODEL_FILE
   if not file.is_file():
     raise RunError(
-      f"{run_dir} holds no trained model: there is no {MODEL_FILE} in it. Train one with `tfdisent --gin_file=… --run_dir={run_dir}`."
+      f"{run_dir} holds no trained model: there is no {MODEL_FILE} in it. "
+      f"Train one with `tfdisent --gin_file=… --run_dir={run_dir}`."
     )
   try:
     model = DisentangledVAE.from_config(json.loads(file.read_text(encoding="utf-8")))
@@ -203,7 +215,8 @@ def load_feature_examples(run_dir: pathlib.Path) -> np.ndarray:
     return np.array(json.loads((run_dir / FEATURE_EXAMPLES_FILE).read_text(encoding="utf-8")), np.float32)
   except (OSError, json.JSONDecodeError) as error:
     raise RunError(
-      f"{run_dir} does not say which features to sample ({error}): its training has not ended. Run the same training command again."
+      f"{run_dir} does not say which features to sample ({error}): its training has not ended. "
+      "Run the same training command again."
     ) from error
 
 

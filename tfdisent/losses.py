@@ -49,7 +49,8 @@ def feature_loss_f1(q: tfd.Distribution, z2_partner: tf.Tensor) -> tf.Tensor:
 def feature_loss_f2(f_fusion: tf.Tensor, f_partner: tf.Tensor) -> tf.Tensor:
   """L_f2 = ‖f(G(z1, z̃2)) - f(x̃)‖² [B], in f's own units squared.
 
-  From the second lower bound, I(z̃2; x̂ | z1) ≥ E[log q*(f(x̃) | z1, x̂)] + H(f(x)), with a Gaussian q* of fixed scale about f(x̂).
+  From the second lower bound, I(z̃2; x̂ | z1) ≥ E[log q*(f(x̃) | z1, x̂)] + H(f(x)), with a Gaussian q* of fixed scale
+  about f(x̂).
 
   Args:
     f_fusion: f(x̂), [B, width].

@@ -42,7 +42,8 @@ _MODE = flags.DEFINE_enum(
 _GIN_FILE = flags.DEFINE_multi_string(
   "gin_file",
   [],
-  "A gin file, looked for here and then in the installation (gin_configs/quickstart.gin). Repeat it to read several, the later ones going first.",
+  "A gin file, looked for here and then in the installation (gin_configs/quickstart.gin). "
+  "Repeat it to read several, the later ones going first.",
 )
 _GIN_PARAM = flags.DEFINE_multi_string(
   "gin_param", [], 'One gin binding, as in "objective.lambda3 = 20", that overrules the files. Repeatable.'
@@ -55,6 +56,7 @@ _SEED = flags.DEFINE_integer(
 
 
 def main(arguments):
+  """Does what --mode asks for; prints the message of a `TfdisentError` and exits with 1."""
   if len(arguments) > 1:
     raise app.UsageError(
       f"unexpected argument '{arguments[1]}': every argument is a flag, as in --gin_file={arguments[1]}."
@@ -70,7 +72,8 @@ def main(arguments):
 def _train():
   if not _GIN_FILE.value:
     raise ConfigError(
-      "--mode=train needs a configuration: pass --gin_file, for instance --gin_file=gin_configs/quickstart.gin (`tfdisent --help` has examples)."
+      "--mode=train needs a configuration: pass --gin_file, for instance --gin_file=gin_configs/quickstart.gin "
+      "(`tfdisent --help` has examples)."
     )
   run_dir = _run_dir(exists=False)
   bindings = list(_GIN_PARAM.value)
@@ -94,7 +97,8 @@ def _train():
   for path in paths:
     print(f"  {path}")
   print(
-    f"  {run_dir / 'metrics.json'}  {run_dir / 'config.gin'}  {run_dir / 'checkpoints'}/  {run_dir / 'tensorboard'}/\n\n"
+    f"  {run_dir / 'metrics.json'}  {run_dir / 'config.gin'}  "
+    f"{run_dir / 'checkpoints'}/  {run_dir / 'tensorboard'}/\n\n"
     "Next:\n"
     f"  look at       {run_dir / 'fusion.png'}: rows share z1, columns share z2\n"
     f"  curves        tensorboard --logdir={run_dir}\n"
@@ -138,7 +142,10 @@ def _bench():
 
 
 def _load(run_dir):
-  """The trained model of a run and its data set, from its folder (and --gin_file, --gin_param, --data_dir, where they are given)."""
+  """The trained model of a run and its data set.
+
+  From its folder, and --gin_file, --gin_param, --data_dir, where they are given.
+  """
   from tfdisent import config, inference
 
   trained = inference.load(str(run_dir))

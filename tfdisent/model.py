@@ -7,6 +7,7 @@ Notation, as in the paper (and in code):
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -31,9 +32,12 @@ class Objective:
     lambda3: weight of L_f; 0 leaves q and L_f out.
     lambda4: weight of L_GAN; 0 leaves D and L_D out.
     feature_loss: "f1" (L_f1) or "f2" (L_f2); None takes the feature's kind: L_f1 for discrete, L_f2 for continuous.
-    q_data: what q(z̃2 | z1, x̂) learns from: "fusions", jointly with G (the paper); "pairs", real images and their z2, so that
-      G cannot write z̃2 in a hand that only q reads; or "both". On a pair, z1 comes from another image: as on a fusion it
-      then tells nothing of the code, and q must read the image. The bound holds for any q.
+    q_data: what q(z̃2 | z1, x̂) learns from: "fusions", jointly with G (the paper); "pairs", real images and their z2, so
+      that G cannot write z̃2 in a hand that only q reads; or "both". On a pair, z1 comes from another image: as on a
+      fusion it then tells nothing of the code, and q must read the image. The bound holds for any q.
+    q_noise: standard deviation of normal noise added to the images that q reads, in units of the image's range; 0 is the
+      paper. A q of the noisy image is a bound too, since I(z̃2; x̂ | z1) ≥ I(z̃2; x̂ + ε | z1) (data processing), and G
+      cannot win it with a faint pattern: it must draw f large.
     d_real: the images that D takes for real: "reconstructions" x' (the paper) or "originals" x.
     prior_fusions: share of the fusions whose z1 is drawn from the prior N(0, I) instead of q(z1 | x), in L_f and L_GAN
       alike, in [0, 1]; 0 is the paper. It teaches G the prior, from which `generate` draws.
@@ -47,6 +51,7 @@ class Objective:
   lambda4: float = 1.0
   feature_loss: str | None = None
   q_data: str = "fusions"
+  q_noise: float = 0.0
   d_real: str = "reconstructions"
   prior_fusions: float = 0.0
 
@@ -64,6 +69,8 @@ class Objective:
         raise ConfigError(f"objective.{name} = {getattr(self, name)} must be finite and not negative.")
     if not (np.isfinite(self.stddev) and self.stddev > 0):
       raise ConfigError(f"objective.stddev = {self.stddev} must be positive.")
+    if not (np.isfinite(self.q_noise) and self.q_noise >= 0):
+      raise ConfigError(f"objective.q_noise = {self.q_noise} must be finite and not negative.")
     if not 0 <= self.prior_fusions <= 1:
       raise ConfigError(f"objective.prior_fusions = {self.prior_fusions} must lie in [0, 1].")
 
@@ -77,9 +84,10 @@ class DisentangledVAE(keras.Model):
     objective: the loss.
     z1_width: components of z1.
     z2_width: components of a learned (Gaussian) z2; the other codes have f's width.
-    code: "one_hot", "bernoulli" or "gaussian"; None takes "one_hot" for a discrete feature and "gaussian" for a continuous one.
-    E1, E2, G, q, D: arguments of the networks q(z1 | x), q(z2 | f(x)), G, q(z̃2 | z1, x̂) and D: `conv` (channels), `dense`
-      (units), `activation`. See `tfdisent.networks`.
+    code: "one_hot", "bernoulli" or "gaussian"; None takes "one_hot" for a discrete feature and "gaussian" for a
+      continuous one.
+    E1, E2, G, q, D: arguments of the networks q(z1 | x), q(z2 | f(x)), G, q(z̃2 | z1, x̂) and D: `conv` (channels),
+      `dense` (units), `activation`. See `tfdisent.networks`.
     precision: "float32", or "mixed_bfloat16" for the networks; weights and losses stay float32.
     seed: of the noise. Initial weights follow `keras.utils.set_random_seed`.
 
@@ -192,7 +200,7 @@ class DisentangledVAE(keras.Model):
     """The networks that this model has, by their symbol."""
     return {symbol: network for symbol in ("E1", "E2", "G", "q", "D") if (network := getattr(self, symbol))}
 
-  # --- The two posteriors and the generator, for training and for use ------------------------------------------------------------
+  # --- The two posteriors and the generator, for training and for use -------------------------------------------------
 
   def encode_z1(self, x: tf.Tensor):
     """q(z1 | x), a TFP distribution over [B, Z1], from images float32 [B, H, W, C] in [0, 1]."""
@@ -210,7 +218,7 @@ class DisentangledVAE(keras.Model):
     """G(z1, z2) as images, float32 [B, H, W, C] in [0, 1]."""
     return tf.sigmoid(self.G(z1, z2))
 
-  # --- Training ------------------------------------------------------------------------------------------------------------------
+  # --- Training -------------------------------------------------------------------------------------------------------
 
   def terms(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
     """Every term of the loss on one batch, as scalars: one forward pass, from which all networks learn.
@@ -220,13 +228,14 @@ class DisentangledVAE(keras.Model):
       step: keys the noise together with the seed and each example's place.
 
     Returns:
-      Means over the examples: `L`, its parts `reconstruction`, `KL_z1`, `KL_z2`, `L_f`, `L_GAN`, the losses of q and D, `L_q` and
-      `L_D` (those that apply), and `psnr` of x' in dB.
+      Means over the examples: `L`, its parts `reconstruction`, `KL_z1`, `KL_z2`, `L_f`, `L_GAN`, the losses of q and D,
+      `L_q` and `L_D` (those that apply), and `psnr` of x' in dB.
     """
     o, mean = self.objective, tf.reduce_mean
     x = tf.image.convert_image_dtype(batch["image"], tf.float32)
     f, f_partner = batch["feature"], batch["partner"]
-    noise_z1, prior_z1, noise_z2, noise_z2_partner = self._noise(batch["place"], step)
+    widths = [self.z1_width, self.z1_width, self.code.width, self.code.width]
+    noise_z1, prior_z1, noise_z2, noise_z2_partner = tf.split(self._noise(batch["place"], step, sum(widths)), widths, 1)
     terms = {}
 
     # Encode z1 from x, z2 from f(x), and z̃2 from f(x̃) of the independent partner.
@@ -259,11 +268,14 @@ class DisentangledVAE(keras.Model):
 
     # λ3 L_f: the bound of I(z̃2; x̂ | z1)
     if o.lambda3 and self.feature_loss == "f1":
-      q_fusion = self.code.posterior(self.q(z1_fusion, x_fusion))
+      noise_x = 0.0
+      if o.q_noise:
+        noise_x = o.q_noise * tf.reshape(self._noise(batch["place"], step, math.prod(self.image_shape), 1), tf.shape(x))
+      q_fusion = self.code.posterior(self.q(z1_fusion, x_fusion + noise_x))
       terms["L_f"] = mean(losses.feature_loss_f1(q_fusion, z2_partner))
       terms["L_q"] = terms["L_f"] if o.q_data != "pairs" else 0.0
       if o.q_data != "fusions":
-        q_pair = self.code.posterior(self.q(tf.stop_gradient(_of_neighbour(z1)), x))
+        q_pair = self.code.posterior(self.q(tf.stop_gradient(_of_neighbour(z1)), x + noise_x))
         terms["L_q"] += mean(losses.feature_loss_f1(q_pair, tf.stop_gradient(z2)))
     elif o.lambda3:
       terms["L_f"] = mean(losses.feature_loss_f2(self.feature.of_image(x_fusion), f_partner))
@@ -281,7 +293,10 @@ class DisentangledVAE(keras.Model):
     return terms
 
   def update(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """One step of all networks: E1, E2 and G down L, q down L_q, D down L_D. Returns the terms and the norms of the gradients."""
+    """One step of all networks: E1, E2 and G down L, q down L_q, D down L_D.
+
+    Returns the terms and the norms of the gradients.
+    """
     with tf.GradientTape(persistent=True) as tape:
       terms = self.terms(batch, self.optimizer.iterations)
       # gradients are summed over the replicas, so each gives its share of the mean over the global batch
@@ -312,17 +327,14 @@ class DisentangledVAE(keras.Model):
     """The terms on a batch of validation data, with the same noise every time."""
     return self._track(self.terms(batch, tf.constant(-1, tf.int64)))
 
-  def _noise(self, place, step):
-    """Standard normal noise for z1, a z1 from the prior, and noise for z2 and z̃2, each [B, Z].
+  def _noise(self, place, step, width, stream=0):
+    """Standard normal noise [B, width].
 
     It is drawn for the whole global batch and read at `place`, so it does not depend on how the batch is split.
     """
-    widths = [self.z1_width, self.z1_width, self.code.width, self.code.width]
     global_batch = tf.size(place) * tf.distribute.get_strategy().num_replicas_in_sync
-    noise = tf.random.stateless_normal(
-      [global_batch, sum(widths)], tf.stack([tf.cast(self.seed, tf.int64), tf.cast(step, tf.int64)])
-    )
-    return tf.split(tf.gather(noise, place), widths, axis=1)
+    seed = tf.stack([tf.constant(self.seed, tf.int64), 2 * tf.cast(step, tf.int64) + stream])
+    return tf.gather(tf.random.stateless_normal([global_batch, width], seed), place)
 
   def _track(self, terms):
     """Running means of `terms` over the epoch, for `fit` and `evaluate`."""

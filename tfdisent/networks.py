@@ -135,8 +135,9 @@ class Generator(Network):
     scale = 2 ** len(conv)
     if not conv or height % scale or width % scale:
       raise ConfigError(
-        f"the generator's {len(conv)} transposed convolutions (model.G = {{'conv': {tuple(conv)}}}) multiply a feature map by {scale} and cannot reach "
-        f"images of {height}x{width}: use sizes that are multiples of {scale}, or fewer convolutions."
+        f"the generator's {len(conv)} transposed convolutions (model.G = {{'conv': {tuple(conv)}}}) "
+        f"multiply a feature map by {scale} and cannot reach images of {height}x{width}: "
+        f"use sizes that are multiples of {scale}, or fewer convolutions."
       )
     first = (height // scale, width // scale, conv[0])
     self.expand = self._layer(keras.layers.Dense, first[0] * first[1] * first[2])

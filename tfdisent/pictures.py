@@ -1,5 +1,6 @@
 """Pictures of what a model does, as uint8 arrays: fusion grids, reconstructions, traversals and samples."""
 
+import itertools
 import pathlib
 
 import numpy as np
@@ -25,7 +26,10 @@ def tile(rows: list[list[np.ndarray | None]]) -> np.ndarray:
 
 
 def pick(f: np.ndarray, feature: Feature, count: int = 10, seed: int = 0) -> np.ndarray:
-  """Rows of up to `count` examples that show the range of f [N, width]: one of each class, or the farthest from one another."""
+  """Rows of up to `count` examples that show the range of f [N, width].
+
+  One of each class, or the farthest from one another.
+  """
   order = np.random.default_rng(seed).permutation(len(f))
   if feature.kind == DISCRETE:
     _, first = np.unique(f[order], axis=0, return_index=True)
@@ -63,7 +67,10 @@ def reconstruction_grid(model: TrainedModel, images: np.ndarray, f: np.ndarray) 
 
 
 def traversal_grid(model: TrainedModel, images: np.ndarray, f_path: np.ndarray, f: np.ndarray) -> np.ndarray:
-  """Above, z1 is fixed in each row and z2 follows f_path; below, z2 is fixed in each row and z1 goes from one image to the next.
+  """Two traversals, one above the other.
+
+  Above, z1 is fixed in each row and z2 follows f_path; below, z2 is fixed in each row and z1 goes from one image to the
+  next.
 
   Args:
     images: uint8 [N, H, W, C]; the rows.
@@ -73,7 +80,7 @@ def traversal_grid(model: TrainedModel, images: np.ndarray, f_path: np.ndarray, 
   z1, steps = model.encode_z1(images)[0], 10
   if model.feature.kind != DISCRETE:
     f_path = np.concatenate(
-      [np.linspace(a, b, steps // (len(f_path) - 1), endpoint=False) for a, b in zip(f_path, f_path[1:])]
+      [np.linspace(a, b, steps // (len(f_path) - 1), endpoint=False) for a, b in itertools.pairwise(f_path)]
     ).astype(np.float32)
   z2_path = model.encode_z2(f_path)
   moved_z2 = to_uint8(model.decode(np.repeat(z1, len(z2_path), 0), np.tile(z2_path, (len(z1), 1)))).reshape(
@@ -102,7 +109,10 @@ def write_png(path: pathlib.Path, picture: np.ndarray, zoom: int = 2) -> None:
 
 
 def write_pictures(folder: pathlib.Path, model: TrainedModel, examples: Examples, f: np.ndarray) -> list[pathlib.Path]:
-  """Writes `fusion.png`, `reconstruction.png` and `traversal.png` of examples with f [N, width]; returns their paths."""
+  """Writes `fusion.png`, `reconstruction.png` and `traversal.png` of examples with f [N, width].
+
+  Returns their paths.
+  """
   x = examples["image"]
   columns = pick(f, model.feature)
   rows = np.random.default_rng(1).permutation(len(x))

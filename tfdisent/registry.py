@@ -33,7 +33,8 @@ class Registry:
       known = self._entries.get(name)
       if known is not None:
         raise RegistryError(
-          f"{self.kind} '{name}' is registered twice: by {_where(known)} and by {_where(plugin)}. Give one of them another name."
+          f"{self.kind} '{name}' is registered twice: by {_where(known)} and by {_where(plugin)}. "
+          "Give one of them another name."
         )
       with gin.unlock_config():  # a plug-in may come after the config, when a trained run is loaded
         gin.register(name, module=plugin.__module__)(plugin)
@@ -51,7 +52,8 @@ class Registry:
       f"unknown {self.kind} '{name}'. "
       + (f"Did you mean '{close[0]}'? " if close else "")
       + f"Registered: {', '.join(sorted(self._entries)) or 'none'}. "
-      + f"A plug-in registers when it is imported: is `import {self.package}.{name}` missing from the gin file (or from your code)?"
+      + f"A plug-in registers when it is imported: is `import {self.package}.{name}` missing "
+      + "from the gin file (or from your code)?"
     )
 
   def create(self, name: str, **arguments):

@@ -73,13 +73,15 @@ def train(
     dataset: what to train on, and to choose the best checkpoint on.
     feature: f.
     make_model: the model, from (image_shape, feature, seed=…).
-    make_optimizer_eg, make_optimizer_d: the optimizers of the encoders, the generator and q, and of D; from the number of steps.
+    make_optimizer_eg, make_optimizer_d: the optimizers of the encoders, the generator and q, and of D; from the number
+      of steps.
     epochs: how often the training split is seen.
     batch_size: of the global batch.
     seed: of everything random here.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`; None is the current one.
-    describe: gives the configuration as text, once all is built; a run folder is only continued with the one it was begun with.
+    describe: gives the configuration as text, once all is built; a run folder is only continued with the one it was
+      begun with.
 
   Returns:
     The model with its best weights.
@@ -216,8 +218,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
     if bad:
       terms = [name for name in bad if name not in ("L", "psnr")] or bad
       raise NonFiniteLossError(
-        f"{', '.join(terms)} became NaN or infinite in epoch {self._epoch + 1}, step {batch + 1} of the epoch. The checkpoints of the epochs before are kept in "
-        f"{self._run_dir}. Lower optimizer.learning_rate or the weight of that term, and train into another --run_dir."
+        f"{', '.join(terms)} became NaN or infinite in epoch {self._epoch + 1}, "
+        f"step {batch + 1} of the epoch. The checkpoints of the epochs before are kept in {self._run_dir}. "
+        "Lower optimizer.learning_rate or the weight of that term, and train into another --run_dir."
       )
 
 

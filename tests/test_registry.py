@@ -1,0 +1,60 @@
+"""The registry: hits, misses and duplicates."""
+
+import gin
+import pytest
+
+import tfdisent.datasets.color_mnist  # noqa: F401  (registers)
+from features.digit_label import DigitLabel
+from tfdisent.errors import RegistryError
+from tfdisent.registry import DATASETS, FEATURES, Registry
+
+
+def test_a_plugin_is_found_by_its_name():
+  assert FEATURES["digit_label"] is DigitLabel
+  assert "color_mnist" in DATASETS
+
+
+def test_a_miss_lists_the_known_names_and_the_import():
+  with pytest.raises(RegistryError) as error:
+    FEATURES["digit_lable"]
+  for words in ("digit_lable", "Did you mean 'digit_label'", "Registered: ", "import features.digit_lable"):
+    assert words in str(error.value)
+
+
+def test_a_duplicate_names_both():
+  registry = Registry("feature", "features")
+
+  @registry.register("a_thing_of_this_test")
+  def first():
+    pass
+
+  def second():
+    pass
+
+  with pytest.raises(RegistryError, match=r"registered twice: by .*first and by .*second"):
+    registry.register("a_thing_of_this_test")(second)
+
+
+def test_gin_binds_what_a_config_creates_and_not_what_python_calls():
+  registry = Registry("feature", "features")
+
+  @registry.register("bindable_thing_of_this_test")
+  def thing(size=1):
+    return size
+
+  gin.clear_config()
+  gin.parse_config("bindable_thing_of_this_test.size = 5")
+  try:
+    assert registry.create("bindable_thing_of_this_test") == 5
+    assert registry.create("bindable_thing_of_this_test", size=7) == 7
+    assert thing() == 1
+  finally:
+    gin.clear_config()
+
+
+def test_temporary_forgets():
+  registry = Registry("feature", "features")
+  with registry.temporary():
+    registry.register("passing_thing_of_this_test")(lambda: None)
+    assert list(registry) == ["passing_thing_of_this_test"]
+  assert list(registry) == []
