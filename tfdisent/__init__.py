@@ -33,7 +33,7 @@ _EXPORTS = {
   "CheckpointError": "errors",
   "NonFiniteLossError": "errors",
 }
-__all__ = [*_EXPORTS]
+__all__ = list(_EXPORTS)
 
 
 def __getattr__(name):

@@ -34,9 +34,9 @@ class Checkpoints:
     self._run_dir = run_dir
     self._epoch, self._best_loss = tf.Variable(0, dtype=tf.int64), tf.Variable(float("inf"), dtype=tf.float64)
     self._parts = {
-      **model.networks,
-      "optimizer": model.optimizer,
-      "optimizer_d": model.optimizer_d,
+      **_networks(model),
+      "optimizer": _variables(model.optimizer.variables),
+      "optimizer_d": _variables(model.optimizer_d.variables),
       "epoch": self._epoch,
       "best_loss": self._best_loss,
     }
@@ -85,7 +85,20 @@ def restore(run_dir: str, which: str, model: DisentangledVAE) -> None:
     raise CheckpointError(
       f"{run_dir} has no checkpoint under {FOLDER}/{which}: its training has not finished an epoch yet."
     )
-  _restore(run_dir, which, model.networks)
+  _restore(run_dir, which, _networks(model))
+
+
+def _networks(model) -> dict[str, dict[str, tf.Variable]]:
+  return {symbol: _variables(network.weights) for symbol, network in model.networks.items()}
+
+
+def _variables(variables) -> dict[str, tf.Variable]:
+  """Variables by their path ("E1/conv_0/kernel").
+
+  They are named one by one, since TensorFlow does not see the layers that a Keras model keeps in a list, and would
+  leave them out of a checkpoint in silence.
+  """
+  return {variable.path: variable.value for variable in variables}
 
 
 def _paths(run_dir, kind) -> list[str]:

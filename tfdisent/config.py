@@ -127,7 +127,10 @@ def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     raise ConfigError(f"{str(error).splitlines()[0]} Shipped with tfdisent: {shipped}.") from error
   except ImportError as error:
     raise ConfigError(f"a gin file imports a module that is not there: {error}") from error
-  except (ValueError, TypeError, SyntaxError, AttributeError) as error:
+  except SyntaxError as error:
+    where = f"'{error.text.strip()}' (line {error.lineno} of {error.filename or '--gin_param'})" if error.text else ""
+    raise ConfigError(f"gin: {error.msg} {where}") from error
+  except (ValueError, TypeError, AttributeError) as error:
     raise ConfigError(f"gin: {' '.join(str(error).split())}") from error
 
 

@@ -35,8 +35,8 @@ class Objective:
     q_data: what q(z̃2 | z1, x̂) learns from: "fusions", jointly with G (the paper); "pairs", real images and their z2, so
       that G cannot write z̃2 in a hand that only q reads; or "both". On a pair, z1 comes from another image: as on a
       fusion it then tells nothing of the code, and q must read the image. The bound holds for any q.
-    q_noise: standard deviation of normal noise added to the images that q reads, in units of the image's range; 0 is the
-      paper. A q of the noisy image is a bound too, since I(z̃2; x̂ | z1) ≥ I(z̃2; x̂ + ε | z1) (data processing), and G
+    q_noise: standard deviation of normal noise ε added to the images that q reads, in units of the image's range; 0 is
+      the paper. A q of the noisy image is a bound too, since I(z̃2; x̂ | z1) ≥ I(z̃2; x̂ + ε | z1) (data processing), and G
       cannot win it with a faint pattern: it must draw f large.
     d_real: the images that D takes for real: "reconstructions" x' (the paper) or "originals" x.
     prior_fusions: share of the fusions whose z1 is drawn from the prior N(0, I) instead of q(z1 | x), in L_f and L_GAN

@@ -12,6 +12,7 @@ Convolutions are 4x4 with stride 2: each halves the image, or doubles it in G. T
 ("mixed_bfloat16"); the last layer is float32, so the losses are.
 """
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -26,7 +27,7 @@ class Network(keras.Model):
   def __init__(self, dense: Sequence[int], activation: str, dtype, name: str | None, **config):
     super().__init__(name=name, dtype=dtype)
     self._config = {**config, "dense": tuple(dense), "activation": activation}
-    self.dense_layers = [self._layer(keras.layers.Dense, units) for units in dense]
+    self.dense_layers = [self._layer(keras.layers.Dense, units, name=f"dense_{i}") for i, units in enumerate(dense)]
 
   def _layer(self, layer, *arguments, **keywords):
     return layer(*arguments, activation=self._config["activation"], dtype=self.dtype_policy, **keywords)
@@ -55,9 +56,9 @@ class ConvolutionalNetwork(Network):
     name=None,
   ):
     super().__init__(dense, activation, dtype, name, outputs=outputs, conv=tuple(conv))
-    self.conv_layers = [self._layer(keras.layers.Conv2D, channels, 4, 2, "same") for channels in conv]
+    self.conv_layers = [self._layer(keras.layers.Conv2D, c, 4, 2, "same", name=f"conv_{i}") for i, c in enumerate(conv)]
     self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
-    self.output_layer = keras.layers.Dense(outputs, dtype="float32")
+    self.output_layer = keras.layers.Dense(outputs, dtype="float32", name="output")
 
   def _forward(self, image, code=None):
     h = image
@@ -100,7 +101,7 @@ class FeatureEncoder(Network):
 
   def __init__(self, outputs: int, dense: Sequence[int] = (128,), activation: str = "relu", dtype=None, name=None):
     super().__init__(dense, activation, dtype, name, outputs=outputs)
-    self.output_layer = keras.layers.Dense(outputs, dtype="float32")
+    self.output_layer = keras.layers.Dense(outputs, dtype="float32", name="output")
 
   def call(self, feature):
     h = feature
@@ -140,10 +141,12 @@ class Generator(Network):
         f"use sizes that are multiples of {scale}, or fewer convolutions."
       )
     first = (height // scale, width // scale, conv[0])
-    self.expand = self._layer(keras.layers.Dense, first[0] * first[1] * first[2])
+    self.expand = self._layer(keras.layers.Dense, math.prod(first), name="expand")
     self.reshape = keras.layers.Reshape(first, dtype=self.dtype_policy)
-    self.conv_layers = [self._layer(keras.layers.Conv2DTranspose, c, 4, 2, "same") for c in conv[1:]]
-    self.output_layer = keras.layers.Conv2DTranspose(channels, 4, 2, "same", dtype=self.dtype_policy)
+    self.conv_layers = [
+      self._layer(keras.layers.Conv2DTranspose, c, 4, 2, "same", name=f"conv_{i}") for i, c in enumerate(conv[1:])
+    ]
+    self.output_layer = keras.layers.Conv2DTranspose(channels, 4, 2, "same", dtype=self.dtype_policy, name="output")
 
   def call(self, z1, z2):
     h = tf.concat([z1, z2], axis=1)

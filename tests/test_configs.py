@@ -1,0 +1,93 @@
+"""Every shipped gin file reads, builds, and takes two steps."""
+
+import dataclasses
+import functools
+
+import gin
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdisent import config
+from tfdisent.dataset import training_batches
+from tfdisent.errors import ConfigError
+from tfdisent.feature import feature_values
+
+
+@pytest.fixture(autouse=True)
+def clean_gin():
+  yield
+  gin.clear_config()
+
+
+@pytest.fixture(scope="module")
+def dataset_of(digits):
+  """The data set of the config that was read, its source replaced by the embedded digits."""
+
+  @functools.cache
+  def make(bindings):
+    return config.dataset_of_run()
+
+  def of_config():
+    with gin.unlock_config():
+      gin.bind_parameter("color_mnist.source", "embedded")
+    return make(gin.config_str())
+
+  return of_config
+
+
+@pytest.mark.parametrize("file", config.shipped_configs(), ids=lambda file: file.name)
+def test_a_shipped_config_takes_two_steps(file, dataset_of):
+  config.read([str(file)])
+  dataset, feature = dataset_of(), config.make_feature(gin.query_parameter("train.feature"))
+  batches = training_batches(dataset.train, feature_values(feature, dataset.train), batch_size=16, seed=0)
+  model = config.model(dataset.image_shape, feature, seed=0)
+  model.compile(config.optimizer(2), config.optimizer_d(2))
+  step = tf.function(model.update)
+  for batch in batches.take(2):
+    terms = step(batch)
+  assert all(np.isfinite(value) for value in terms.values())
+
+
+@pytest.mark.parametrize("file", config.shipped_configs(), ids=lambda file: file.name)
+def test_a_shipped_config_says_what_it_is(file):
+  """A header: what it is, the command, its run time and what to expect."""
+  header = [line for line in file.read_text(encoding="utf-8").split("\n\n")[0].splitlines() if line.startswith("# ")]
+  text = " ".join(header)
+  for words in (f"tfdisent --gin_file=gin_configs/{file.name}", "minutes", "Expect"):
+    assert words in text
+
+
+@pytest.mark.parametrize(
+  ("files", "bindings", "words"),
+  [
+    (["gin_configs/no_such_file.gin"], [], r"no_such_file.gin.*gin_configs/quickstart.gin"),
+    ([], ["train.epoch = 3"], "epoch"),
+    ([], ["trian.epochs = 3"], "trian"),
+    ([], ["objective.lambda5 = 3"], "lambda5"),
+    ([], ["import features.no_such_feature"], "no_such_feature"),
+    ([], ["train.epochs ="], "train.epochs"),
+  ],
+)
+def test_a_mistake_in_a_config_is_named(files, bindings, words):
+  with pytest.raises(ConfigError, match=f"(?s){words}"):
+    config.read(files, bindings)
+
+
+def test_an_unbound_feature_or_data_set_is_explained():
+  config.read([])
+  with pytest.raises(ConfigError, match=r"train\.dataset = 'color_mnist'"):
+    config.dataset_of_run()
+  with pytest.raises(ConfigError, match=r"train\.feature = 'digit_label'"):
+    config.make_feature(None)
+
+
+def test_every_argument_of_the_objective_and_the_model_can_be_bound(few_digits):
+  config.read(
+    [], ["objective.lambda1 = 2", "objective.lambda3 = 0", "model.z1_width = 3", "model.E1 = {'dense': (7,)}"]
+  )
+  from features.digit_label import DigitLabel
+
+  model = config.model(few_digits.image_shape, DigitLabel(), seed=5)
+  assert dataclasses.asdict(model.objective)["lambda1"] == 2 and model.q is None
+  assert model.z1_width == 3 and model.seed == 5 and model.E1.dense_layers[0].units == 7

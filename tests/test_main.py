@@ -1,0 +1,160 @@
+"""The command line: one short run through every mode, and what a user is told of a mistake."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import gin
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from tfdisent import main
+
+SHORT = (
+  "--gin_file=gin_configs/quickstart.gin",
+  "--gin_param=train.epochs = 1",
+  "--gin_param=train.batch_size = 512",
+  "--gin_param=model.E1 = {'conv': (4, 8), 'dense': (16,)}",
+  "--gin_param=model.G = {'conv': (8, 4), 'dense': (16,)}",
+)
+
+
+@pytest.fixture
+def tfdisent(capsys):
+  """Runs the command in this process; returns its exit code, standard output and standard error."""
+
+  def call(*arguments):
+    with flagsaver.flagsaver():
+      flags.FLAGS.unparse_flags()
+      flags.FLAGS(["tfdisent", *map(str, arguments)])
+      code = 0
+      try:
+        main.main(["tfdisent"])
+      except SystemExit as error:
+        code = error.code
+      finally:
+        gin.clear_config()
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+  return call
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+  """The folder of a short run, trained by the command as a user starts it."""
+  folder = tmp_path_factory.mktemp("runs") / "short"
+  subprocess.run([sys.executable, "-m", "tfdisent.main", *SHORT, f"--run_dir={folder}"], check=True)
+  return folder
+
+
+def test_help_teaches_and_does_not_wait_for_tensorflow():
+  code = (
+    "import sys; sys.argv = ['tfdisent', '--help']; from tfdisent.main import run\n"
+    "try: run()\nfinally: print('tensorflow' in sys.modules)"
+  )
+  out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout
+  for words in (
+    "--mode",
+    "--gin_file",
+    "--gin_param",
+    "--run_dir",
+    "--data_dir",
+    "--seed",
+    "gin_configs/quickstart.gin",
+  ):
+    assert words in out
+  assert out.endswith("False\n")
+
+
+def test_a_training_leaves_all_that_it_promises(run_dir):
+  for name in ("config.gin", "model.json", "metrics.json", "fusion.png", "reconstruction.png", "traversal.png"):
+    assert (run_dir / name).stat().st_size > 0
+  assert list(run_dir.glob("checkpoints/last/epoch-1.index")) and list(run_dir.glob("tensorboard/events*"))
+  config = (run_dir / "config.gin").read_text(encoding="utf-8")
+  assert "import features.digit_label" in config and "train.epochs = 1" in config and "objective.lambda1 = " in config
+
+
+def test_metrics_have_the_agreed_names(run_dir):
+  metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+  assert set(metrics) == {
+    *(f"control/accuracy_{z1}" for z1 in ("mean", "sample", "prior")),
+    "complement/color_mae",
+    "quality/psnr",
+    "oracle/test_accuracy",
+  }
+
+
+def test_eval_needs_nothing_but_the_run_folder_and_gives_the_same_figures(run_dir, tfdisent):
+  metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+  (run_dir / "metrics.json").unlink()
+  code, out, _ = tfdisent("--mode=eval", f"--run_dir={run_dir}")
+  assert code == 0 and "control/accuracy_mean" in out
+  assert json.loads((run_dir / "metrics.json").read_text(encoding="utf-8")) == pytest.approx(metrics, rel=1e-6)
+
+
+def test_sample_draws_new_images_that_follow_the_seed(run_dir, tfdisent):
+  pictures = []
+  for seed in (1, 1, 2):
+    assert tfdisent("--mode=sample", f"--run_dir={run_dir}", f"--seed={seed}")[0] == 0
+    pictures.append((run_dir / "samples.png").read_bytes())
+  assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_export_writes_a_saved_model(run_dir, tfdisent):
+  code, out, _ = tfdisent("--mode=export", f"--run_dir={run_dir}")
+  assert code == 0 and (run_dir / "export" / "1" / "saved_model.pb").is_file() and str(run_dir / "export" / "1") in out
+
+
+def test_the_same_command_again_finds_the_run_finished(run_dir, tfdisent):
+  code, out, _ = tfdisent(*SHORT, f"--run_dir={run_dir}")
+  assert code == 0 and "after epoch 1 of 1" in out and "Epoch" not in out
+
+
+def test_another_configuration_is_refused(run_dir, tfdisent):
+  code, _, err = tfdisent(*SHORT, f"--run_dir={run_dir}", "--gin_param=objective.lambda3 = 3")
+  assert code == 1 and "another configuration" in err and "+ objective.lambda3 = 3" in err
+
+
+@pytest.mark.parametrize(
+  ("arguments", "words"),
+  [
+    (["--run_dir=r"], "--gin_file=gin_configs/quickstart.gin"),
+    (["--gin_file=gin_configs/quickstart.gin"], "needs --run_dir"),
+    (["--mode=eval"], "needs --run_dir"),
+    (["--mode=eval", "--run_dir=no_such_run"], "no run folder no_such_run"),
+    (["--gin_file=nowhere.gin", "--run_dir=r"], "nowhere.gin"),
+    ([SHORT[0], "--run_dir=r", "--gin_param=train.epoch = 3"], "epoch"),
+    ([SHORT[0], "--run_dir=r", "--gin_param=train.feature = 'colour'"], "unknown feature 'colour'"),
+    ([SHORT[0], "--run_dir=r", "--gin_param=train.dataset = 'mnist'"], "unknown data set 'mnist'"),
+    ([SHORT[0], "--run_dir=r", "--gin_param=train.epochs = 0"], "train.epochs"),
+    ([SHORT[0], "--run_dir=r", "--gin_param=train.epochs = 'many'"], "train.epochs"),
+    ([SHORT[0], "--run_dir=r", "--gin_param=train.batch_size = 100000"], "larger than the split"),
+    ([SHORT[0], "--run_dir=r", "--gin_param=digit_label.num_classes = 5"], "num_classes = 5"),
+    ([SHORT[0], "--run_dir=r", "--gin_param=objective.feature_loss = 'f2'"], "cannot be used with L_f2"),
+    ([SHORT[0], "--run_dir=r", "--gin_param=model.G = {'conv': (8, 8, 8)}"], "multiples of 8"),
+    ([SHORT[0], "--run_dir=r", "--gin_param=optimizer.algorithm = 'adamant'"], "adamant"),
+    ([SHORT[0], "--run_dir=r", "--gin_param=color_mnist.value = (0.5, 2.0)"], "color_mnist.value"),
+  ],
+  ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_mistake_is_named_and_leaves_no_run_folder(arguments, words, tfdisent, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  code, _, err = tfdisent(*arguments)
+  assert code == 1 and err.startswith("tfdisent: error: ") and words in err
+  assert "configurable 'train'" not in err and not pathlib.Path("r").exists()
+
+
+def test_a_run_folder_that_cannot_be_written_is_named(tfdisent, tmp_path):
+  (tmp_path / "file").write_text("in the way")
+  code, _, err = tfdisent(*SHORT, f"--run_dir={tmp_path / 'file' / 'run'}")
+  assert code == 1 and "cannot be written" in err
+
+
+def test_bench_prints_one_json_line(tfdisent):
+  parameters = ("steps = 2", "warmup = 1", "repeats = 1", "precision = 'mixed_bfloat16'")
+  code, out, _ = tfdisent("--mode=bench", *(f"--gin_param=bench.{parameter}" for parameter in parameters))
+  result = json.loads(out)
+  assert code == 0 and result["images_per_s"] > 0 and result["precision"] == "mixed_bfloat16"

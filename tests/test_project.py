@@ -1,0 +1,102 @@
+"""What holds of the project as a whole: the direction of imports, Bazel's targets, the packages, the README."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+SOURCES = sorted(
+  path.relative_to(ROOT)
+  for folder in ("tfdisent", "features", "gin_configs", "tests")
+  for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def imported(path: pathlib.Path) -> set[str]:
+  """Modules that a file imports anywhere in it."""
+  names = set()
+  for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom) and not node.level:
+      names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+  return names
+
+
+def uses(path: pathlib.Path, package: str) -> bool:
+  return any(name == package or name.startswith(f"{package}.") for name in imported(path))
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.parts[0] == "tfdisent"], ids=str)
+def test_the_library_imports_neither_plugins_nor_the_command_line(path):
+  assert not uses(path, "features")
+  assert not uses(path, "tfdisent.main")
+  if path.name != "config.py":  # it lists the shipped configs
+    assert not uses(path, "gin_configs")
+
+
+@pytest.mark.parametrize(
+  "name", ["losses", "codes", "networks", "model", "dataset", "evaluation", "inference", "pictures", "training"]
+)
+def test_the_maths_does_not_know_gin(name):
+  assert not uses(pathlib.Path("tfdisent") / f"{name}.py", "gin")
+
+
+def test_importing_tfdisent_loads_no_plugin_and_not_even_tensorflow():
+  code = "import sys, tfdisent; print(any(n.split('.')[0] in ('features', 'tensorflow', 'keras') for n in sys.modules))"
+  assert (
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    == "False\n"
+  )
+
+
+def bazel_targets() -> list[dict]:
+  """The targets of BUILD: Starlark is close enough to Python to be run as such."""
+  targets = []
+
+  def glob(patterns, exclude=()):
+    paths = {str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern)}
+    return sorted(paths - {str(path.relative_to(ROOT)) for pattern in exclude for path in ROOT.glob(pattern)})
+
+  def rule(**attributes):
+    targets.append(attributes)
+
+  names = {name: rule for name in ("py_library", "py_binary", "py_test")}
+  nothing = {name: lambda *a, **k: None for name in ("load", "package", "licenses", "exports_files")}
+  exec((ROOT / "BUILD").read_text(encoding="utf-8"), {"glob": glob, **names, **nothing})
+  return targets
+
+
+def test_every_source_belongs_to_a_bazel_target():
+  targets = bazel_targets()
+  covered = {source for target in targets for source in target["srcs"]}
+  assert {str(path) for path in SOURCES} - {"tests/__init__.py"} <= covered
+  data = {file for target in targets for file in target.get("data", ())}
+  assert {str(path.relative_to(ROOT)) for path in ROOT.glob("gin_configs/**/*.gin")} <= data
+
+
+def test_every_test_file_is_one_bazel_target():
+  tests = sorted(str(path) for path in SOURCES if path.name.startswith("test_"))
+  assert sorted(target["srcs"][0] for target in bazel_targets() if target.get("args")) == tests
+
+
+def test_bazel_and_pip_name_the_same_dependencies():
+  project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+  wanted = {requirement.split(">")[0].strip().replace("-", "_") for requirement in project["dependencies"]}
+  (library,) = [target for target in bazel_targets() if target["name"] == "tfdisent"]
+  assert {dependency.removeprefix("@pypi//") for dependency in library["deps"]} == wanted
+
+
+def test_the_wheel_has_every_package():
+  tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+  packages = {str(path.parent).replace("/", ".") for path in SOURCES if path.name == "__init__.py"} - {"tests"}
+  assert set(tool["packages"]) == packages
+
+
+def test_every_test_mirrors_a_module():
+  modules = {path.stem for path in SOURCES if path.parts[0] == "tfdisent"} | {"features", "configs", "project"}
+  assert {path.stem.removeprefix("test_") for path in SOURCES if path.name.startswith("test_")} <= modules
