@@ -27,7 +27,8 @@ class Pose(Feature):
   def of_image(self, image):
     ink = tf.reduce_max(image, axis=3)  # [B, H, W]
     height, width = ink.shape[1], ink.shape[2]
-    y, x = -tf.linspace(-1.0, 1.0, height)[:, None], tf.linspace(-1.0, 1.0, width)[None, :]
+    bottom, right = height / max(height, width), width / max(height, width)  # one scale for both: angles are kept
+    y, x = -tf.linspace(-bottom, bottom, height)[:, None], tf.linspace(-right, right, width)[None, :]
     total = tf.reduce_sum(ink, [1, 2])
 
     def mean(values):  # [B, H, W] → [B], weighted by the ink; 0 where there is none

@@ -1,6 +1,10 @@
 """Fixtures: a small data set, a tiny model, and a short run that the tests share."""
 
 import os
+import pathlib
+import subprocess
+import sys
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -12,7 +16,9 @@ import tensorflow as tf
 from features.digit_label import DigitLabel
 from tfdisent.dataset import Dataset
 from tfdisent.datasets.color_mnist import color_mnist
+from tfdisent.inference import TrainedModel
 from tfdisent.model import DisentangledVAE, Objective
+from tfdisent.training import train
 
 TINY = {
   "z1_width": 4,
@@ -49,6 +55,16 @@ def few_digits(digits) -> Dataset:
   return small(digits)
 
 
+@pytest.fixture(scope="session")
+def mnist_dir() -> pathlib.Path:
+  """The folder where TFDS keeps the real MNIST; skips where there is none."""
+  beside = pathlib.Path(__file__).resolve().parent.parent.parent / "shared" / "tensorflow_datasets"
+  folder = pathlib.Path(os.environ.get("TFDISENT_TFDS_DIR", beside))
+  if not (folder / "mnist").is_dir():
+    pytest.skip(f"no mnist in {folder}; TFDISENT_TFDS_DIR names the folder that has it")
+  return folder
+
+
 @pytest.fixture
 def make_tiny():
   """Makes a tiny compiled model for a feature (the digit) and an objective's arguments."""
@@ -72,3 +88,37 @@ def batch():
     name: tf.constant(value)
     for name, value in {"image": image, "feature": f, "partner": partner, "place": np.arange(8, dtype=np.int32)}.items()
   }
+
+
+# --- A short training that several files look at ----------------------------------------------------------------------
+
+CONFIG = "train.epochs = 3\ntrain.data_dir = '/here'\nobjective.q_data = 'both'\n"
+
+
+class Run(NamedTuple):
+  folder: pathlib.Path
+  trained: TrainedModel
+
+
+def train_tiny(folder, dataset, feature=DigitLabel(), objective={"q_data": "both"}, tiny=TINY, **arguments):  # noqa: B006, B008
+  """`train` with a tiny model: two steps an epoch on 64 examples."""
+
+  def make_model(image_shape, feature, seed):
+    return DisentangledVAE(image_shape, feature, Objective(**objective), seed=seed, **tiny)
+
+  return train(folder, dataset, feature, make_model, **{"epochs": 3, "batch_size": 32, **arguments})
+
+
+@pytest.fixture(scope="session")
+def digit_run(few_digits, tmp_path_factory) -> Run:
+  """Three epochs on the label of few digits. Tests leave the folder as it is."""
+  folder = tmp_path_factory.mktemp("runs") / "digit"
+  return Run(folder, train_tiny(folder, few_digits, describe=lambda: CONFIG))
+
+
+def in_new_process(code: str) -> str:
+  """What Python code prints in a process of its own, that starts where the tests did."""
+  environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+  root = pathlib.Path(__file__).parent.parent
+  command = [sys.executable, "-c", code]
+  return subprocess.run(command, cwd=root, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import gin
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 from tfdisent import config
 from tfdisent.dataset import training_batches
 from tfdisent.errors import ConfigError
+from tfdisent.evaluation import evaluate
 from tfdisent.feature import feature_values
 
 
@@ -91,3 +93,21 @@ def test_every_argument_of_the_objective_and_the_model_can_be_bound(few_digits):
   model = config.model(few_digits.image_shape, DigitLabel(), seed=5)
   assert dataclasses.asdict(model.objective)["lambda1"] == 2 and model.q is None
   assert model.z1_width == 3 and model.seed == 5 and model.E1.dense_layers[0].units == 7
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+  ("name", "bars"),
+  [
+    (
+      "color_mnist_digit",
+      {"control/accuracy_mean": (0.97, 1), "complement/color_mae": (0, 0.08), "quality/psnr": (20, math.inf)},
+    ),
+    ("color_mnist_color", {"control/mae_mean": (0, 0.05), "complement/digit_accuracy": (0.95, 1)}),
+  ],
+)
+def test_a_recipe_reaches_its_figures_on_the_whole_test_set(name, bars, tmp_path, mnist_dir):
+  config.read([f"gin_configs/{name}.gin"], [f"train.data_dir = {str(mnist_dir)!r}"])
+  metrics = evaluate(*config.train(str(tmp_path / "run")))
+  for key, (low, high) in bars.items():
+    assert low <= metrics[key] <= high, f"{key} = {metrics[key]}"

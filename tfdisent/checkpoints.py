@@ -16,6 +16,7 @@ from tfdisent.model import DisentangledVAE
 
 FOLDER = "checkpoints"
 KINDS = ("last", "best")
+KEPT = 2  # of each
 
 
 class Checkpoints:
@@ -35,18 +36,12 @@ class Checkpoints:
     self._epoch, self._best_loss = tf.Variable(0, dtype=tf.int64), tf.Variable(float("inf"), dtype=tf.float64)
     self._parts = {
       **_networks(model),
-      "optimizer": _variables(model.optimizer.variables),
-      "optimizer_d": _variables(model.optimizer_d.variables),
+      "optimizer": _numbered(model.optimizer.variables),
+      "optimizer_d": _numbered(model.optimizer_d.variables),
       "epoch": self._epoch,
       "best_loss": self._best_loss,
     }
-    checkpoint = tf.train.Checkpoint(**self._parts)
-    self._managers = {
-      kind: tf.train.CheckpointManager(
-        checkpoint, str(pathlib.Path(run_dir, FOLDER, kind)), max_to_keep=2, checkpoint_name="epoch"
-      )
-      for kind in KINDS
-    }
+    self._checkpoint = tf.train.Checkpoint(**self._parts)
 
   @property
   def epoch(self) -> int:
@@ -62,8 +57,15 @@ class Checkpoints:
     self._epoch.assign(epoch)
     if improved:
       self._best_loss.assign(validation_loss)
-      self._managers["best"].save(checkpoint_number=epoch)
-    self._managers["last"].save(checkpoint_number=epoch)
+      self._write("best")
+    self._write("last")
+
+  def _write(self, kind):
+    folder = pathlib.Path(self._run_dir, FOLDER, kind)
+    self._checkpoint.write(str(folder / f"epoch-{self.epoch}"))
+    for old in _paths(self._run_dir, kind)[KEPT:]:
+      for file in sorted(folder.glob(f"{pathlib.Path(old).name}.*"), reverse=True):  # the index first, that names it
+        file.unlink()
 
   def restore_last(self) -> bool:
     """Restores the newest readable checkpoint, if there is any; returns whether there was one."""
@@ -89,10 +91,10 @@ def restore(run_dir: str, which: str, model: DisentangledVAE) -> None:
 
 
 def _networks(model) -> dict[str, dict[str, tf.Variable]]:
-  return {symbol: _variables(network.weights) for symbol, network in model.networks.items()}
+  return {symbol: _named(network.weights) for symbol, network in model.networks.items()}
 
 
-def _variables(variables) -> dict[str, tf.Variable]:
+def _named(variables) -> dict[str, tf.Variable]:
   """Variables by their path ("E1/conv_0/kernel").
 
   They are named one by one, since TensorFlow does not see the layers that a Keras model keeps in a list, and would
@@ -101,11 +103,16 @@ def _variables(variables) -> dict[str, tf.Variable]:
   return {variable.path: variable.value for variable in variables}
 
 
-def _paths(run_dir, kind) -> list[str]:
-  """Checkpoints, newest first.
+def _numbered(variables) -> dict[str, tf.Variable]:
+  """Variables of an optimizer by their place.
 
-  Read off the files: the list that TensorFlow keeps beside them may be damaged as well.
+  Their paths count the optimizers that the process has made ("adam_2/…"), and some share one.
   """
+  return {str(place): variable.value for place, variable in enumerate(variables)}
+
+
+def _paths(run_dir, kind) -> list[str]:
+  """Checkpoints, newest first; read off the files, since a list beside them could be damaged as well."""
   found = {}
   for file in pathlib.Path(run_dir, FOLDER, kind).glob("epoch-*.index"):
     if match := re.fullmatch(r"epoch-(\d+)\.index", file.name):
@@ -117,11 +124,11 @@ def _restore(run_dir, kind, parts) -> None:
   paths = _paths(run_dir, kind)
   for path in paths:
     try:
-      status = tf.train.Checkpoint(**parts).restore(path)
+      status = tf.train.Checkpoint(**parts).read(path)
       status.assert_existing_objects_matched()
       status.expect_partial()  # a model in use has no optimizers
       return
-    except tf.errors.OpError as error:  # truncated, flipped bits (TensorFlow keeps checksums), or a part is missing
+    except (tf.errors.OpError, IndexError) as error:  # flipped bits (there are checksums) or no file; a file cut short
       logging.warning("The checkpoint %s cannot be read (%s). Trying the one before.", path, str(error).splitlines()[0])
     except (ValueError, AssertionError) as error:
       raise CheckpointError(

@@ -115,14 +115,21 @@ def check_images(image: np.ndarray, what: str = "image") -> None:
     )
 
 
+def steps_per_epoch(examples: Examples, batch_size: int) -> int:
+  """Whole batches in a split; raises `DataError` if there is none."""
+  count = len(examples["image"])
+  if count < batch_size:
+    raise DataError(f"a batch of {batch_size} is larger than the split of {count} images: lower the batch size.")
+  return count // batch_size
+
+
 def training_batches(
-  examples: Examples, feature: np.ndarray, batch_size: int, seed: int, shuffle: bool = True
+  examples: Examples, feature: np.ndarray, batch_size: int, seed: int, shuffle: bool = True, first_step: int = 0
 ) -> tf.data.Dataset:
   """An endless `tf.data.Dataset` of training batches, each a function of (seed, step) alone.
 
   Every epoch is a new permutation of the examples without its incomplete last batch. The partner x̃ of each x comes from
-  a second, independent permutation; only f(x̃) is needed of it. Since no state is kept, `skip(step)` resumes at any
-  step.
+  a second, independent permutation; only f(x̃) is needed of it. Since no state is kept, training resumes at any step.
 
   Args:
     examples: a split; only its images are read.
@@ -130,6 +137,7 @@ def training_batches(
     batch_size: of the global batch; at most N.
     seed: of the permutations.
     shuffle: False keeps the order of the examples (the partners stay shuffled): for validation.
+    first_step: the number of the first batch.
 
   Returns:
     Batches with `image` uint8 [B, H, W, C], `feature` f(x) and `partner` f(x̃) float32 [B, width], and `place` int32
@@ -138,19 +146,19 @@ def training_batches(
   Raises:
     DataError: the batch is larger than the split.
   """
-  count = len(examples["image"])
-  steps_per_epoch = count // batch_size
-  if not steps_per_epoch:
-    raise DataError(f"a batch of {batch_size} is larger than the split of {count} images: lower the batch size.")
+  count, steps = len(examples["image"]), steps_per_epoch(examples, batch_size)
   with tf.device("CPU"):
     images, features = tf.constant(examples["image"]), tf.constant(feature)
 
   def batch(step):
     place = tf.range(batch_size)
-    epoch, step = tf.cast(step // steps_per_epoch, tf.int32), tf.cast(step % steps_per_epoch, tf.int32)
+    epoch, step = tf.cast(step // steps, tf.int32), tf.cast(step % steps, tf.int32)
 
     def draw(stream):
-      return tf.random.experimental.index_shuffle(step * batch_size + place, [seed, 2 * epoch + stream], count - 1)
+      # What tf.random.experimental.index_shuffle does, with a mixed key and 16 rounds of its cipher for 4: with 4, and
+      # keys that differ in a bit, most of 48,000 images get the same partner in every epoch.
+      key = tf.random.stateless_uniform([3], [seed, 2 * epoch + stream], None, None, tf.int32)
+      return tf.raw_ops.RandomIndexShuffle(index=step * batch_size + place, seed=key, max_index=count - 1, rounds=16)
 
     x, x_partner = draw(0) if shuffle else step * batch_size + place, draw(1)
     return {
@@ -160,4 +168,4 @@ def training_batches(
       "place": place,
     }
 
-  return tf.data.Dataset.range(2**62).map(batch).prefetch(2)
+  return tf.data.Dataset.range(first_step, 2**62).map(batch).prefetch(2)

@@ -136,10 +136,11 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
     try:
       value = function(batch)
     except KeyError as error:
+      column = str(error).splitlines()[-1].strip().removeprefix("KeyError: ")  # AutoGraph puts its trace before
       raise FeatureError(
-        f"feature '{feature.name}' needs the column {error} and the data set has {', '.join(sorted(examples))}."
+        f"feature '{feature.name}' needs the column {column} and the data set has {', '.join(sorted(examples))}."
       ) from error
-    except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
+    except Exception as error:  # a plug-in may raise anything, and AutoGraph makes a StagingError of a FeatureError
       raise FeatureError(f"feature '{feature.name}' cannot be computed: {error}") from error
     if value.shape[1:] != (feature.width,) or value.shape[0] != len(batch["image"]):
       raise FeatureError(
@@ -177,7 +178,8 @@ def check_gradient(feature: Feature, image: np.ndarray) -> None:
   image = tf.convert_to_tensor(image)
   with tf.GradientTape() as tape:
     tape.watch(image)
-    value = tf.reduce_sum(tf.square(feature.of_image(image)))
+    value = feature.of_image(image)
+    value = tf.reduce_sum(value * tf.random.stateless_normal(tf.shape(value), [0, 0]))  # f may well be of unit length
   gradient = tape.gradient(value, image)
   if gradient is None or not np.isfinite(gradient).all() or not np.any(gradient):
     what = (

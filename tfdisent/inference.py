@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfdisent import checkpoints
 from tfdisent.dataset import check_images
-from tfdisent.errors import DataError, RunError
+from tfdisent.errors import DataError, RunError, TfdisentError
 from tfdisent.model import DisentangledVAE
 
 MODEL_FILE, FEATURE_EXAMPLES_FILE = "model.json", "feature_examples.json"
@@ -192,7 +192,9 @@ def load(run_dir: str, which: str = "best") -> TrainedModel:
     )
   try:
     model = DisentangledVAE.from_config(json.loads(file.read_text(encoding="utf-8")))
-  except (json.JSONDecodeError, KeyError) as error:
+  except TfdisentError:
+    raise
+  except (ValueError, KeyError, TypeError) as error:  # not UTF-8, not JSON; something is missing; it is of another kind
     raise RunError(
       f"{file} is damaged ({error}). Start the training again with the same command to write it anew."
     ) from error

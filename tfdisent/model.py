@@ -251,9 +251,8 @@ class DisentangledVAE(keras.Model):
     # Reconstruct x' = G(z1, z2) and fuse x̂ = G(z1, z̃2), in one call of G.
     z1_fusion = z1
     if o.prior_fusions:
-      from_prior = (
-        tf.math.floormod(tf.cast(batch["place"], tf.float32) * o.prior_fusions, 1.0) < o.prior_fusions
-      )  # spread evenly
+      spread = tf.math.floormod(o.prior_fusions * tf.cast(batch["place"], tf.float32), 1.0)  # evenly over the batch
+      from_prior = spread < o.prior_fusions
       z1_fusion = tf.where(from_prior[:, None], prior_z1, z1)
     logits = self.G(tf.concat([z1, z1_fusion], 0), tf.concat([z2, z2_partner], 0))
     x_rec_logits, x_fusion_logits = tf.split(logits, 2)
@@ -284,7 +283,7 @@ class DisentangledVAE(keras.Model):
     # λ4 L_GAN, and L_D on the same two images
     if o.lambda4:
       real = x_rec if o.d_real == "reconstructions" else x
-      d_real, d_fusion = tf.split(self.D(tf.concat([z2, z2_partner], 0), tf.concat([real, x_fusion], 0)), 2)
+      d_real, d_fusion = self.D(z2, real), self.D(z2_partner, x_fusion)  # apart: L_GAN goes back through x̂ alone
       terms["L_GAN"] = mean(losses.gan_loss(d_fusion))
       terms["L_D"] = mean(losses.discriminator_loss(d_real, d_fusion))
       terms["L"] += o.lambda4 * terms["L_GAN"]

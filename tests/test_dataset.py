@@ -1,0 +1,185 @@
+"""The contract of a data set, and the batches: which examples, in which order, with which partners."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tfdisent.dataset import SPLITS, Dataset, check_images, training_batches
+from tfdisent.errors import DataError
+
+
+def examples(count=3, size=4, channels=3):
+  return {
+    "image": np.zeros([count, size, size, channels], np.uint8),
+    "label": np.arange(count),
+    "angle": np.zeros(count, np.float32),
+  }
+
+
+def with_split(split, **columns):
+  """A sound data set but for these columns of one split; None leaves a column out."""
+  broken = {name: column for name, column in {**examples(), **columns}.items() if column is not None}
+  return Dataset(**{**{s: examples() for s in SPLITS}, split: broken}, name="of_a_test")
+
+
+def numbered(count):
+  """Examples whose image and feature is their own number."""
+  number = np.arange(count)[:, None]
+  image = np.broadcast_to(number.astype(np.uint8)[:, :, None, None], (count, 2, 2, 1))
+  return {"image": image}, number.astype(np.float32)
+
+
+def draw(count, batch_size, batches, start=0, **keywords):
+  """Numbers of the examples and of their partners, int [batches, batch_size] each."""
+  own, partner = [], []
+  for batch in training_batches(*numbered(count), batch_size, **{"seed": 0, **keywords}).skip(start).take(batches):
+    own.append(batch["feature"].numpy()[:, 0])
+    partner.append(batch["partner"].numpy()[:, 0])
+  return np.array(own, int), np.array(partner, int)
+
+
+# --- The contract ---
+
+
+def test_a_sound_data_set_gives_its_splits_and_its_image_shape():
+  dataset = Dataset(**{split: examples(i + 1) for i, split in enumerate(SPLITS)}, name="of_a_test")
+  assert [len(dataset[split]["image"]) for split in ("train", "probe", "validation", "test")] == [1, 2, 3, 4]
+  assert dataset["probe"] is dataset.probe
+  assert dataset.image_shape == (4, 4, 3)
+
+
+def test_an_unknown_split_is_refused_with_the_known_ones():
+  with pytest.raises(DataError, match="'tset': a data set has train, probe, validation, test"):
+    with_split("train")["tset"]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize(
+  ("columns", "words"),
+  [
+    ({name: column[:0] for name, column in examples().items()}, "is empty"),
+    ({"image": None}, "has no column 'image'; it has angle, label"),
+    ({"image": np.zeros([3, 4, 4, 3], np.float32)}, "must be uint8, not float32"),
+    ({"image": np.zeros([3, 4, 4, 3], np.int32)}, "must be uint8.* not int32"),
+    ({"image": np.zeros([3, 4, 4], np.uint8)}, r"shape \[B, H, W, C\].* not \[3, 4, 4\]"),
+    ({"image": np.zeros([3, 4, 4, 2], np.uint8)}, r"1 or 3 channels, not \[3, 4, 4, 2\]"),
+    ({"label": np.arange(4)}, "has 3 images and 4 values of 'label'"),
+    ({"angle": np.array([0, np.nan, 0])}, "'angle' .*has NaN or infinite values"),
+    ({"color": np.full([3, 3], np.inf)}, "'color' .*has NaN or infinite values"),
+  ],
+)
+def test_a_split_that_breaks_the_contract_is_named_with_what_is_wrong(split, columns, words):
+  with pytest.raises(DataError, match=words) as error:
+    with_split(split, **columns)
+  assert f"split '{split}' of the data set 'of_a_test'" in str(error.value)
+
+
+@pytest.mark.parametrize("split", SPLITS[1:])
+def test_splits_with_images_of_another_shape_are_refused(split):
+  with pytest.raises(DataError, match=rf"split '{split}' .* images of \(8, 8, 3\), 'train' of \(4, 4, 3\)"):
+    with_split(split, image=np.zeros([3, 8, 8, 3], np.uint8))
+
+
+def test_images_are_uint8_or_float_from_0_to_1():
+  check_images(np.full([1, 2, 2, 1], 255, np.uint8))
+  check_images(np.ones([1, 2, 2, 3], np.float64))
+  for image, words in (
+    (np.full([1, 2, 2, 3], 1.5), "pictures is float .* from 1.5 to 1.5"),
+    (np.full([1, 2, 2, 3], -0.5), r"pictures is float .*\[0, 1\]"),
+    (np.full([1, 2, 2, 3], np.nan), r"pictures is float .*\[0, 1\]"),
+    (np.ones([1, 2, 2, 3], bool), "pictures must be uint8.* not bool"),
+    (np.ones([2, 2, 3], np.uint8), r"pictures must have the shape .* not \[2, 2, 3\]"),
+    ([[1, 2], [3, 4]], r"pictures must have the shape .* not \[2, 2\]"),
+  ):
+    with pytest.raises(DataError, match=words):
+      check_images(image, "pictures")
+
+
+# --- Batches ---
+
+
+def test_a_batch_holds_images_with_their_features_and_places():
+  for batch in training_batches(*numbered(12), 4, seed=0).take(6):
+    assert {name: (value.dtype.name, tuple(value.shape)) for name, value in batch.items()} == {
+      "image": ("uint8", (4, 2, 2, 1)),
+      "feature": ("float32", (4, 1)),
+      "partner": ("float32", (4, 1)),
+      "place": ("int32", (4,)),
+    }
+    np.testing.assert_array_equal(batch["place"], [0, 1, 2, 3])
+    np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], batch["feature"][:, 0])
+
+
+def test_every_epoch_sees_every_example_once_as_itself_and_once_as_a_partner():
+  for numbers in draw(12, 4, 5 * 3):
+    np.testing.assert_array_equal(np.sort(numbers.reshape(5, 12)), np.tile(np.arange(12), (5, 1)))
+
+
+def test_an_incomplete_last_batch_is_left_out_and_another_one_in_every_epoch():
+  own, _ = draw(10, 4, 20 * 2)
+  seen = own.reshape(20, 8)
+  assert all(len(set(epoch)) == 8 for epoch in seen)
+  assert len({frozenset(epoch) for epoch in seen}) > 10
+  assert set(seen.ravel()) == set(range(10))
+
+
+def test_every_epoch_is_another_permutation():
+  for numbers in draw(12, 12, 500):
+    assert len(np.unique(numbers, axis=0)) == 500
+
+
+@pytest.mark.parametrize("count", [12, 100, 3600, 48000])
+def test_the_partners_are_independent_of_the_examples_and_of_the_epochs_before(count):
+  """Of what is independent the ten classes meet like at random: chi² is about 81, and above 150 once in 10^5 times."""
+  epochs = max(20, 6000 // count)
+  own, partner = (numbers.astype(np.int64) for numbers in draw(count, count, epochs))
+  for classes in (lambda number: number % 10, lambda number: number * 10 // count):
+    for a, b in ((own, partner), (own[:-1], own[1:]), (partner[:-1], partner[1:]), (own[:-1], partner[1:])):
+      met = np.zeros([10, 10])
+      np.add.at(met, (classes(a).ravel(), classes(b).ravel()), 1)
+      expected = np.outer(met.sum(1), met.sum(0)) / met.sum()
+      assert np.sum((met - expected) ** 2 / expected) < 150
+  assert (own == partner).sum(axis=1).mean() < 3  # one example an epoch meets itself, on average
+
+
+def test_an_example_gets_other_partners_in_other_epochs():
+  count = 48000
+  own, partner = draw(count, count, 4)
+  of_example = np.empty_like(partner)
+  np.put_along_axis(of_example, own, partner, axis=1)
+  for a, b in itertools.combinations(of_example, 2):
+    assert (a == b).sum() < 10  # one is to be expected
+
+
+def test_skipping_is_going_on():
+  whole = draw(12, 4, 9)
+  for n in (0, 1, 5, 8):
+    for a, b in zip(draw(12, 4, 9 - n, start=n), whole):
+      np.testing.assert_array_equal(a, b[n:])
+
+
+def test_a_first_step_is_as_good_as_skipping():
+  batches = training_batches(*numbered(12), 4, seed=0)
+  later = training_batches(*numbered(12), 4, seed=0, first_step=5)
+  for a, b in zip(later.take(3), batches.skip(5)):
+    for name in a:
+      np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_batches_depend_on_the_seed():
+  for a, same, other in zip(draw(12, 4, 6, seed=7), draw(12, 4, 6, seed=7), draw(12, 4, 6, seed=8)):
+    np.testing.assert_array_equal(a, same)
+    assert (a != other).any(axis=1).all()
+
+
+def test_without_shuffling_the_order_is_kept_and_the_partners_are_shuffled():
+  own, partner = draw(10, 4, 4, shuffle=False)
+  np.testing.assert_array_equal(own, [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3], [4, 5, 6, 7]])
+  np.testing.assert_array_equal(partner, draw(10, 4, 4)[1])
+
+
+def test_a_batch_of_the_whole_split_is_allowed_and_a_larger_one_refused():
+  assert draw(12, 12, 1)[0].shape == (1, 12)
+  with pytest.raises(DataError, match="batch of 13 is larger than the split of 12 images"):
+    draw(12, 13, 1)

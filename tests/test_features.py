@@ -1,0 +1,263 @@
+"""Every plug-in of `features/`: those of the folder against the contract, and those we know against values by hand."""
+
+import importlib
+import math
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import features
+from features.color import Color
+from features.digit_label import DigitLabel
+from features.pose import Pose
+from tfdisent.errors import FeatureError
+from tfdisent.feature import Feature, check_gradient, feature_values
+from tfdisent.registry import FEATURES
+
+NAMES = sorted(file.stem for file in pathlib.Path(features.__file__).parent.glob("*.py") if file.stem != "__init__")
+for _name in NAMES:
+  importlib.import_module(f"features.{_name}")
+WITH_PIXELS = [name for name in NAMES if FEATURES[name]().has_pixels]
+CONTINUOUS = [name for name in NAMES if FEATURES[name].kind == "continuous"]
+
+
+def as_tensors(examples, rows=slice(None)):
+  columns = {name: tf.constant(column[rows]) for name, column in examples.items()}
+  return {**columns, "image": tf.image.convert_image_dtype(columns["image"], tf.float32)}
+
+
+def bar(degrees, height=28, width=28, center=(0.0, 0.0), color=(1.0, 1.0, 1.0)):
+  """A straight, soft-edged stroke of 18 x 3 pixels, [1, H, W, 3]; `center` (x, y) counts from the middle, y upward."""
+  x = np.arange(width) - (width - 1) / 2 - center[0]
+  y = (height - 1) / 2 - np.arange(height)[:, None] - center[1]
+  cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+  along, across = cos * x + sin * y, -sin * x + cos * y
+  ink = np.clip(9.5 - np.abs(along), 0, 1) * np.clip(2 - np.abs(across), 0, 1)
+  return (ink[None, :, :, None] * np.array(color)).astype(np.float32)
+
+
+def blobs(count=4):
+  """Tilted blobs in which no two channels of a pixel are near one another, so that every maximum is smooth."""
+  random_state = np.random.default_rng(0)
+  blob = np.exp(-((np.arange(28)[:, None] - np.arange(28)) ** 2) / 50)[None, :, :, None]
+  return (blob * [0.6, 0.4, 0.2] + [0.25, 0.15, 0.05] + random_state.uniform(0, 0.02, (count, 28, 28, 3))).astype("f4")
+
+
+def degrees_between_axes(a, b):
+  """Angles between undirected axes, in degrees."""
+  return np.abs((np.degrees(a - b) + 90) % 180 - 90)
+
+
+# --- Every plug-in ---
+
+
+def test_the_folder_has_the_features_of_the_paper():
+  assert {"digit_label", "color", "pose"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plug_in_registers_a_feature_under_the_name_of_its_file(name):
+  feature = FEATURES[name]()
+  assert isinstance(feature, Feature)
+  assert feature.name == name
+  assert feature.kind in ("discrete", "continuous")
+  assert isinstance(feature.width, int) and feature.width >= 1
+  assert feature.has_pixels or feature.kind == "discrete"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plug_in_keeps_the_contract_on_digits(name, few_digits):
+  values = feature_values(FEATURES[name](), few_digits.train)
+  assert values.dtype == np.float32 and values.shape == (64, FEATURES[name]().width)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_value_depends_on_its_example_alone(name, few_digits):
+  feature, some = FEATURES[name](), few_digits.train
+  whole = feature.of_example(as_tensors(some)).numpy()
+  np.testing.assert_array_equal(feature.of_example(as_tensors(some)), whole)
+  backwards = feature.of_example(as_tensors(some, slice(None, None, -1)))
+  np.testing.assert_allclose(backwards[::-1], whole, atol=1e-6)
+  for i in (0, 7, 63):
+    np.testing.assert_allclose(feature.of_example(as_tensors(some, slice(i, i + 1))), whole[i : i + 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", WITH_PIXELS)
+@pytest.mark.parametrize("level", [0.0, 1e-4, 0.5, 1.0])
+@pytest.mark.parametrize("shape", [(28, 28), (16, 24)])
+def test_plain_images_have_finite_values_and_gradients(name, level, shape):
+  feature, image = FEATURES[name](), tf.fill([2, *shape, 3], level)
+  with tf.GradientTape() as tape:
+    tape.watch(image)
+    value = feature.of_image(image)
+  assert value.dtype == tf.float32 and value.shape == (2, feature.width)
+  assert np.isfinite(value).all()
+  assert np.isfinite(tape.gradient(value, image)).all()
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_l_f2_can_train_with_a_continuous_plug_in(name, few_digits):
+  check_gradient(FEATURES[name](), as_tensors(few_digits.train)["image"].numpy())
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_gradients_are_those_of_finite_differences(name):
+  feature, image = FEATURES[name](), blobs()
+  random_state, epsilon = np.random.default_rng(1), 1e-2
+  weights = random_state.standard_normal((len(image), feature.width)).astype(np.float32)
+
+  def weighted(images):
+    return float(tf.reduce_sum(tf.cast(feature.of_image(images) * weights, tf.float64)))
+
+  with tf.GradientTape() as tape:
+    tape.watch(x := tf.constant(image))
+    value = tf.reduce_sum(feature.of_image(x) * weights)
+  gradient = tape.gradient(value, x).numpy()
+  slopes, differences = [], []
+  for _ in range(10):
+    # half along the gradient, so that the slope stands out from the rounding
+    direction = random_state.uniform(-1, 1, image.shape).astype(np.float32)
+    direction = 0.5 * direction + 0.5 * gradient / np.abs(gradient).max()
+    slopes.append(np.sum(gradient.astype(np.float64) * direction))
+    differences.append((weighted(image + epsilon * direction) - weighted(image - epsilon * direction)) / (2 * epsilon))
+  np.testing.assert_allclose(differences, slopes, rtol=2e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_to_vector_and_to_natural_are_inverse(name, few_digits):
+  feature = FEATURES[name]()
+  natural = feature.to_natural(feature_values(feature, few_digits.train))
+  vector = feature.to_vector(natural)
+  assert vector.dtype == np.float32 and vector.shape == (64, feature.width)
+  np.testing.assert_allclose(feature.to_natural(vector), natural, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_to_vector_refuses_what_is_no_batch_of_values(name):
+  for shape in ((), (2, 2, 2, 2)):
+    with pytest.raises(FeatureError, match=name):
+      FEATURES[name]().to_vector(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_to_vector_refuses_what_is_not_finite(name, bad, few_digits):
+  feature = FEATURES[name]()
+  natural = np.array(feature.to_natural(feature_values(feature, few_digits.train)))
+  natural[3] = bad
+  with pytest.raises(FeatureError, match=name), np.errstate(invalid="ignore"):
+    feature.to_vector(natural)
+
+
+# --- digit_label ---
+
+
+def test_digit_label_is_one_hot():
+  f = DigitLabel(num_classes=3)
+  example = {"image": tf.zeros([2, 4, 4, 3]), "label": tf.constant([2, 0], tf.int64)}
+  np.testing.assert_array_equal(f.of_example(example), [[0, 0, 1], [1, 0, 0]])
+  np.testing.assert_array_equal(f.to_vector([2, 0]), [[0, 0, 1], [1, 0, 0]])
+  np.testing.assert_array_equal(f.to_natural(np.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2]])), [2, 0])
+  assert f.width == 3
+
+
+def test_digit_label_is_discrete_of_the_label_column_with_the_entropy_of_ten_classes():
+  f = DigitLabel()
+  assert (f.kind, f.width, f.column) == ("discrete", 10, "label")
+  assert f.entropy == pytest.approx(math.log(10))
+  assert Color().entropy is None and Pose().entropy is None
+
+
+@pytest.mark.parametrize(
+  ("value", "words"),
+  [
+    ([[1, 2]], r"int labels of shape \[B\]"),
+    ([1.0, 2.0], "int labels .* not float64"),
+    ([0, 10], "from 0 to 9, and was given 0 to 10"),
+    ([-1, 3], "from 0 to 9, and was given -1 to 3"),
+  ],
+)
+def test_digit_label_refuses_other_labels(value, words):
+  with pytest.raises(FeatureError, match=words):
+    DigitLabel().to_vector(value)
+
+
+# --- color ---
+
+
+@pytest.mark.parametrize("color", [(1.0, 0.0, 0.0), (0.2, 0.6, 0.4), (0.9, 0.9, 0.1), (0.05, 0.05, 0.1)])
+def test_color_is_that_of_the_ink_of_a_drawing(color):
+  np.testing.assert_allclose(Color().of_image(bar(30, color=color)), [color], atol=0.04 * max(color))
+
+
+def test_color_of_digits_is_the_one_they_were_painted_in(digits):
+  measured, painted = feature_values(Color(), digits.test), digits.test["color"]
+  assert np.abs(measured - painted).mean() < 0.03
+  # What is off is the brightness, of faint strokes; never the hue and the saturation.
+  assert (measured < painted + 0.01).all()
+  np.testing.assert_allclose(
+    measured / measured.sum(1, keepdims=True), painted / painted.sum(1, keepdims=True), atol=0.005
+  )
+
+
+def test_color_weighs_pixels_with_the_fourth_power_of_their_largest_channel():
+  image = tf.constant([[1.0, 0.0, 0.0], [0.0, 0.5, 0.0]], shape=[1, 1, 2, 3])
+  # weights 1 and 1/16
+  np.testing.assert_allclose(Color().of_image(image), [[16 / 17, 0.5 / 17, 0]], rtol=1e-6)
+
+
+def test_color_of_an_image_without_ink_is_black():
+  np.testing.assert_array_equal(Color().of_image(tf.zeros([1, 8, 8, 3])), [[0, 0, 0]])
+
+
+def test_color_takes_rgb_from_0_to_1():
+  assert (Color().kind, Color().width, Color().column) == ("continuous", 3, "color")
+  np.testing.assert_array_equal(Color().to_vector([[0, 0.5, 1]]), [[0, 0.5, 1]])
+  np.testing.assert_array_equal(Color().to_natural(np.array([[-0.1, 0.5, 1.2]])), [[0, 0.5, 1]])
+  for value, words in (
+    ([[0, 0.5, 1.5]], "RGB in .* was given 0 to 1.5"),
+    ([[-0.5, 0, 1]], "RGB in .* was given -0.5 to 1"),
+    ([[0.5, 0.5]], r"shape \[B, 3\], not \[1, 2\]"),
+    ([0.5, 0.5, 0.5], r"shape \[B, 3\], not \[3\]"),
+  ):
+    with pytest.raises(FeatureError, match=words):
+      Color().to_vector(value)
+
+
+# --- pose ---
+
+
+@pytest.mark.parametrize("degrees", [0, 20, 45, 70, 90, 110, 135, 160])
+@pytest.mark.parametrize("center", [(0, 0), (3, -4)])
+def test_pose_is_the_angle_of_a_drawn_bar_counted_from_the_x_axis_upwards(degrees, center):
+  angle = Pose().to_natural(Pose().of_image(bar(degrees, center=center)).numpy())
+  assert degrees_between_axes(angle, math.radians(degrees)) < 2
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 48), (48, 24)])
+def test_pose_keeps_angles_in_an_image_that_is_not_square(height, width):
+  angle = Pose().to_natural(Pose().of_image(bar(30, height, width)).numpy())
+  assert degrees_between_axes(angle, math.radians(30)) < 2
+
+
+def test_pose_does_not_see_the_color():
+  np.testing.assert_allclose(
+    Pose().of_image(bar(30, color=(0.1, 0.6, 0.3))), Pose().of_image(bar(30, color=(0.6, 0.6, 0.6))), atol=1e-5
+  )
+
+
+def test_pose_of_a_clear_axis_has_length_1_and_that_of_a_figure_without_axis_0():
+  assert 0.99 < np.linalg.norm(Pose().of_image(bar(20))) <= 1
+  cross = np.maximum(bar(20), bar(110))
+  assert np.linalg.norm(Pose().of_image(cross)) < 0.1
+
+
+def test_pose_takes_angles_and_gives_them_back_up_to_half_a_turn():
+  assert (Pose().kind, Pose().width) == ("continuous", 2)
+  np.testing.assert_allclose(Pose().to_vector(np.radians([0, 45, 90])), [[1, 0], [0, 1], [-1, 0]], atol=1e-6)
+  natural = Pose().to_natural(Pose().to_vector(np.radians([-80, -10, 0, 60, 200])))
+  np.testing.assert_allclose(np.degrees(natural), [-80, -10, 0, 60, 20], atol=1e-4)
+  with pytest.raises(FeatureError, match=r"angles in radians of shape \[B\], not \[1, 2\]"):
+    Pose().to_vector([[0.0, 1.0]])

@@ -1,0 +1,129 @@
+"""The five networks: shapes, depths, number formats, and that a config makes the same network again."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdisent.errors import ConfigError
+from tfdisent.networks import Discriminator, Encoder, FeatureEncoder, Generator, Posterior
+
+B, Z1, Z2, WIDTH = 2, 4, 3, 5
+SHAPE = (16, 8, 3)
+
+
+def normal(*shape, seed=0):
+  return tf.random.stateless_normal(shape, [seed, 0])
+
+
+IMAGE, CODE_1, CODE_2, FEATURE = normal(B, *SHAPE), normal(B, Z1, seed=1), normal(B, Z2, seed=2), normal(B, WIDTH)
+NETWORKS = {  # class: arguments, inputs, shape of the output
+  Encoder: ({"outputs": 2 * Z1, "conv": (4, 6)}, (IMAGE,), (B, 2 * Z1)),
+  FeatureEncoder: ({"outputs": 2 * Z2}, (FEATURE,), (B, 2 * Z2)),
+  Generator: ({"image_shape": SHAPE, "conv": (6, 4)}, (CODE_1, CODE_2), (B, *SHAPE)),
+  Posterior: ({"outputs": 7, "conv": (4, 6)}, (CODE_1, IMAGE), (B, 7)),
+  Discriminator: ({"conv": (4, 6)}, (CODE_2, IMAGE), (B,)),
+}
+
+
+def make(network, **arguments):
+  """A small network, and its output on the inputs of the same name."""
+  keras.utils.set_random_seed(0)
+  made = network(**{"dense": (8,), **NETWORKS[network][0], **arguments})
+  return made, made(*NETWORKS[network][1])
+
+
+every_network = pytest.mark.parametrize("network", NETWORKS)
+
+
+@every_network
+@pytest.mark.parametrize("dense", [(), (8,), (8, 7, 6)])
+def test_outputs_have_their_shape_whatever_the_depth_of_the_dense_layers(network, dense):
+  made, output = make(network, dense=dense)
+  assert tuple(output.shape) == NETWORKS[network][2] and output.dtype == tf.float32
+  assert [layer.units for layer in made.dense_layers] == list(dense)
+
+
+@pytest.mark.parametrize("network", [Encoder, Posterior, Discriminator])
+@pytest.mark.parametrize("conv", [(), (4,), (4, 5, 6, 7)])
+def test_convolutions_halve_the_image_each(network, conv):
+  made, output = make(network, conv=conv, dense=())
+  assert tuple(output.shape) == NETWORKS[network][2]
+  height, width = 16 // 2 ** len(conv), max(8 // 2 ** len(conv), 1)
+  joined = {Encoder: 0, Posterior: Z1, Discriminator: Z2}[network]
+  assert made.output_layer.kernel.shape[0] == height * width * (conv[-1] if conv else 3) + joined
+
+
+@pytest.mark.parametrize("conv", [(4,), (6, 4), (6, 5, 4)])
+def test_the_generator_doubles_a_first_feature_map_until_it_is_the_image(conv):
+  made, output = make(Generator, conv=conv)
+  assert tuple(output.shape) == (B, *SHAPE)
+  scale = 2 ** len(conv)
+  assert made.expand.units == 16 // scale * (8 // scale) * conv[0]
+
+
+@pytest.mark.parametrize(
+  ("shape", "conv", "words"),
+  [
+    ((28, 30, 3), (64, 32), r"by 4 and cannot reach images of 28x30: use sizes that are multiples of 4"),
+    ((28, 28, 3), (64, 32, 16), r"3 transposed convolutions .*'conv': \(64, 32, 16\).* multiples of 8"),
+    ((27, 28, 1), (8,), "multiples of 2"),
+    ((28, 28, 3), (), "0 transposed convolutions"),
+  ],
+)
+def test_a_generator_that_cannot_reach_the_image_size_is_refused(shape, conv, words):
+  with pytest.raises(ConfigError, match=words):
+    Generator(shape, conv=conv)
+
+
+def test_the_encoder_takes_image_sizes_that_are_no_multiples():
+  assert Encoder(6, conv=(4, 4), dense=(8,))(tf.zeros([B, 9, 7, 1])).shape == (B, 6)
+
+
+@every_network
+def test_the_output_depends_on_every_input(network):
+  made, output = make(network)
+  inputs = NETWORKS[network][1]
+  for i in range(len(inputs)):
+    changed = [x + 1 if i == j else x for j, x in enumerate(inputs)]
+    assert np.abs(made(*changed) - output).max() > 1e-4
+
+
+@every_network
+def test_examples_of_a_batch_do_not_touch_one_another(network):
+  made, output = make(network)
+  alone = made(*(x[1:] for x in NETWORKS[network][1]))
+  np.testing.assert_allclose(alone, output[1:], atol=1e-5)
+
+
+@every_network
+def test_the_activation_is_that_of_every_layer_but_the_last(network):
+  made, _ = make(network, activation="tanh")
+  activation = {layer: layer.activation.__name__ for layer in made.layers if hasattr(layer, "activation")}
+  assert activation.pop(made.output_layer) == "linear"
+  assert len(activation) == len(made.weights) // 2 - 1 and set(activation.values()) == {"tanh"}
+
+
+@every_network
+def test_a_config_makes_the_same_network_again_even_through_json(network):
+  made, output = make(network, activation="elu", dense=(8, 6), name="net")
+  config = made.get_config()
+  again = network.from_config(json.loads(json.dumps(config)))
+  assert again.get_config() == config
+  again(*NETWORKS[network][1])
+  again.set_weights(made.get_weights())
+  np.testing.assert_array_equal(again(*NETWORKS[network][1]), output)
+
+
+@every_network
+def test_bfloat16_computes_in_bfloat16_with_weights_and_outputs_in_float32(network):
+  made, output = make(network, dtype="mixed_bfloat16")
+  assert output.dtype == tf.float32 and tuple(output.shape) == NETWORKS[network][2]
+  assert {weight.dtype for weight in made.weights} == {"float32"}
+  assert {layer.compute_dtype for layer in made.dense_layers} == {"bfloat16"}
+  assert made.get_config()["dtype"] == "mixed_bfloat16"
+  exact = make(network)[1]
+  np.testing.assert_allclose(output, exact, atol=0.05 * np.abs(exact).max())
+  assert (output.numpy() != exact.numpy()).any()
