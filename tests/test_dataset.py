@@ -135,7 +135,8 @@ def test_the_partners_are_independent_of_the_examples_and_of_the_epochs_before(c
   epochs = max(20, 6000 // count)
   own, partner = (numbers.astype(np.int64) for numbers in draw(count, count, epochs))
   for classes in (lambda number: number % 10, lambda number: number * 10 // count):
-    for a, b in ((own, partner), (own[:-1], own[1:]), (partner[:-1], partner[1:]), (own[:-1], partner[1:])):
+    before = [(a[:-1], b[1:]) for a in (own, partner) for b in (own, partner)]
+    for a, b in ((own, partner), *before):
       met = np.zeros([10, 10])
       np.add.at(met, (classes(a).ravel(), classes(b).ravel()), 1)
       expected = np.outer(met.sum(1), met.sum(0)) / met.sum()

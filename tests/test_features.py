@@ -254,6 +254,13 @@ def test_pose_of_a_clear_axis_has_length_1_and_that_of_a_figure_without_axis_0()
   assert np.linalg.norm(Pose().of_image(cross)) < 0.1
 
 
+def test_pose_shrinks_as_the_axis_does_against_the_roundness():
+  image = np.zeros([1, 3, 3, 3], np.float32)
+  image[:, 1, ::2], image[:, ::2, 1] = 0.7, 0.3  # μ_xx = 0.7, μ_yy = 0.3, μ_xy = 0
+  # r = √(0.4² + 0.3²)
+  np.testing.assert_allclose(Pose(roundness=0.3).of_image(image), [[0.8, 0]], atol=1e-6)
+
+
 def test_pose_takes_angles_and_gives_them_back_up_to_half_a_turn():
   assert (Pose().kind, Pose().width) == ("continuous", 2)
   np.testing.assert_allclose(Pose().to_vector(np.radians([0, 45, 90])), [[1, 0], [0, 1], [-1, 0]], atol=1e-6)

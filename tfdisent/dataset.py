@@ -90,6 +90,8 @@ def check_examples(examples: Examples, what: str) -> None:
   if count == 0:
     raise DataError(f"{what} is empty.")
   for name, column in examples.items():
+    if not isinstance(column, np.ndarray):
+      raise DataError(f"column '{name}' of {what} must be a NumPy array, not a {type(column).__name__}.")
     if len(column) != count:
       raise DataError(f"{what} has {count} images and {len(column)} values of '{name}'.")
     if column.dtype.kind == "f" and not np.isfinite(column).all():

@@ -101,7 +101,7 @@ class Oracle:
       try:
         self._network.load_weights(file)
         return
-      except (OSError, ValueError, KeyError) as error:
+      except (OSError, ValueError, KeyError, RuntimeError) as error:
         logging.warning("The cached oracle %s cannot be read (%s) and is trained again.", file, error)
     print(
       f"Training the oracle, a judge of the evaluation, on {len(label)} real images; it is kept in {cache}.", flush=True
@@ -118,7 +118,7 @@ class Oracle:
       .shuffle(len(label), ORACLE_SEED)
       .batch(128, drop_remainder=len(label) >= 128)
     )
-    self._network.fit(batches.prefetch(2), epochs=epochs, verbose=1 if sys.stdout.isatty() else 0)
+    self._network.fit(batches.prefetch(2), epochs=epochs, shuffle=False, verbose=1 if sys.stdout.isatty() else 0)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
       dir=cache

@@ -22,7 +22,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.errors import FeatureError
+from tfdisent.errors import FeatureError, TfdisentError
 from tfdisent.registry import FEATURES
 
 DISCRETE, CONTINUOUS = "discrete", "continuous"
@@ -128,19 +128,19 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
     FeatureError: f fails, or gives the wrong width, NaN or infinite values, values that no discrete code has, or the
       same value for every example.
   """
-  function = tf.function(feature.of_example, reduce_retracing=True)
   values = []
   for start in range(0, len(examples["image"]), batch_size):
     batch = {name: column[start : start + batch_size] for name, column in examples.items()}
     batch["image"] = tf.image.convert_image_dtype(batch["image"], tf.float32)
     try:
-      value = function(batch)
+      value = feature.of_example(batch)
+    except TfdisentError:
+      raise
     except KeyError as error:
-      column = str(error).splitlines()[-1].strip().removeprefix("KeyError: ")  # AutoGraph puts its trace before
       raise FeatureError(
-        f"feature '{feature.name}' needs the column {column} and the data set has {', '.join(sorted(examples))}."
+        f"feature '{feature.name}' needs the column {error} and the data set has {', '.join(sorted(examples))}."
       ) from error
-    except Exception as error:  # a plug-in may raise anything, and AutoGraph makes a StagingError of a FeatureError
+    except Exception as error:  # a plug-in may raise anything
       raise FeatureError(f"feature '{feature.name}' cannot be computed: {error}") from error
     if value.shape[1:] != (feature.width,) or value.shape[0] != len(batch["image"]):
       raise FeatureError(

@@ -81,9 +81,7 @@ class TrainedModel:
     """
     x = self._images(images)
     mean, stddev = self.encode_z1(x)
-    vector = (
-      self._batched(self._feature, x) if self._feature else self._code_to_vector(self._batched(self._infer_z2, mean, x))
-    )
+    vector = self._batched(self._feature, x) if self._feature else self._code_to_vector(self._z2_of_images(x, mean))
     return Encoding(mean, stddev, self.feature.to_natural(vector))
 
   def reconstruct(self, images: np.ndarray) -> np.ndarray:
@@ -157,7 +155,10 @@ class TrainedModel:
     return z2
 
   def _batched(self, function, *arrays):
-    starts = range(0, max(len(arrays[0]), 1), self.batch_size)
+    if not len(arrays[0]):  # TensorFlow's fused convolutions fail on no images: one is let through, and left out
+      one = function(*(np.zeros([1, *array.shape[1:]], np.float32) for array in arrays))
+      return tf.nest.map_structure(lambda a: np.asarray(a)[:0], one)
+    starts = range(0, len(arrays[0]), self.batch_size)
     parts = [function(*(array[start : start + self.batch_size] for array in arrays)) for start in starts]
     return tf.nest.map_structure(lambda *p: np.concatenate([np.asarray(a) for a in p]), *parts)
 

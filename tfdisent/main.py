@@ -27,7 +27,7 @@ import pathlib
 import sys
 import time
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from tfdisent.errors import ConfigError, RunError, TfdisentError
 
@@ -61,6 +61,8 @@ def main(arguments):
     raise app.UsageError(
       f"unexpected argument '{arguments[1]}': every argument is a flag, as in --gin_file={arguments[1]}."
     )
+  if not flags.FLAGS["verbosity"].present:
+    logging.set_verbosity(logging.WARNING)  # TensorFlow logs each checkpoint as news
   try:
     {"train": _train, "eval": _evaluate, "export": _export, "sample": _sample, "bench": _bench}[_MODE.value]()
   except TfdisentError as error:

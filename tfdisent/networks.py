@@ -9,7 +9,7 @@
 | `Discriminator` | D(z2, x')          | z2 [B, Z2], x' [B, H, W, C]          | logits [B]                    |
 
 Convolutions are 4x4 with stride 2: each halves the image, or doubles it in G. The computation follows `dtype`
-("mixed_bfloat16"); the last layer is float32, so the losses are.
+("mixed_bfloat16"); what they give is float32, so the losses are.
 """
 
 import math

@@ -100,7 +100,10 @@ def _embedded():
 
 def _from_tfds(source: str, data_dir: str | None):
   import tensorflow_datasets as tfds
+  from tensorflow_datasets.core.download import downloader
 
+  # TFDS's ten retries, with doubling pauses, take four minutes to find that there is no network
+  downloader.MAX_RETRIES = 3
   try:
     sets = tfds.load(source, split=["train", "test"], data_dir=data_dir, batch_size=-1, shuffle_files=False)
   except Exception as error:  # TFDS raises what its downloader, file system or registry does

@@ -1,0 +1,239 @@
+"""Checkpoints: what is kept, what is restored, and what a damaged file does."""
+
+import os
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from features.digit_label import DigitLabel
+from tfdisent import checkpoints
+from tfdisent.checkpoints import Checkpoints, restore
+from tfdisent.errors import CheckpointError
+from tfdisent.model import DisentangledVAE, Objective
+
+from .conftest import TINY
+
+LOSSES = {1: 5.0, 2: 3.0, 3: 4.0}  # epoch → loss on validation
+
+
+def compiled(**arguments) -> DisentangledVAE:
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), **{**TINY, **arguments})
+  model.compile(keras.optimizers.Adam(), keras.optimizers.Adam())
+  return model
+
+
+@pytest.fixture(scope="module")
+def model():
+  return compiled()
+
+
+def fill(model, number):
+  """Sets every weight and every variable of the optimizers to a number."""
+  for variable in every(model):
+    variable.assign(np.full(variable.shape, number, variable.dtype))
+
+
+def every(model):
+  weights = [weight for network in model.networks.values() for weight in network.weights]
+  return [*weights, *(v for o in (model.optimizer, model.optimizer_d) for v in o.variables)]
+
+
+def values(variables):
+  """The numbers that variables hold, each once."""
+  return set(np.concatenate([np.ravel(variable.numpy()) for variable in variables]).tolist())
+
+
+@pytest.fixture(scope="module")
+def saved_run(model, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("run")
+  saved = Checkpoints(folder, model)
+  for epoch, loss in LOSSES.items():
+    fill(model, epoch)
+    saved.save(epoch, loss)
+  return folder
+
+
+@pytest.fixture
+def run_dir(saved_run, model, tmp_path):
+  """Three epochs; all that belongs to epoch n has the value n. The model itself is full of zeros by now."""
+  fill(model, 0)
+  return shutil.copytree(saved_run, tmp_path / "run")
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+  """The warnings that are logged."""
+  texts = []
+  monkeypatch.setattr(checkpoints.logging, "warning", lambda text, *arguments: texts.append(text % arguments))
+  return texts
+
+
+def file_of(run_dir, epoch, suffix, kind="last") -> pathlib.Path:
+  return run_dir / f"checkpoints/{kind}/epoch-{epoch}{suffix}"
+
+
+def cut(file):
+  os.truncate(file, file.stat().st_size // 2)
+
+
+def empty(file):
+  os.truncate(file, 0)
+
+
+def flip(file):
+  content = bytearray(file.read_bytes())
+  for place in range(7, len(content), 100):  # all over it: a model in use reads its own part alone
+    content[place] ^= 1
+  file.write_bytes(content)
+
+
+def remove(file):
+  file.unlink()
+
+
+# --- Whole ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_two_and_the_best_two_are_kept(run_dir):
+  kept = {kind: sorted(path.stem for path in run_dir.glob(f"checkpoints/{kind}/*.index")) for kind in ("last", "best")}
+  assert kept == {"last": ["epoch-2", "epoch-3"], "best": ["epoch-1", "epoch-2"]}
+  data = sorted(path.name.split(".")[0] for path in run_dir.glob("checkpoints/last/*.data*"))
+  assert data == ["epoch-2", "epoch-3"]
+
+
+def test_the_epoch_after_the_ninth_is_newer(model, tmp_path):
+  saved = Checkpoints(tmp_path, model)
+  for epoch in (8, 9, 10, 11):
+    saved.save(epoch, 1.0)
+  assert {path.stem for path in tmp_path.glob("checkpoints/last/*.index")} == {"epoch-10", "epoch-11"}
+  assert {path.stem for path in tmp_path.glob("checkpoints/best/*.index")} == {"epoch-8"}  # equal is not better
+
+
+def test_a_training_goes_on_with_everything_of_its_last_epoch(run_dir, model):
+  again = Checkpoints(run_dir, model)
+  assert again.restore_last()
+  assert values(every(model)) == {3.0}
+  assert (again.epoch, again.best_loss) == (3, 3.0)
+
+
+def test_a_training_that_went_on_still_knows_its_best_loss(run_dir, model):
+  again = Checkpoints(run_dir, model)
+  again.restore_last()
+  again.save(4, 3.5)
+  assert not file_of(run_dir, 4, ".index", "best").exists()
+  again.save(5, 2.5)
+  assert file_of(run_dir, 5, ".index", "best").exists()
+
+
+def test_another_process_in_which_optimizers_were_made_can_go_on(run_dir):
+  another = compiled()  # its optimizers are "adam_2" and "adam_3", as Keras counts them
+  Checkpoints(run_dir, another).restore_last()
+  assert values(every(another)) == {3.0}
+
+
+@pytest.mark.parametrize(("which", "epoch"), [("best", 2), ("last", 3)])
+def test_a_model_in_use_gets_the_weights_alone(run_dir, model, which, epoch):
+  restore(run_dir, which, model)
+  assert values(weight for network in model.networks.values() for weight in network.weights) == {float(epoch)}
+  assert values(model.optimizer.variables) == {0.0}
+
+
+def test_a_new_folder_has_nothing_to_restore(model, tmp_path):
+  saved = Checkpoints(tmp_path, model)
+  assert not saved.restore_last()
+  assert (saved.epoch, saved.best_loss) == (0, float("inf"))
+
+
+def test_without_a_checkpoint_the_folder_is_named(model, tmp_path):
+  with pytest.raises(CheckpointError, match=r"has no checkpoint under checkpoints/best") as error:
+    restore(tmp_path, "best", model)
+  assert str(tmp_path) in str(error.value)
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones(run_dir, model):
+  with pytest.raises(CheckpointError, match=r"'newest'.*last, best"):
+    restore(run_dir, "newest", model)
+
+
+# --- Damaged ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", [cut, empty, flip, remove])
+@pytest.mark.parametrize("suffix", [".data-00000-of-00001", ".index"])
+def test_the_one_before_a_damaged_checkpoint_is_used(run_dir, model, warnings, suffix, damage):
+  damage(file_of(run_dir, 3, suffix))
+  restored = Checkpoints(run_dir, model)
+  assert restored.restore_last()
+  assert restored.epoch == 2 and values(every(model)) == {2.0}
+  if (suffix, damage) == (".index", remove):  # then it is none
+    assert warnings == []
+  else:
+    assert len(warnings) == 1 and str(file_of(run_dir, 3, "")) in warnings[0]
+
+
+@pytest.mark.parametrize("damage", [cut, flip])
+@pytest.mark.parametrize("suffix", [".data-00000-of-00001", ".index"])
+def test_a_model_in_use_takes_the_one_before_as_well(run_dir, model, warnings, suffix, damage):
+  damage(file_of(run_dir, 2, suffix, "best"))
+  restore(run_dir, "best", model)
+  assert values(weight for network in model.networks.values() for weight in network.weights) == {1.0}
+  assert len(warnings) == 1 and str(file_of(run_dir, 2, "", "best")) in warnings[0]
+
+
+def test_a_damaged_checkpoint_is_written_anew_when_the_training_gets_there_again(run_dir, model, warnings):
+  cut(file_of(run_dir, 3, ".data-00000-of-00001"))
+  again = Checkpoints(run_dir, model)
+  again.restore_last()
+  fill(model, 7)
+  again.save(3, 4.0)
+  assert {path.stem for path in run_dir.glob("checkpoints/last/*.index")} == {"epoch-2", "epoch-3"}
+  fill(model, 0)
+  assert Checkpoints(run_dir, model).restore_last()
+  assert values(every(model)) == {7.0} and len(warnings) == 1
+
+
+def test_if_all_are_damaged_all_are_named(run_dir, model, warnings):
+  for epoch in (2, 3):
+    cut(file_of(run_dir, epoch, ".index"))
+  for restore_it in (Checkpoints(run_dir, model).restore_last, lambda: restore(run_dir, "last", model)):
+    with pytest.raises(CheckpointError, match="none of the checkpoints") as error:
+      restore_it()
+    assert all(str(file_of(run_dir, epoch, "")) in str(error.value) for epoch in (2, 3))
+  assert len(warnings) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'model_checkpoint_path: "elsewhere/epoch-9"\n'])
+def test_a_list_file_of_tensorflow_beside_them_does_not_matter(run_dir, model, content):
+  """TensorFlow's CheckpointManager writes one."""
+  for kind in ("last", "best"):
+    (run_dir / f"checkpoints/{kind}/checkpoint").write_bytes(content)
+  again = Checkpoints(run_dir, model)
+  assert again.restore_last() and again.epoch == 3
+  for epoch in (4, 5):
+    fill(model, epoch)
+    again.save(epoch, 1.0)
+  assert {path.stem for path in run_dir.glob("checkpoints/last/*.index")} == {"epoch-4", "epoch-5"}
+  restore(run_dir, "last", model)
+  assert 5.0 in values(model.networks["G"].weights)
+
+
+# --- Another model ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [{"z1_width": 5}, {"E1": {"conv": (4, 8), "dense": (16, 16)}}])
+def test_a_model_of_other_sizes_is_refused(run_dir, arguments):
+  refuses(run_dir, compiled(**arguments))
+
+
+def test_a_model_with_another_network_is_refused(model, tmp_path):
+  Checkpoints(tmp_path, compiled(objective=Objective(lambda3=0.0))).save(3, 1.0)
+  refuses(tmp_path, model)  # it has q
+
+
+def refuses(run_dir, model):
+  for restore_it in (Checkpoints(run_dir, model).restore_last, lambda: restore(run_dir, "last", model)):
+    with pytest.raises(CheckpointError, match=r"last/epoch-3 belongs to a model of another architecture"):
+      restore_it()
