@@ -2,11 +2,17 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
+
+from tfdisent import config
+
+from .conftest import train_tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
 SOURCES = sorted(
@@ -100,3 +106,27 @@ def test_the_wheel_has_every_package():
 def test_every_test_mirrors_a_module():
   modules = {path.stem for path in SOURCES if path.parts[0] == "tfdisent"} | {"features", "configs", "project"}
   assert {path.stem.removeprefix("test_") for path in SOURCES if path.name.startswith("test_")} <= modules
+
+
+def test_the_feature_of_the_readme_works_as_it_stands(few_digits, tmp_path, monkeypatch):
+  """It is written into a package outside of the repository, named in a config, and trained."""
+  readme = (ROOT / "README.md").read_text(encoding="utf-8")
+  (code,) = re.findall(r"```python\n# my_package/brightness.py\n(.*?)```", readme, flags=re.DOTALL)
+  (binding,) = re.findall(r"^    import my_package.brightness\n    (.*)$", readme, flags=re.MULTILINE)
+  (tmp_path / "my_package").mkdir()
+  (tmp_path / "my_package" / "brightness.py").write_text(code, encoding="utf-8")
+  monkeypatch.syspath_prepend(tmp_path)
+  config.read([], ["import my_package.brightness", binding, "brightness.gamma = 2.0"])
+  feature = config.make_feature("brightness")
+  assert binding == "train.feature = 'brightness'" and feature.gamma == 2.0
+  trained = train_tiny(tmp_path / "run", few_digits, feature, objective={"lambda4": 0.0}, epochs=1)
+  x = few_digits.test["image"]
+  np.testing.assert_allclose(trained.encode(x).feature[:, 0], ((x / 255) ** 2).mean((1, 2, 3)), rtol=1e-3)
+
+
+def test_the_readme_links_to_what_is_there():
+  readme = (ROOT / "README.md").read_text(encoding="utf-8")
+  for link in re.findall(r"\]\(([^)#:]+)\)", readme):
+    assert (ROOT / link).exists(), link
+  for file in re.findall(r"gin_configs/\w+\.gin", readme):
+    assert (ROOT / file).exists(), file
