@@ -4,6 +4,7 @@ import dataclasses
 import math
 import pathlib
 import shutil
+import types
 
 import keras
 import numpy as np
@@ -100,14 +101,38 @@ def test_the_learning_rate_falls_to_two_percent_over_the_whole_training(digit_ru
   assert 1e-3 > rates[1] > rates[2] > rates[3]
 
 
-def test_the_model_returned_is_the_best_one_on_validation(digit_run):
-  curves = events(digit_run.folder)
-  losses = {epoch: curves["validation/L"][epoch] - curves["validation/L_GAN"][epoch] for epoch in (1, 2, 3)}
-  best = checkpoint(digit_run.folder, min(losses, key=losses.get))
-  for symbol, network in digit_run.trained.model.networks.items():
-    for weight in network.weights:
-      name = f"{symbol}/{weight.path.replace('/', '.S')}/.ATTRIBUTES/VARIABLE_VALUE"
-      np.testing.assert_array_equal(weight.numpy(), best[name])
+def test_the_model_returned_is_the_best_one_on_validation(few_digits, tmp_path):
+  """The second epoch, at a thousand times the learning rate, is worse than the first."""
+
+  def make_optimizer_eg(steps):
+    return keras.optimizers.Adam(keras.optimizers.schedules.PiecewiseConstantDecay([2], [1e-3, 1.0]))
+
+  folder = tmp_path / "run"
+  trained = train_tiny(folder, few_digits, objective=PLAIN, epochs=2, make_optimizer_eg=make_optimizer_eg)
+  x = few_digits.test["image"]
+  np.testing.assert_array_equal(trained.reconstruct(x), inference.load(folder).reconstruct(x))
+  assert (trained.reconstruct(x) != inference.load(folder, "last").reconstruct(x)).any()
+  assert [path.name for path in folder.glob("checkpoints/best/*.index")] == ["epoch-1.index"]
+
+
+def test_the_best_loss_leaves_the_gan_out():
+  """Since L_GAN tells of D as much as of the images."""
+  saved = []
+  callback = training.SaveCheckpoints(types.SimpleNamespace(save=lambda epoch, loss: saved.append((epoch, loss))))
+  callback.set_model(types.SimpleNamespace(objective=Objective(lambda4=2.0)))
+  callback.on_epoch_end(0, {"val_L": 10.0, "val_L_GAN": 3.0, "L": 1.0})
+  callback.on_epoch_end(1, {"val_L": 10.0})
+  assert saved == [(1, 4.0), (2, 10.0)]
+
+
+def test_a_disk_that_is_full_is_named():
+  def save(epoch, loss):
+    raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+  callback = training.SaveCheckpoints(types.SimpleNamespace(save=save))
+  callback.set_model(types.SimpleNamespace(objective=Objective()))
+  with pytest.raises(RunError, match="checkpoint of epoch 5 cannot be written: No space left"):
+    callback.on_epoch_end(4, {"val_L": 1.0})
 
 
 @pytest.mark.parametrize(
