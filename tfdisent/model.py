@@ -310,7 +310,7 @@ class DisentangledVAE(keras.Model):
     for loss, symbols in (("L", ("E1", "E2", "G")), ("L_q", ("q",)), ("L_D", ("D",))):
       if loss in share:
         gradients |= tape.gradient(share[loss], {symbol: weights[symbol] for symbol in symbols if symbol in weights})
-    # No weight may change before every gradient is known: TensorFlow would let q's step overtake L's way back through q.
+    # No weight may change before every gradient is known: TensorFlow lets q's step overtake L's way back through q.
     with tf.control_dependencies(tf.nest.flatten(gradients)):
       gradients = tf.nest.map_structure(tf.identity, gradients)
     for optimizer, symbols in ((self.optimizer, ("E1", "E2", "G", "q")), (self.optimizer_d, ("D",))):
