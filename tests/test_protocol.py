@@ -180,6 +180,8 @@ def test_a_code_that_is_the_image_leaks_all_but_a_perfect_swap_hides_it(whole):
   chance = value["leakage/chance"]
   assert value["control/accuracy_mean"] == 1 and all(value[f"control_by_class/{k}"] == 1 for k in range(4))
   assert value["leakage/worst"] == value["leakage/control_pixels"] == pytest.approx(1, abs=0.01)
+  worst = metrics["leakage/worst"]
+  assert worst == {**metrics[f"leakage/{worst['probe']}"], "probe": worst["probe"]}
   assert value["leakage/image"] < chance + 0.12  # the fusion shows the asked-for band alone
   assert value["leakage/control_shuffled"] < chance + 0.12 and value["leakage/control_untrained"] < chance + 0.12
   assert value["bound/ratio"] > 0.9 and value["bound/ceiling_nats"] == pytest.approx(math.log(4), abs=0.02)

@@ -52,7 +52,7 @@ def evaluate(
   | `quality/{fid,kid}`, `quality/fid_floor` | between real images of the split and their fusions with independent features (z1 a sample); between them and as many other real images; `extractor` names the network |
   | `oracle/{split}_accuracy` * | of the oracle on real images |
   | `leakage/{linear,mlp,trees}_{mean,sample}` | f read from z1: accuracy, or R² of a continuous f |
-  | `leakage/worst`, `leakage/chance` | the largest of the six; the majority class, or 0 |
+  | `leakage/worst`, `leakage/chance` | the largest of the six, and its `probe`; the majority class, or 0 |
   | `leakage/control_{shuffled,pixels,untrained}` | the MLP with shuffled targets, on raw pixels, and on the means of an untrained encoder |
   | `leakage/image` | the *source's* f, read from fusions with independent features (z1 the mean) |
   | `bound/{nats,ceiling_nats,ratio}` | see `tfdisent.evaluation.bound`; a continuous f in ten cells |
@@ -226,7 +226,8 @@ def _leakage(z1: dict[str, Parts], target: Parts, seed, tell) -> Metrics:
     for kind, codes in z1.items():
       tell(f"leakage: {probe} on the {kind} of z1")
       metrics[f"leakage/{probe}_{kind}"] = leakage(codes, target, probe, seed)
-  metrics["leakage/worst"] = dict(max(metrics.values(), key=lambda figure: figure["value"]))
+  worst = max(metrics, key=lambda key: metrics[key]["value"])
+  metrics["leakage/worst"] = {**metrics[worst], "probe": worst.removeprefix("leakage/")}
   metrics["leakage/chance"] = chance(target)
   return metrics
 
