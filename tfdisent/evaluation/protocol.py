@@ -168,7 +168,9 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
   metrics: Metrics = {}
 
   def control(name, compare):
-    metrics.update({f"control/{name}_{z1}": m.with_interval(compare(image)) for z1, image in fusions.items()})
+    values = {kind: compare(image) for kind, image in fusions.items()}
+    metrics.update({f"control/{name}_{kind}": m.with_interval(of_kind) for kind, of_kind in values.items()})
+    return values["mean"]
 
   def complement(name, of_fusion, of_stranger):
     metrics[f"complement/{name}"] = m.with_interval(of_fusion)
@@ -181,8 +183,7 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
       metrics[f"oracle/{split}_accuracy"] = m.with_interval(oracle(x) == label)
       if is_controlled:
         asked = label[partner]
-        control("accuracy", lambda image, oracle=oracle, asked=asked: oracle(image) == asked)
-        right = oracle(fusion) == asked
+        right = control("accuracy", lambda image, oracle=oracle, asked=asked: oracle(image) == asked)
         metrics |= {f"control_by_class/{k}": m.with_interval(right[asked == k]) for k in np.unique(asked)}
       else:
         complement(f"{judge.name}_accuracy", oracle(fusion) == label, label[stranger] == label)
