@@ -1,5 +1,6 @@
 """The command line: one short run through every mode, and what a user is told of a mistake."""
 
+import functools
 import json
 import pathlib
 import subprocess
@@ -11,6 +12,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from tfdisent import main
+from tfdisent.evaluation import protocol, report
 
 SHORT = (
   "--gin_file=gin_configs/quickstart.gin",
@@ -81,18 +83,31 @@ def test_metrics_have_the_agreed_names(run_dir):
   metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
   assert set(metrics) == {
     *(f"control/accuracy_{z1}" for z1 in ("mean", "sample", "prior")),
-    "complement/color_mae",
+    *(f"control_by_class/{digit}" for digit in range(10)),
+    *(f"{kind}/{name}_mae" for kind in ("complement", "complement_chance") for name in ("color", "slant", "stroke")),
     "quality/psnr",
     "oracle/test_accuracy",
   }
+  assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in metrics.values())
 
 
-def test_eval_needs_nothing_but_the_run_folder_and_gives_the_same_figures(run_dir, tfdisent):
+def test_eval_needs_nothing_but_the_run_folder_and_gives_the_same_figures(run_dir, tfdisent, monkeypatch):
+  for name in ("read_images", "information_bound"):  # short
+    monkeypatch.setattr(protocol, name, functools.partial(getattr(protocol, name), epochs=1))
+  monkeypatch.setattr(protocol, "TRAINING_FUSIONS", 1)
+  monkeypatch.setattr(protocol, "FIDExtractor", functools.partial(protocol.FIDExtractor, epochs=1))
   metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
   (run_dir / "metrics.json").unlink()
   code, out, _ = tfdisent("--mode=eval", f"--run_dir={run_dir}")
-  assert code == 0 and "control/accuracy_mean" in out
-  assert json.loads((run_dir / "metrics.json").read_text(encoding="utf-8")) == pytest.approx(metrics, rel=1e-6)
+  assert code == 0 and "leakage/worst" in out and (run_dir / "report.html").is_file()
+  again = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+  assert set(again) > set(metrics) and len(again) == len(metrics) + 19
+  for key, figure in metrics.items():
+    assert again[key] == pytest.approx(figure, rel=1e-6)
+  scalars = report.read_curves(run_dir / "tensorboard" / "evaluation")
+  assert {key: curve[0] for key, curve in scalars.items()} == pytest.approx(
+    {key: figure["value"] for key, figure in again.items()}, rel=1e-5
+  )
 
 
 def test_sample_draws_new_images_that_follow_the_seed(run_dir, tfdisent):

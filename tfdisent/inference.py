@@ -4,6 +4,7 @@ import json
 import pathlib
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -72,6 +73,11 @@ class TrainedModel:
   def image_shape(self) -> tuple[int, int, int]:
     """(H, W, C)."""
     return self.model.image_shape
+
+  def untrained(self, seed: int = 0) -> "TrainedModel":
+    """A model of the same architecture with fresh weights: what a figure is without any training."""
+    keras.utils.set_random_seed(seed)
+    return TrainedModel(DisentangledVAE.from_config(self.model.get_config()), self.batch_size)
 
   def encode(self, images: np.ndarray) -> Encoding:
     """The posterior of z1 and the feature of `images`.

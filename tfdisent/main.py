@@ -7,7 +7,7 @@
     tfdisent --gin_file=gin_configs/color_mnist_digit.gin --data_dir=~/tensorflow_datasets \\
       --run_dir=runs/digit --gin_param='objective.lambda3 = 20'
 
-  Measure a finished run on its test split, or draw new images; the run folder is enough:
+  Measure a finished run on its test split (metrics.json, report.html), or draw new images; the run folder is enough:
     tfdisent --mode=eval --run_dir=runs/digit
     tfdisent --mode=sample --run_dir=runs/digit --seed=7
 
@@ -93,8 +93,7 @@ def _train():
   f = feature_values(trained.feature, dataset.test)
   paths = pictures.write_pictures(run_dir, trained, dataset.test, f)
   inference.save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])
-  metrics = _write_metrics(run_dir, trained, dataset)
-  _print_metrics(metrics)
+  _print_metrics(_measure(run_dir, trained, dataset, quick=True))
   print(f"\nThe run is in {run_dir}:")
   for path in paths:
     print(f"  {path}")
@@ -104,6 +103,7 @@ def _train():
     "Next:\n"
     f"  look at       {run_dir / 'fusion.png'}: rows share z1, columns share z2\n"
     f"  curves        tensorboard --logdir={run_dir}\n"
+    f"  measure all   tfdisent --mode=eval --run_dir={run_dir}\n"
     f"  new images    tfdisent --mode=sample --run_dir={run_dir}\n"
     f'  from Python   import tfdisent; m = tfdisent.load("{run_dir}"); m.control(images, feature)'
   )
@@ -112,8 +112,16 @@ def _train():
 def _evaluate():
   run_dir = _run_dir()
   trained, dataset = _load(run_dir)
-  _print_metrics(_write_metrics(run_dir, trained, dataset))
-  print(f"\nWritten to {run_dir / 'metrics.json'}")
+  from tfdisent.evaluation import report
+  from tfdisent.training import CONFIG_FILE, TENSORBOARD_FOLDER, write_scalars
+
+  metrics = _measure(run_dir, trained, dataset)
+  _print_metrics(metrics)
+  write_scalars(run_dir / TENSORBOARD_FOLDER / "evaluation", {key: figure["value"] for key, figure in metrics.items()})
+  path, config = run_dir / "report.html", (run_dir / CONFIG_FILE).read_text(encoding="utf-8")
+  curves = report.read_curves(run_dir / TENSORBOARD_FOLDER)
+  report.write_report(path, trained, dataset.test, metrics, curves, config)
+  print(f"\nWritten to {run_dir / 'metrics.json'}; look at {path}")
 
 
 def _sample():
@@ -168,17 +176,19 @@ def _data_dir() -> str | None:
   return str(pathlib.Path(_DATA_DIR.value).expanduser().absolute()) if _DATA_DIR.value else None
 
 
-def _write_metrics(run_dir, trained, dataset) -> dict[str, float]:
+def _measure(run_dir, trained, dataset, quick=False) -> dict[str, dict]:
+  """The figures of a run on its test split, which it keeps as `metrics.json`."""
   from tfdisent.evaluation import evaluate
 
-  metrics = evaluate(trained, dataset)
+  metrics = evaluate(trained, dataset, quick=quick)
   (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
   return metrics
 
 
 def _print_metrics(metrics):
-  for name, value in sorted(metrics.items()):
-    print(f"  {name:<32} {value:.4f}")
+  for name, figure in sorted(metrics.items()):
+    interval = f"  [{figure['low']:.4f}, {figure['high']:.4f}]" if "low" in figure else ""
+    print(f"  {name:<32} {figure['value']:.4f}{interval}")
 
 
 def run():

@@ -288,3 +288,12 @@ class TensorBoard(keras.callbacks.Callback):
 
   def on_train_end(self, logs=None):
     self._writer.close()
+
+
+def write_scalars(folder: pathlib.Path, scalars: Mapping[str, float]) -> None:
+  """Writes single figures for TensorBoard, in place of those that the folder holds."""
+  for file in folder.glob("events.out.tfevents.*"):
+    file.unlink()
+  with tf.summary.create_file_writer(str(folder)).as_default(step=0):
+    for name, value in scalars.items():
+      tf.summary.scalar(name, value)

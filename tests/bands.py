@@ -1,0 +1,72 @@
+"""A data set of which everything is known, and a fake model of it: bands of flat ink on black."""
+
+import numpy as np
+
+from tfdisent.dataset import Dataset, Judge
+
+
+def draw(label, color):
+  """Images [B, 8, 8, 3] in [0, 1], black but for a band of flat ink, two pixels wide: the first to the fourth."""
+  ink = np.arange(8) // 2 == np.reshape(label, (-1, 1))
+  return ink[:, None, :, None] * np.ones((1, 8, 1, 1)) * np.reshape(color, (-1, 1, 1, 3))
+
+
+def read_label(image):
+  return np.argmax(image.reshape(-1, 8, 4, 2, 3).sum((1, 3, 4), dtype=float), axis=1)
+
+
+def read_color(image):
+  return image.max((1, 2))
+
+
+def bands(count, seed):
+  """Examples with the band as `label` and its `color`."""
+  random_state = np.random.default_rng(seed)
+  label, color = random_state.integers(4, size=count), random_state.integers(64, 256, size=(count, 3)) / 255
+  image = np.rint(draw(label, color) * 255).astype(np.uint8)
+  return {"image": image, "label": label, "color": color.astype(np.float32)}
+
+
+def bands_dataset(train=1000, probe=8, validation=40, test=50) -> Dataset:
+  judges = (Judge("band", "label", "classifier"), Judge("color", "color", "color"))
+  splits = (bands(count, seed) for seed, count in enumerate((train, probe, validation, test)))
+  return Dataset(*splits, name="bands", judges=judges)
+
+
+class Fake:
+  """A trained model, as far as the evaluation needs it: z2 is f, `draw_fusion` is G, and `encode` gives z1.
+
+  z1 is the image itself where nothing else is said.
+  """
+
+  def __init__(self, feature, draw_fusion, encode=lambda x: np.float32(x / 255).reshape(len(x), -1)):
+    self.feature, self._draw, self._encode = feature, draw_fusion, encode
+
+  def encode_z1(self, x):
+    z1 = self._encode(x)
+    return z1, np.zeros_like(z1)
+
+  def sample_z1(self, x, seed):
+    return self.encode_z1(x)[0]
+
+  def encode_z2(self, f):
+    return f
+
+  def decode(self, z1, z2):
+    return np.clip(self._draw(z1.reshape(len(z1), 8, 8, -1), z2), 0, 1)
+
+  def untrained(self, seed):
+    """Its encoder gives noise."""
+    return Fake(self.feature, self._draw, lambda x: np.random.default_rng(seed).random((len(x), 5), np.float32))
+
+
+def swaps_color(x, f):
+  return draw(read_label(x), f)
+
+
+def swaps_band(x, f):
+  return draw(np.argmax(f, 1), np.abs(read_color(x)))
+
+
+def swaps_nothing(x, f):
+  return x

@@ -1,0 +1,106 @@
+"""The networks that judge images: what they learn, and that they are kept."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from tfdisent.evaluation import FIDExtractor, Oracle, read_images
+
+from .bands import bands, bands_dataset
+
+
+@pytest.fixture(scope="module")
+def dataset():
+  return bands_dataset()
+
+
+# --- The oracle -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+  monkeypatch.setenv("TFDISENT_CACHE", str(tmp_path / "cache"))
+  return tmp_path / "cache"
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+  """How often an oracle was asked to be trained; it is not."""
+  calls = []
+  monkeypatch.setattr(keras.Sequential, "fit", lambda self, *arguments, **keywords: calls.append(self))
+  return calls
+
+
+def test_an_oracle_learns_the_classes_and_is_kept(dataset, own_cache, monkeypatch):
+  oracle = Oracle(dataset, epochs=1)
+  x, label = dataset.test["image"], dataset.test["label"]
+  assert np.mean(oracle(x) == label) > 0.95
+  monkeypatch.setattr(keras.Sequential, "fit", None)
+  np.testing.assert_array_equal(Oracle(dataset, epochs=1)(x), oracle(x))
+  assert [path.suffixes[-2:] for path in own_cache.iterdir()] == [[".weights", ".h5"]]
+
+
+def test_another_data_set_has_an_oracle_of_its_own(dataset, own_cache, trainings):
+  Oracle(dataset)
+  Oracle(dataset)
+  assert len(trainings) == 1
+  Oracle(dataclasses.replace(dataset, name="bands of another seed"))
+  Oracle(dataset, epochs=7)
+  assert len(trainings) == 3
+
+
+def test_the_extractor_is_another_network_of_the_images_own_domain(dataset, own_cache):
+  extractor, oracle = FIDExtractor(dataset, epochs=1), Oracle(dataset, epochs=1)
+  features = extractor(dataset.test["image"])
+  assert features.shape == (50, 64) and 0.3 < features.std() < 3
+  np.testing.assert_allclose(FIDExtractor(dataset, epochs=1)(dataset.test["image"]), features, rtol=1e-4, atol=1e-4)
+  assert FIDExtractor.seed != Oracle.seed and FIDExtractor.name != Oracle.name
+  assert [w.shape for w in extractor._network.weights] != [w.shape for w in oracle._network.weights]
+  assert len(list(own_cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-100], lambda content: content[::-1]])
+def test_a_damaged_cache_is_trained_again(dataset, own_cache, trainings, damage):
+  Oracle(dataset)
+  (file,) = own_cache.iterdir()
+  whole = file.read_bytes()
+  file.write_bytes(damage(whole))
+  Oracle(dataset)
+  assert len(trainings) == 2 and len(file.read_bytes()) == len(whole)
+  Oracle(dataset)
+  assert len(trainings) == 2
+
+
+# --- Probes of images -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def parts():
+  return {"train": bands(400, 0), "validation": bands(100, 1), "test": bands(200, 2)}
+
+
+def column(parts, name):
+  return {part: examples[name] for part, examples in parts.items()}
+
+
+def test_a_class_is_read_from_images_that_show_it(parts):
+  read = read_images(column(parts, "image"), column(parts, "label"), epochs=2)
+  assert read.shape == (200, 4) and np.mean(read.argmax(1) == parts["test"]["label"]) > 0.98
+
+
+def test_numbers_are_read_in_their_own_unit(parts):
+  target = {part: 100 * color for part, color in column(parts, "color").items()}
+  read = read_images(column(parts, "image"), target, epochs=4)
+  assert np.abs(read - target["test"]).mean() < 7
+
+
+def test_what_only_the_code_tells_is_read_from_it(parts):
+  random_state = np.random.default_rng(0)
+  code = {part: random_state.normal(size=(len(image), 2)) for part, image in column(parts, "image").items()}
+  target = {part: (z[:, 0] > 0).astype(int) for part, z in code.items()}
+  blind = read_images(column(parts, "image"), target, epochs=2)
+  seeing = read_images(column(parts, "image"), target, code=code, epochs=2)
+  right = [np.mean(read.argmax(1) == target["test"]) for read in (blind, seeing)]
+  assert right[0] < 0.65 and right[1] > 0.9

@@ -1,0 +1,64 @@
+"""Measuring a model, or any representation: what f leaks, what it controls, and what it leaves alone.
+
+Each measure is a function of arrays and a random state, so it takes the codes of a baseline as well.
+
+| what | by | source |
+|---|---|---|
+| `leakage` of f from a representation | logistic or ridge regression, an MLP, boosted trees (scikit-learn), on held-out data | Alain & Bengio 2017, Locatello et al. 2019 |
+| `read_images`: leakage from images | a convolutional network trained on fusions | Denton & Birodkar 2017 |
+| `information_bound` of I(z̃2; x̂ \\| z1), nats | a q that is trained once the model is frozen | Barber & Agakov 2003, Tang et al. |
+| `Oracle`: a class in an image | a convolutional network trained on real images | |
+| `measured_color`, `slant`, `stroke_thickness`, `ink_iou` | pixels | Teow & Loe 2002, Jaccard 1912 |
+| `psnr`, `ssim` | pixels | Wang et al. 2004 |
+| `fid`, `kid`, with `FIDExtractor` | features of a network of the images' own domain | Heusel et al. 2017, Bińkowski et al. 2018 |
+| `bootstrap_interval`, `with_interval` | resampled test examples | Efron 1979 |
+
+`evaluate` runs them all on a trained model, and names every figure.
+"""  # noqa: E501 (a table)
+
+from tfdisent.evaluation.bound import cells, entropy, information_bound
+from tfdisent.evaluation.judges import FIDExtractor, Oracle, read_images
+from tfdisent.evaluation.metrics import (
+  bootstrap_interval,
+  fid,
+  ink,
+  ink_iou,
+  kid,
+  measured_color,
+  other_feature,
+  psnr,
+  slant,
+  ssim,
+  stroke_thickness,
+  with_interval,
+)
+from tfdisent.evaluation.probes import PROBES, chance, leakage, predict, score
+from tfdisent.evaluation.protocol import Metrics, evaluate
+
+__all__ = [
+  "PROBES",
+  "FIDExtractor",
+  "Metrics",
+  "Oracle",
+  "bootstrap_interval",
+  "cells",
+  "chance",
+  "entropy",
+  "evaluate",
+  "fid",
+  "information_bound",
+  "ink",
+  "ink_iou",
+  "kid",
+  "leakage",
+  "measured_color",
+  "other_feature",
+  "predict",
+  "psnr",
+  "read_images",
+  "score",
+  "slant",
+  "ssim",
+  "stroke_thickness",
+  "with_interval",
+]

@@ -1,0 +1,58 @@
+"""The paper's first bound, in nats, with a q that the model never met.
+
+  I(z̃2; x̂ | z1) = H(z̃2 | z1) - H(z̃2 | z1, x̂) ≥ H(z̃2) + E log q(z̃2 | z1, x̂),
+
+for x̃ is drawn independently of x, and for any q (Barber & Agakov 2003). H(z̃2) is the ceiling, reached by a generator
+from whose images z̃2 can be read with certainty. A q that was trained together with G may have agreed with it on a hand
+that only the two can read; here q is trained on fusions of held-out images once the model is frozen, and the
+expectation is over test images.
+
+A continuous f has no finite entropy. It is told in classes c(f) instead (see `cells`): since, by data processing,
+I(c(f(x̃)); x̂ | z1) ≤ I(f(x̃); x̂ | z1), a bound of the one is a bound of the other.
+"""
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.cluster import KMeans
+
+from tfdisent.evaluation.judges import read_images
+from tfdisent.evaluation.metrics import with_interval
+from tfdisent.evaluation.probes import Parts
+
+
+def information_bound(z1: Parts, x_fusion: Parts, target: Parts, seed: int = 0, epochs: int = 15) -> dict[str, dict]:
+  """The bound of I(z̃2; x̂ | z1), its ceiling and their ratio, on the part "test".
+
+  Args:
+    z1: the codes that the fusions were made from, float [N, Z] for each part "train", "validation" and "test".
+    x_fusion: the fusions, uint8 [N, H, W, C] for each part.
+    target: the class of z̃2 that each was made with, int [N] for each part; independent of z1.
+    seed: of q.
+    epochs: of the training of q, at most.
+
+  Returns:
+    `nats`, `ceiling_nats` = H(z̃2) of the classes as they are in "test", and `ratio` of the two (at most 1), each with
+    its interval over test examples where it depends on q.
+  """
+  logits = read_images(x_fusion, target, seed, z1, epochs)
+  known = target["test"] < logits.shape[1]
+  log_q = np.full(len(known), np.log(1e-6))  # of a class that q was never shown
+  log_q[known] = log_softmax(logits.astype(np.float64), axis=1)[known, target["test"][known]]
+  ceiling = entropy(target["test"])
+  return {
+    "nats": with_interval(log_q + ceiling),
+    "ceiling_nats": {"value": ceiling},
+    "ratio": with_interval(log_q / ceiling + 1),
+  }
+
+
+def entropy(classes: np.ndarray) -> float:
+  """H in nats of int classes [N], from their frequencies (the plug-in estimate)."""
+  share = np.unique(classes, return_counts=True)[1] / len(classes)
+  return float(-np.sum(share * np.log(share)))
+
+
+def cells(f: Parts, count: int = 10, seed: int = 0) -> Parts:
+  """Classes c(f) [N] of a continuous f [N, K]: the nearest of `count` centres, found by k-means on the part "train"."""
+  centres = KMeans(count, n_init=4, random_state=seed).fit(f["train"])
+  return {part: centres.predict(values).astype(np.int64) for part, values in f.items()}

@@ -1,0 +1,227 @@
+"""Networks that judge images: trained on real images, or on fusions, but never together with a model.
+
+The *oracle* reads a class, the *extractor* gives the features of FID and KID. Both are trained once on the `train`
+split of a data set and kept in the cache, `$TFDISENT_CACHE` or `~/.cache/tfdisent`. Their architectures differ from one
+another and from every network of the model (4x4 convolutions of stride 2), and so do their seeds.
+"""
+
+import hashlib
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from sklearn.preprocessing import StandardScaler
+
+from tfdisent.dataset import Dataset
+from tfdisent.evaluation.probes import Parts, is_classes
+
+ORACLE_SEED, EXTRACTOR_SEED = 1_000_003, 2_000_003
+
+
+class _CachedClassifier:
+  """A classifier of real images, trained once on the `train` split of a data set.
+
+  Args:
+    dataset: its `train` split is learned.
+    column: the column with the class.
+    epochs: of training, should there be none in the cache.
+  """
+
+  name: str
+  seed: int
+
+  def __init__(self, dataset: Dataset, column: str = "label", epochs: int = 6):
+    label = dataset.train[column]
+    classes = int(label.max()) + 1
+    epochs *= max(1, round(20_000 / len(label)))  # a small set is seen as often as a large one
+    key = hashlib.sha256(
+      f"{self.name} 1 {dataset.name} {dataset.image_shape} {column} {classes} {epochs} {keras.__version__}".encode()
+    ).hexdigest()[:16]
+    cache = pathlib.Path(os.environ.get("TFDISENT_CACHE", pathlib.Path.home() / ".cache" / "tfdisent"))
+    file = cache / f"{self.name}-{key}.weights.h5"
+    self._network = self._make(dataset.image_shape, classes)
+    if file.is_file():
+      try:
+        self._network.load_weights(file)
+        return
+      except (OSError, ValueError, KeyError, RuntimeError) as error:
+        logging.warning("The cached %s %s cannot be read (%s) and is trained again.", self.name, file, error)
+    print(
+      f"Training the {self.name}, a judge of the evaluation, on {len(label)} real images; it is kept in {cache}.",
+      flush=True,
+    )
+    steps = epochs * max(1, len(label) // 128)
+    self._network.compile(
+      keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
+      loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+      metrics=["accuracy"],
+      jit_compile=False,
+    )
+    batches = (
+      tf.data.Dataset.from_tensor_slices((dataset.train["image"], label))
+      .shuffle(len(label), self.seed)
+      .batch(128, drop_remainder=len(label) >= 128)
+    )
+    self._network.fit(batches.prefetch(2), epochs=epochs, shuffle=False, verbose=1 if sys.stdout.isatty() else 0)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+      dir=cache
+    ) as folder:  # written beside and renamed: another process may be at it, too
+      self._network.save_weights(pathlib.Path(folder) / f"{self.name}.weights.h5")
+      os.replace(pathlib.Path(folder) / f"{self.name}.weights.h5", file)
+
+
+class Oracle(_CachedClassifier):
+  """A classifier of real images, used as a judge.
+
+  Three 3x3 convolutions with batch normalisation and pooling, and dropout; none of the model's networks has those.
+  """
+
+  name, seed = "oracle", ORACLE_SEED
+
+  def _make(self, image_shape, classes):
+    return keras.Sequential(
+      [keras.Input(image_shape), *_convolutions(ORACLE_SEED), *_head(classes, ORACLE_SEED)], name="oracle"
+    )
+
+  def __call__(self, image: np.ndarray) -> np.ndarray:
+    """The class of each image, [N], from uint8 [N, H, W, C]."""
+    return np.argmax(self._network.predict(image, batch_size=500, verbose=0), axis=1)
+
+
+class FIDExtractor(_CachedClassifier):
+  """The features of FID and KID: the last hidden layer, of 64 in units of their spread, of a classifier of real images.
+
+  Inception, trained on photographs, has little to say of digits: an extractor of their own domain is the honest choice,
+  and its figures compare with no others. Two 5x5 convolutions with pooling, then a dense layer.
+  """
+
+  name, seed = "fid-extractor-conv5x2-dense64", EXTRACTOR_SEED
+
+  def __init__(self, dataset: Dataset, column: str = "label", epochs: int = 3):
+    super().__init__(dataset, column, epochs)
+    self._features = keras.Model(self._network.inputs, self._network.layers[-2].output)
+
+  def _make(self, image_shape, classes):
+    layers, seeds = keras.layers, keras.random.SeedGenerator(EXTRACTOR_SEED)
+    initializer = lambda: keras.initializers.GlorotUniform(seed=seeds)  # noqa: E731
+    return keras.Sequential(
+      [
+        keras.Input(image_shape),
+        layers.Rescaling(1 / 255),
+        *(
+          layer
+          for channels in (16, 32)
+          for layer in (
+            layers.Conv2D(channels, 5, padding="same", activation="elu", kernel_initializer=initializer()),
+            layers.MaxPooling2D(padding="same"),
+          )
+        ),
+        layers.Flatten(),
+        layers.Dense(64, activation="elu", kernel_initializer=initializer()),
+        layers.BatchNormalization(center=False, scale=False),
+        layers.Dense(classes, kernel_initializer=initializer()),
+      ],
+      name="fid_extractor",
+    )
+
+  def __call__(self, image: np.ndarray) -> np.ndarray:
+    """Features float32 [N, 64] of uint8 [N, H, W, C]."""
+    return self._features.predict(image, batch_size=500, verbose=0)
+
+
+# --- Networks that are trained on fusions, once the model is frozen ---------------------------------------------------
+
+
+def read_images(image: Parts, target: Parts, seed: int = 0, code: Parts | None = None, epochs: int = 15) -> np.ndarray:
+  """What a new network of the oracle's kind reads from images: a probe of images.
+
+  It is trained on the part "train" and stops early by its loss on the part "validation".
+
+  Args:
+    image: uint8 [N, H, W, C] for each part.
+    target: int classes [N] for each part, or float [N, K].
+    seed: of the network.
+    code: float [N, Z] for each part, given to the network beside the image; None for none.
+    epochs: at most so many.
+
+  Returns:
+    On the part "test": logits [N, classes], of all classes up to the largest of "train"; or the numbers [N, K].
+  """
+  classes = is_classes(target["train"])
+  unit = None if classes else StandardScaler().fit(target["train"])
+  target = {part: y if classes else unit.transform(y).astype(np.float32) for part, y in target.items()}
+  inputs, given = [keras.Input(image["train"].shape[1:])], {part: [x] for part, x in image.items()}
+  h = inputs[0]
+  for layer in _convolutions(seed, momentum=0.9):  # a short training
+    h = layer(h)
+  if code is not None:
+    scaler = StandardScaler().fit(code["train"])
+    given = {part: [*arrays, scaler.transform(code[part]).astype(np.float32)] for part, arrays in given.items()}
+    inputs.append(keras.Input(code["train"].shape[1:]))
+    h = keras.layers.Concatenate()([keras.layers.Flatten()(h), inputs[1]])
+    h = keras.layers.Dense(128, "swish", kernel_initializer=keras.initializers.HeNormal(seed))(h)
+  outputs = int(target["train"].max()) + 1 if classes else target["train"].shape[1]
+  for layer in _head(outputs, seed, dropout=0.4 if classes else 0.0):
+    h = layer(h)
+  network = keras.Model(inputs, h)
+  network.compile(
+    keras.optimizers.Adam(2e-3),
+    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True) if classes else "mse",
+    jit_compile=False,
+  )
+  known = np.isin(target["validation"], target["train"]) if classes else slice(None)
+  batches = _dataset([*given["train"], target["train"]]).shuffle(len(target["train"]), seed).repeat().batch(128)
+  network.fit(
+    batches.prefetch(2),
+    epochs=epochs,
+    steps_per_epoch=max(50, len(target["train"]) // 128),
+    validation_data=_dataset([values[known] for values in (*given["validation"], target["validation"])]).batch(500),
+    shuffle=False,  # they are already
+    callbacks=[
+      keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=1),
+      keras.callbacks.EarlyStopping(patience=4, restore_best_weights=True),
+    ],
+    verbose=0,
+  )
+  read = network.predict(given["test"], batch_size=500, verbose=0)
+  return read if classes else unit.inverse_transform(read)
+
+
+def _dataset(arrays):
+  return tf.data.Dataset.from_tensor_slices((tuple(arrays[:-1]), arrays[-1]))
+
+
+def _convolutions(seed: int, momentum: float = 0.99) -> list[Callable]:
+  """Three 3x3 convolutions with batch normalisation and pooling, of images in [0, 255]."""
+  layers, seeds = keras.layers, keras.random.SeedGenerator(seed)
+  return [
+    layers.Rescaling(1 / 255),
+    *(
+      layer
+      for channels in (16, 32, 64)
+      for layer in (
+        layers.Conv2D(
+          channels, 3, padding="same", use_bias=False, kernel_initializer=keras.initializers.HeNormal(seed=seeds)
+        ),
+        layers.BatchNormalization(momentum=momentum),
+        layers.Activation("swish"),
+        layers.MaxPooling2D(padding="same"),
+      )
+    ),
+  ]
+
+
+def _head(outputs: int, seed: int, dropout: float = 0.4) -> list[Callable]:
+  layers = keras.layers
+  return [
+    layers.Flatten(),
+    layers.Dropout(dropout, seed=seed),
+    layers.Dense(outputs, kernel_initializer=keras.initializers.HeNormal(seed=seed)),
+  ]

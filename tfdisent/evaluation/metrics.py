@@ -1,0 +1,197 @@
+"""Measures of images and of features, as pure functions of arrays.
+
+Images are uint8 [N, H, W, C]. What is measured on the *ink* takes images of ink on black, in any one colour.
+"""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+# --- Spread -----------------------------------------------------------------------------------------------------------
+
+
+def bootstrap_interval(
+  columns: np.ndarray,
+  statistic: Callable[[np.ndarray], np.ndarray] = lambda means: means[..., 0],
+  level: float = 0.95,
+  resamples: int = 1000,
+  seed: int = 0,
+) -> tuple[float, float]:
+  """The percentile bootstrap interval (Efron 1979) of a statistic over examples.
+
+  The same seed resamples the same examples, so that intervals of two measures on one test set go together.
+
+  Args:
+    columns: one or more numbers per example, [N] or [N, M].
+    statistic: of their means [..., M] to [...]; the default is the mean of the first.
+    level: share of the resamples that lies within.
+    resamples: how often N examples are drawn with replacement.
+    seed: of the draws.
+
+  Returns:
+    (low, high), in the statistic's unit.
+  """
+  columns = _columns(columns)
+  values = statistic(_resample(len(columns), resamples, seed) @ columns / len(columns))
+  low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+  return float(low), float(high)
+
+
+def with_interval(columns: np.ndarray, statistic=lambda means: means[..., 0]) -> dict[str, float]:
+  """`{"value": …, "low": …, "high": …}`: a statistic and its 95 % `bootstrap_interval`, from the same arguments.
+
+  Where it is infinite (the PSNR of a perfect x'), it has no interval.
+  """
+  columns = _columns(columns)
+  value = {"value": float(statistic(columns.mean(0)))}
+  if not np.isfinite(columns).all():
+    return value
+  low, high = bootstrap_interval(columns, statistic)
+  return {**value, "low": low, "high": high}
+
+
+def _columns(columns):
+  columns = np.asarray(columns, np.float64)
+  return columns.reshape(len(columns), -1)
+
+
+@functools.lru_cache(maxsize=2)
+def _resample(count: int, resamples: int, seed: int) -> np.ndarray:
+  """How often each example is in each resample, [resamples, count]."""
+  random_state = np.random.default_rng(seed)
+  draws = (random_state.integers(count, size=count) for _ in range(resamples))
+  return np.stack([np.bincount(draw, minlength=count) for draw in draws]).astype(np.float64)
+
+
+# --- Pairs ------------------------------------------------------------------------------------------------------------
+
+
+def other_feature(f: np.ndarray, random_state: np.random.Generator) -> np.ndarray:
+  """For each example the row [N] of a partner x̃ drawn at random among those with another f, from f [N, width].
+
+  Raises:
+    ValueError: all examples have the same f.
+  """
+  if not np.ptp(f, axis=0).any():
+    raise ValueError("all examples have the same feature: there is no other one to ask for.")
+  partner = random_state.permutation(len(f))
+  while (same := np.flatnonzero((f == f[partner]).all(1))).size:
+    partner[same] = random_state.integers(len(f), size=same.size)
+  return partner
+
+
+# --- Ink --------------------------------------------------------------------------------------------------------------
+
+
+def measured_color(image: np.ndarray) -> np.ndarray:
+  """The mean RGB of the ink, [N, 3] in [0, 1].
+
+  It is Σ v·rgb / Σ v with v a pixel's largest channel.
+  """
+  image = image.astype(np.float32) / 255
+  weight = image.max(axis=3, keepdims=True)
+  return (weight * image).sum((1, 2)) / np.maximum(weight.sum((1, 2)), 1e-6)
+
+
+def ink(image: np.ndarray) -> np.ndarray:
+  """How much ink a pixel has, float32 [N, H, W] in [0, 1]: its largest channel, relative to the image's largest."""
+  value = image.max(axis=3).astype(np.float32)
+  return value / np.maximum(value.max((1, 2), keepdims=True), 1)
+
+
+def ink_iou(image: np.ndarray, other: np.ndarray) -> np.ndarray:
+  """Intersection over union of the pixels that have at least half of the ink, [N] in [0, 1]; 1 where neither has any.
+
+  Jaccard (1912), on masks that do not depend on the colour.
+  """
+  a, b = ink(image) >= 0.5, ink(other) >= 0.5
+  union = (a | b).sum((1, 2))
+  return np.where(union, (a & b).sum((1, 2)) / np.maximum(union, 1), 1.0)
+
+
+def slant(image: np.ndarray) -> np.ndarray:
+  """The slant of a stroke or a letter in degrees, [N] in (-90, 90), positive where it leans to the right.
+
+  It is arctan(μ11 / μ02), with μ the central moments of the ink: the angle of the shear that makes the moments upright,
+  as used to deskew digits (Teow & Loe 2002). 0 where there is no ink, or no height.
+  """
+  weight = ink(image)
+  weight /= np.maximum(weight.sum((1, 2), keepdims=True), 1e-6)
+  up, right = -np.arange(weight.shape[1])[:, None], np.arange(weight.shape[2])[None, :]
+  up = up - (weight * up).sum((1, 2), keepdims=True)
+  right = right - (weight * right).sum((1, 2), keepdims=True)
+  mu11, mu02 = (weight * right * up).sum((1, 2)), (weight * up * up).sum((1, 2))
+  return np.degrees(np.arctan(np.where(mu02 > 1e-6, mu11 / np.maximum(mu02, 1e-6), 0.0)))
+
+
+def stroke_thickness(image: np.ndarray) -> np.ndarray:
+  """The mean width of the strokes in pixels, [N]: twice the area of the ink by the length of its outline.
+
+  The outline is the total variation of the ink (the coarea formula), so soft edges are measured like sharp ones. The
+  ends of a stroke count, too: one of width w and length l measures w l / (w + l). 0 where there is no ink.
+  """
+  padded = np.pad(ink(image), ((0, 0), (1, 1), (1, 1)))
+  a, b, c, d = padded[:, :-1, :-1], padded[:, :-1, 1:], padded[:, 1:, :-1], padded[:, 1:, 1:]  # cells of four pixels
+  outline = np.hypot((b - a + d - c) / 2, (c - a + d - b) / 2).sum((1, 2))
+  return 2 * padded.sum((1, 2)) / np.maximum(outline, 1e-6)
+
+
+# --- Quality ----------------------------------------------------------------------------------------------------------
+
+
+def psnr(x: np.ndarray, x_rec: np.ndarray) -> np.ndarray:
+  """PSNR in dB of each reconstruction, [N]: 10 log10(255² / mean squared error); infinite on a perfect one."""
+  return _in_batches(lambda a, b: tf.image.psnr(a, b, 255), x, x_rec)
+
+
+def ssim(x: np.ndarray, x_rec: np.ndarray) -> np.ndarray:
+  """Structural similarity of each reconstruction, [N] in [-1, 1] (Wang et al. 2004; `tf.image.ssim`).
+
+  The Gaussian window is of 11 pixels, or as large as a smaller image.
+  """
+  size = min(11, *x.shape[1:3])
+  return _in_batches(lambda a, b: tf.image.ssim(a, b, 255, filter_size=size), x, x_rec)
+
+
+def _in_batches(function, *arrays, size=1000):
+  starts = range(0, len(arrays[0]), size)
+  return np.concatenate([function(*(array[start : start + size] for array in arrays)).numpy() for start in starts])
+
+
+def fid(features: np.ndarray, other: np.ndarray) -> float:
+  """Fréchet distance of two sets [N, D] and [M, D] of an extractor's features (Heusel et al. 2017).
+
+  With normal distributions fitted to both, ‖μ - μ'‖² + tr(Σ + Σ' - 2 (Σ^½ Σ' Σ^½)^½). At least 0; it is biased upwards
+  for small sets, so only sets of one size compare.
+  """
+  features, other = features.astype(np.float64), other.astype(np.float64)
+  covariance, other_covariance = (np.atleast_2d(np.cov(a, rowvar=False)) for a in (features, other))
+  eigenvalues, vectors = np.linalg.eigh(covariance)
+  root = (vectors * np.sqrt(np.maximum(eigenvalues, 0))) @ vectors.T
+  cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other_covariance @ root), 0)).sum()
+  distance = np.square(features.mean(0) - other.mean(0)).sum()
+  return float(max(0.0, distance + np.trace(covariance) + np.trace(other_covariance) - 2 * cross))
+
+
+def kid(
+  features: np.ndarray, other: np.ndarray, random_state: np.random.Generator, size: int = 1000, subsets: int = 20
+) -> float:
+  """Kernel distance of two sets [N, D] and [M, D] of an extractor's features (Bińkowski et al. 2018).
+
+  The unbiased estimate of MMD² with the kernel (a·b / D + 1)³, averaged over random subsets of `size`. It may be
+  below 0.
+  """
+  size = min(size, len(features), len(other))
+
+  def mean_off_diagonal(kernel):
+    return (kernel.sum() - np.trace(kernel)) / (size * (size - 1))
+
+  estimates = []
+  for _ in range(subsets):
+    a = features[random_state.permutation(len(features))[:size]].astype(np.float64)
+    b = other[random_state.permutation(len(other))[:size]].astype(np.float64)
+    aa, bb, ab = ((u @ v.T / a.shape[1] + 1) ** 3 for u, v in ((a, a), (b, b), (a, b)))
+    estimates.append(mean_off_diagonal(aa) + mean_off_diagonal(bb) - 2 * ab.mean())
+  return float(np.mean(estimates))

@@ -1,0 +1,128 @@
+"""Leakage: how well f can be read from a representation by a probe that was not there when the model was trained.
+
+What a probe may see is fixed by its arguments, mappings with the keys
+
+  "train"        the probe and its scaler are fitted on these alone,
+  "validation"   it stops early on these alone,
+  "test"         it is scored on these, once,
+
+so the four disjoint sets of the protocol are these three and the model's own training set. A representation is any
+float array [N, Z]: the codes of a model or of a baseline, pixels, … Targets are int classes [N], or float [N, K].
+"""
+
+import copy
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import StandardScaler
+
+from tfdisent.evaluation.metrics import with_interval
+
+PROBES = ("linear", "mlp", "trees")
+
+Parts = Mapping[str, np.ndarray]
+"""Arrays of the parts "train", "validation" and "test"."""
+
+
+def leakage(representation: Parts, target: Parts, probe: str = "mlp", seed: int = 0) -> dict[str, float]:
+  """How well a probe reads the target from a representation, on the part "test".
+
+  Args:
+    representation: float [N, Z] for each part.
+    target: int classes [N] for each part, or float [N, K].
+    probe: "linear" (logistic or ridge regression), "mlp" (two hidden layers of 256) or "trees" (gradient boosting).
+    seed: of the probe.
+
+  Returns:
+    The accuracy in [0, 1] of classes, or R² (at most 1; 0 is what the mean tells) averaged over the K components, with
+    its interval: see `score`.
+  """
+  return score(target["test"], predict(representation, target, probe, seed))
+
+
+def predict(representation: Parts, target: Parts, probe: str = "mlp", seed: int = 0) -> np.ndarray:
+  """What a probe reads from the part "test": classes [N], or float [N, K]; the arguments are those of `leakage`."""
+  scaler = StandardScaler().fit(representation["train"])
+  z = {part: scaler.transform(values).astype(np.float32) for part, values in representation.items()}
+  if is_classes(target["train"]):
+    return _FITS[probe](z, target, seed)(z["test"])
+  unit = StandardScaler().fit(target["train"])
+  read = _FITS[probe](z, {part: unit.transform(values) for part, values in target.items()}, seed)
+  return unit.inverse_transform(read(z["test"]).reshape(target["test"].shape))
+
+
+def score(target: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
+  """The accuracy of predicted classes [N], or the mean R² of predicted numbers [N, K], with its 95 % interval."""
+  if is_classes(target):
+    return with_interval(target == prediction)
+  y = np.float64(target) - np.mean(target, axis=0, dtype=np.float64)  # centred: R² is then a function of three means
+  columns = np.stack([np.square(np.float64(target) - prediction), y, y * y], axis=1).reshape(len(y), -1)
+
+  def r_squared(means):
+    residual, mean, square = np.moveaxis(means.reshape(*means.shape[:-1], 3, -1), -2, 0)
+    return np.mean(1 - residual / (square - mean * mean), axis=-1)
+
+  return with_interval(columns, r_squared)
+
+
+def chance(target: Parts) -> dict[str, float]:
+  """What a probe scores that knows nothing: the share of the most frequent class; an R² of 0."""
+  if is_classes(target["train"]):
+    return with_interval(target["test"] == np.bincount(target["train"]).argmax())
+  return {"value": 0.0}
+
+
+def is_classes(target: np.ndarray) -> bool:
+  """Whether a target is int classes [N], and not float [N, K]."""
+  return target.dtype.kind in "iu"
+
+
+# --- The probes: from standardised parts to a function that predicts --------------------------------------------------
+
+
+def _fit_linear(z, target, seed):
+  """Logistic or ridge regression; so little regularised that there is nothing to stop early."""
+  if is_classes(target["train"]):
+    return LogisticRegression(C=1.0, max_iter=1000).fit(z["train"], target["train"]).predict
+  return Ridge(alpha=1.0).fit(z["train"], target["train"]).predict
+
+
+def _fit_mlp(z, target, seed, epochs=100, patience=10):
+  """Two hidden layers of 256; the epoch that scores best on the part "validation" is kept.
+
+  scikit-learn's own early stopping would take its validation from the training data.
+  """
+  arguments = {"hidden_layer_sizes": (256, 256), "batch_size": min(128, len(z["train"])), "random_state": seed}
+  classes = is_classes(target["train"])
+  mlp = MLPClassifier(**arguments) if classes else MLPRegressor(**arguments)
+  first = {"classes": np.unique(target["train"])} if classes else {}
+  best, best_score, best_epoch = None, -np.inf, 0
+  for epoch in range(epochs):
+    mlp.partial_fit(z["train"], target["train"], **(first if not epoch else {}))
+    if (now := mlp.score(z["validation"], target["validation"])) > best_score:
+      best, best_score, best_epoch = copy.deepcopy(mlp), now, epoch
+    elif epoch - best_epoch >= patience:
+      break
+  return best.predict
+
+
+def _fit_trees(z, target, seed, iterations=200):
+  """Histogram gradient boosting (Ke et al. 2017), stopped early by its loss on the part "validation"."""
+  arguments = {"max_iter": iterations, "early_stopping": True, "n_iter_no_change": 10, "random_state": seed}
+  if is_classes(target["train"]):
+    known = np.isin(target["validation"], target["train"])
+    validation = {"X_val": z["validation"][known], "y_val": target["validation"][known]}
+    return HistGradientBoostingClassifier(**arguments).fit(z["train"], target["train"], **validation).predict
+  trees = [
+    HistGradientBoostingRegressor(**arguments).fit(
+      z["train"], target["train"][:, k], X_val=z["validation"], y_val=target["validation"][:, k]
+    )
+    for k in range(target["train"].shape[1])
+  ]
+  return lambda test: np.stack([component.predict(test) for component in trees], axis=1)
+
+
+_FITS = dict(zip(PROBES, (_fit_linear, _fit_mlp, _fit_trees)))
