@@ -193,7 +193,11 @@ class DisentangledVAE(keras.Model):
       [v for symbol, network in self.networks.items() if symbol != "D" for v in network.trainable_variables]
     )
     self.optimizer_d.build(self.D.trainable_variables if self.D else [])
-    self._means: dict[str, keras.metrics.Mean] = {}
+    names = ["L", "reconstruction", "KL_z1", "psnr", *(["KL_z2"] if self.E2 else []), *(["L_q"] if self.q else [])]
+    names += ["L_f"] if self.objective.lambda3 else []
+    names += ["L_GAN", "L_D"] if self.D else []
+    names += [f"gradient_norm/{symbol}" for symbol in self.networks]
+    self._means = {name: keras.metrics.Mean(name=name) for name in names}  # here: a traced step makes no variables
 
   @property
   def networks(self) -> dict[str, keras.Model]:
@@ -341,8 +345,6 @@ class DisentangledVAE(keras.Model):
   def _track(self, terms):
     """Running means of `terms` over the epoch, for `fit` and `evaluate`."""
     for name, value in terms.items():
-      if name not in self._means:
-        self._means[name] = keras.metrics.Mean(name=name)
       self._means[name].update_state(value)
     return {name: self._means[name].result() for name in terms}
 
