@@ -128,8 +128,9 @@ def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
   except ImportError as error:
     raise ConfigError(f"a gin file imports a module that is not there: {error}") from error
   except SyntaxError as error:
-    where = f"'{error.text.strip()}' (line {error.lineno} of {error.filename or '--gin_param'})" if error.text else ""
-    raise ConfigError(f"gin: {error.msg} {where}") from error
+    place = f"line {error.lineno} of {error.filename or '--gin_param'}"  # gin gives the text where it can
+    text = (error.text or ("" if error.filename else "; ".join(bindings))).strip()
+    raise ConfigError(f"gin: {error.msg} '{text}' ({place})") from error
   except (ValueError, TypeError, AttributeError) as error:
     raise ConfigError(f"gin: {' '.join(str(error).split())}") from error
 
