@@ -120,7 +120,10 @@ def write_pictures(folder: pathlib.Path, model: TrainedModel, examples: Examples
     "fusion": fusion_grid(model, x[rows[:10]], x[columns], f[columns]),
     "reconstruction": reconstruction_grid(model, x[rows[:40]], f[rows[:40]]),
     "traversal": traversal_grid(
-      model, x[rows[:6]], f[columns] if model.feature.kind == DISCRETE else f[columns[::3]], f[rows[:6]]
+      model,
+      x[rows[:6]],
+      f[columns] if model.feature.kind == DISCRETE else f[columns[:: max(1, len(columns) // 3)]],
+      f[rows[:6]],
     ),
   }
   paths = [folder / f"{name}.png" for name in pictures]
