@@ -289,3 +289,51 @@ def test_the_real_mnist_of_tfds(mnist_dir):
   np.testing.assert_array_equal(
     np.bincount(dataset.test["label"]), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
   )
+
+
+# --- Correlated colours, and colours that a digit is never seen in ----------------------------------------------------
+
+
+def own_part(dataset, split):
+  """Where in its digit's own part of the colour circle each hue lies, in [0, 10): in it below 1."""
+  hue = np.array([colorsys.rgb_to_hsv(*color)[0] for color in dataset[split]["color"]])
+  return (10 * hue - dataset[split]["label"]) % 10
+
+
+def test_a_correlation_is_of_the_training_split_alone(embedded):
+  dataset = embedded(correlation=0.9)
+  assert (own_part(dataset, "train") < 1).mean() == pytest.approx(0.9 + 0.1 * 0.1, abs=0.02)
+  for split in ("probe", "validation", "test"):
+    assert (own_part(dataset, split) < 1).mean() == pytest.approx(0.1, abs=0.06)
+    np.testing.assert_array_equal(dataset[split]["image"], embedded()[split]["image"])
+
+
+def test_a_combination_that_is_held_out_is_in_all_splits_but_the_training(embedded):
+  dataset = embedded(held_out=0.2)
+  assert (own_part(dataset, "train") >= 2 - 1e-3).all()
+  hues = np.histogram(own_part(dataset, "train"), 8, (2, 10))[0]
+  assert hues.min() > 0.8 * hues.mean()  # uniform elsewhere
+  for split in ("probe", "validation", "test"):
+    assert (own_part(dataset, split) < 2).mean() == pytest.approx(0.2, abs=0.08)
+
+
+def test_what_was_never_seen_together_is_told_by_the_sources_colour_and_the_digit_asked_for(embedded):
+  dataset = embedded(held_out=0.2)
+  colors = np.array([colorsys.hsv_to_rgb(hue, 1, 1) for hue in (0.05, 0.35, 0.55, 0.05, 0.95)], np.float32)
+  unseen = dataset.unseen({"color": colors}, {"label": np.array([0, 3, 3, 9, 8])})
+  np.testing.assert_array_equal(unseen, [True, True, False, True, True])
+  assert embedded().unseen is None
+
+
+def test_judges_learn_from_the_data_set_without_the_bias(embedded):
+  plain = embedded()
+  for biased in (embedded(correlation=0.9), embedded(held_out=0.1)):
+    assert biased.name != plain.name == biased.unbiased.name
+    np.testing.assert_array_equal(biased.unbiased.train["image"], plain.train["image"])
+  assert plain.unbiased is None
+
+
+@pytest.mark.parametrize("arguments", [{"correlation": 1.1}, {"held_out": 1.0}, {"correlation": 0.5, "held_out": 0.1}])
+def test_a_bias_that_cannot_be_is_refused(arguments):
+  with pytest.raises(ConfigError, match="correlation"):
+    color_mnist(**arguments)

@@ -56,7 +56,7 @@ def test_a_shipped_config_says_what_it_is(file):
   """A header: what it is, the command, its run time and what to expect."""
   header = [line for line in file.read_text(encoding="utf-8").split("\n\n")[0].splitlines() if line.startswith("# ")]
   text = " ".join(header)
-  for words in (f"tfdisent --gin_file=gin_configs/{file.name}", "minutes", "Expect"):
+  for words in (f"--gin_file={config.shipped_name(file)}", "minutes", "Expect"):
     assert words in text
 
 
@@ -66,7 +66,7 @@ def test_a_shipped_config_says_what_it_is(file):
     (["gin_configs/no_such_file.gin"], [], r"no_such_file.gin.*gin_configs/quickstart.gin"),
     ([], ["train.epoch = 3"], "epoch"),
     ([], ["trian.epochs = 3"], "trian"),
-    ([], ["objective.lambda5 = 3"], "lambda5"),
+    ([], ["objective.lambda8 = 3"], "lambda8"),
     ([], ["import features.no_such_feature"], "no_such_feature"),
     ([], ["train.epochs ="], "train.epochs"),
   ],

@@ -51,6 +51,13 @@ def test_another_data_set_has_an_oracle_of_its_own(dataset, own_cache, trainings
   assert len(trainings) == 3
 
 
+def test_a_judge_learns_from_the_data_set_without_its_bias(dataset, own_cache, trainings):
+  Oracle(dataset)
+  empty = {name: column[:1] for name, column in dataset.train.items()}
+  Oracle(dataclasses.replace(dataset, train=empty, name="biased", unbiased=dataset))
+  assert len(trainings) == 1 and len(list(own_cache.iterdir())) == 1  # that of the first
+
+
 def test_the_extractor_is_another_network_of_the_images_own_domain(dataset, own_cache):
   extractor, oracle = FIDExtractor(dataset, epochs=1), Oracle(dataset, epochs=1)
   features = extractor(dataset.test["image"])

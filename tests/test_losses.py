@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfdisent import losses
+from tfdisent.codes import OneHotCode
 
 tfd = tfp.distributions
 
@@ -76,3 +77,62 @@ def test_discriminator_and_gan_losses_by_hand():
   real, fusion = tf.constant([math.log(4.0)]), tf.constant([-math.log(4.0)])  # D = 0.8 on x', 0.2 on x̂
   np.testing.assert_allclose(losses.discriminator_loss(real, fusion), [-2 * math.log(0.8)], rtol=1e-6)
   np.testing.assert_allclose(losses.gan_loss(fusion), [-math.log(0.2)], rtol=1e-6)
+
+
+def test_laplace_reconstruction_is_the_negative_log_likelihood_up_to_its_constant():
+  x, x_logits, stddev = tf.random.uniform([3, 4, 4, 3], seed=1), tf.random.normal([3, 4, 4, 3], seed=2), 0.3
+  likelihood = tfd.Independent(tfd.Laplace(tf.sigmoid(x_logits), stddev / math.sqrt(2)), 3)
+  constant = 48 * math.log(stddev * math.sqrt(2))
+  np.testing.assert_allclose(
+    losses.laplace_reconstruction(x, x_logits, stddev) + constant, -likelihood.log_prob(x), rtol=1e-5
+  )
+
+
+def test_mirror_loss_is_the_negative_log_density_of_the_code_under_the_posterior():
+  posterior = tfd.MultivariateNormalDiag([[1.0, 0.0]], [[0.5, 1.0]])
+  # one deviation and two, of log densities -log(σ √(2π)) - d²/2
+  expected = math.log(0.5) + math.log(2 * math.pi) + 0.5 + 2
+  np.testing.assert_allclose(losses.mirror_loss(posterior, tf.constant([[1.5, 2.0]])), [expected], rtol=1e-6)
+
+
+def test_mirror_loss_holds_its_target():
+  """E1 cannot shorten it by shrinking the code that is asked for."""
+  z1, mean = tf.Variable([[1.0, 2.0]]), tf.Variable([[0.0, 0.0]])
+  with tf.GradientTape() as tape:
+    loss = losses.mirror_loss(tfd.MultivariateNormalDiag(mean, tf.ones([1, 2])), z1)
+  of_mean, of_z1 = tape.gradient(loss, [mean, z1])
+  np.testing.assert_allclose(of_mean, [[-1.0, -2.0]])
+  assert of_z1 is None
+
+
+def test_the_mirror_bound_is_tight_for_the_true_posterior_and_holds_for_any():
+  """z1 ~ N(0, 1) seen as z1 + ε: I = log √2 nats: E log q + H(z1) reaches it with the true q, and no q passes it."""
+  random_state = np.random.default_rng(0)
+  z1 = random_state.standard_normal([100_000, 1]).astype(np.float32)
+  seen = z1 + random_state.standard_normal(z1.shape).astype(np.float32)
+  entropy = 0.5 * math.log(2 * math.pi * math.e)
+
+  def bound(gain, stddev):
+    posterior = tfd.MultivariateNormalDiag(gain * seen, stddev * tf.ones_like(seen))
+    return entropy - float(tf.reduce_mean(losses.mirror_loss(posterior, z1)))
+
+  assert bound(0.5, math.sqrt(0.5)) == pytest.approx(0.5 * math.log(2), abs=0.01)
+  assert max(bound(gain, stddev) for gain in (0.2, 0.5, 0.8) for stddev in (0.5, 0.7, 1.0)) < 0.5 * math.log(2) + 0.01
+
+
+def test_adversary_loss_by_hand():
+  logits, f = tf.math.log([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]]), tf.constant([[1.0, 0, 0], [0, 0, 1.0]])
+  expected = [-math.log(0.7), -math.log(0.1)]
+  np.testing.assert_allclose(losses.adversary_loss(logits, f, OneHotCode(3)), expected, rtol=1e-6)
+  np.testing.assert_allclose(losses.adversary_loss(f, tf.constant([[1.0, 2.0, 0.0], [0, 0, 1.0]])), [4.0, 0.0])
+
+
+def test_adversary_loss_of_what_tells_nothing_is_the_entropy():
+  f = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 2, 2, 3, 3]]
+  loss = tf.reduce_mean(losses.adversary_loss(tf.zeros([8, 4]), f, OneHotCode(4)))
+  np.testing.assert_allclose(loss, math.log(4), rtol=1e-6)
+
+
+def test_cycle_loss_sums_the_distances_of_the_means():
+  a, b = (tfd.MultivariateNormalDiag([mean], [[1.0, 9.0]]) for mean in ([1.0, -2.0], [0.0, 1.5]))
+  np.testing.assert_allclose(losses.cycle_loss(a, b), [4.5])

@@ -3,6 +3,8 @@
 import functools
 import json
 import pathlib
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -11,8 +13,9 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from tfdisent import main
-from tfdisent.evaluation import protocol, report
+from tfdisent import load, main, sweep
+from tfdisent.datasets.color_mnist import color_mnist
+from tfdisent.evaluation import evaluate, protocol, report
 
 SHORT = (
   "--gin_file=gin_configs/quickstart.gin",
@@ -86,28 +89,70 @@ def test_metrics_have_the_agreed_names(run_dir):
     *(f"control_by_class/{digit}" for digit in range(10)),
     *(f"{kind}/{name}_mae" for kind in ("complement", "complement_chance") for name in ("color", "slant", "stroke")),
     "quality/psnr",
-    "oracle/test_accuracy",
+    "oracle/validation_accuracy",  # the test split is left to --mode=eval
   }
   assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in metrics.values())
 
 
-def test_eval_needs_nothing_but_the_run_folder_and_gives_the_same_figures(run_dir, tfdisent, monkeypatch):
-  for name in ("read_images", "information_bound"):  # short
-    monkeypatch.setattr(protocol, name, functools.partial(getattr(protocol, name), epochs=1))
-  monkeypatch.setattr(protocol, "TRAINING_FUSIONS", 1)
-  monkeypatch.setattr(protocol, "FIDExtractor", functools.partial(protocol.FIDExtractor, epochs=1))
-  metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
-  (run_dir / "metrics.json").unlink()
-  code, out, _ = tfdisent("--mode=eval", f"--run_dir={run_dir}")
-  assert code == 0 and "leakage/worst" in out and (run_dir / "report.html").is_file()
-  again = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
-  assert set(again) > set(metrics) and len(again) == len(metrics) + 19
-  for key, figure in metrics.items():
-    assert again[key] == pytest.approx(figure, rel=1e-6)
-  scalars = report.read_curves(run_dir / "tensorboard" / "evaluation")
+@pytest.fixture(scope="module")
+def measured_run(run_dir):
+  """The short run, measured by `--mode=eval` with judges and probes that learn little."""
+  with pytest.MonkeyPatch.context() as patch:
+    for name in ("read_images", "information_bound"):
+      patch.setattr(protocol, name, functools.partial(getattr(protocol, name), epochs=1))
+    patch.setattr(protocol, "TRAINING_FUSIONS", 1)
+    patch.setattr(protocol, "FIDExtractor", functools.partial(protocol.FIDExtractor, epochs=1))
+    with flagsaver.flagsaver():
+      flags.FLAGS.unparse_flags()
+      flags.FLAGS(["tfdisent", "--mode=eval", f"--run_dir={run_dir}"])
+      main.main(["tfdisent"])
+  gin.clear_config()
+  return run_dir
+
+
+def test_eval_needs_nothing_but_the_run_folder_and_measures_the_test_split(measured_run):
+  assert (measured_run / "report.html").is_file()
+  metrics = json.loads((measured_run / "metrics.json").read_text(encoding="utf-8"))
+  quick = evaluate(load(measured_run), color_mnist(), quick=True)
+  assert "oracle/test_accuracy" in quick and "leakage/worst" in metrics and len(metrics) == len(quick) + 19
+  for key, figure in quick.items():
+    assert metrics[key] == pytest.approx(figure, rel=1e-6)
+  scalars = report.read_curves(measured_run / "tensorboard" / "evaluation")
   assert {key: curve[0] for key, curve in scalars.items()} == pytest.approx(
-    {key: figure["value"] for key, figure in again.items()}, rel=1e-5
+    {key: figure["value"] for key, figure in metrics.items()}, rel=1e-5
   )
+
+
+def test_the_training_command_again_leaves_the_figures_of_the_evaluation(measured_run, tfdisent):
+  before = (measured_run / "metrics.json").read_bytes()
+  code, out, _ = tfdisent(*SHORT, f"--run_dir={measured_run}")
+  assert code == 0 and "after epoch 1 of 1" in out and (measured_run / "metrics.json").read_bytes() == before
+
+
+def test_compare_prints_a_table_and_says_where_it_is(measured_run, tfdisent, tmp_path):
+  other = shutil.copytree(measured_run, tmp_path / "other")
+  config = (other / "config.gin").read_text(encoding="utf-8")
+  (other / "config.gin").write_text(config.replace("train.seed = 0", "train.seed = 1"), encoding="utf-8")
+  code, out, _ = tfdisent("--mode=compare", f"--run_dirs={measured_run},{other}", f"--run_dir={tmp_path / 'c'}")
+  assert code == 0 and "| short | 2 |" in out and str(tmp_path / "c" / "comparison.png") in out
+  assert (tmp_path / "c" / "comparison.md").read_text(encoding="utf-8") in out
+
+
+def test_compare_without_a_place_to_write_takes_the_folder_of_the_runs(measured_run, tfdisent):
+  code, out, _ = tfdisent("--mode=compare", f"--run_dirs={measured_run}")
+  assert code == 0 and str(measured_run.parent / "comparison" / "comparison.md") in out
+
+
+def test_sweep_runs_the_grid_of_its_file(tfdisent, tmp_path, monkeypatch):
+  calls = []
+  monkeypatch.setattr(sweep, "run", lambda *arguments: (calls.append(arguments), "| table |")[1])
+  handler = signal.getsignal(signal.SIGTERM)
+  bindings = "--gin_param=sweep.grid = {'train.seed': (0, 1)}"
+  code, out, _ = tfdisent("--mode=sweep", SHORT[0], bindings, "--data_dir=/data", f"--run_dir={tmp_path}")
+  signal.signal(signal.SIGTERM, handler)
+  assert code == 0 and "| table |" in out
+  runs = {f"seed={seed}": {"train.seed": seed} for seed in (0, 1)}
+  assert calls == [(tmp_path, runs, ["gin_configs/quickstart.gin"], [bindings[12:]], "/data")]
 
 
 def test_sample_draws_new_images_that_follow_the_seed(run_dir, tfdisent):
@@ -139,6 +184,10 @@ def test_another_configuration_is_refused(run_dir, tfdisent):
     (["--run_dir=r"], "--gin_file=gin_configs/quickstart.gin"),
     (["--gin_file=gin_configs/quickstart.gin"], "needs --run_dir"),
     (["--mode=eval"], "needs --run_dir"),
+    (["--mode=compare"], "--run_dirs=runs/a,runs/b"),
+    (["--mode=compare", "--run_dirs=nowhere"], "nowhere holds no run"),
+    (["--mode=sweep", "--run_dir=r"], "--gin_file"),
+    (["--mode=sweep", "--run_dir=r", SHORT[0]], "sweep.grid is empty"),
     (["--mode=eval", "--run_dir=no_such_run"], "no run folder no_such_run"),
     (["--gin_file=nowhere.gin", "--run_dir=r"], "nowhere.gin"),
     ([SHORT[0], "--run_dir=r", "--gin_param=train.epoch = 3"], "epoch"),

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from features.color import Color
 from features.digit_label import DigitLabel
@@ -32,6 +33,7 @@ def test_networks_are_those_that_the_objective_needs(make_tiny):
   assert set(make_tiny(lambda3=0.0, lambda4=0.0).networks) == {"E1", "G"}
   assert set(make_tiny(Color(), lambda4=0.0).networks) == {"E1", "E2", "G"}
   assert set(make_tiny(Color(), lambda4=0.0, feature_loss="f1").networks) == {"E1", "E2", "G", "q"}
+  assert set(make_tiny(lambda6=1.0).networks) == {"E1", "G", "q", "D", "a"}
 
 
 def test_the_features_kind_picks_the_loss_and_the_objective_overrules(make_tiny):
@@ -142,6 +144,60 @@ def test_real_images_of_the_discriminator(make_tiny, batch):
     model.terms(batch, tf.constant(0, tf.int64))
     is_original = np.allclose(seen[0], np.asarray(batch["image"]) / 255)
     assert is_original == (d_real == "originals")
+
+
+BEYOND = {"lambda5": 2.0, "lambda6": 3.0, "lambda7": 5.0}
+
+
+def test_what_goes_beyond_the_paper_is_added_and_the_leakage_taken_off(make_tiny, batch):
+  step = tf.constant(3, tf.int64)
+  paper, terms = make_tiny().terms(batch, step), make_tiny(**BEYOND).terms(batch, step)
+  expected = paper["L"] + 2 * terms["L_mirror"] - 3 * terms["L_a"] + 5 * terms["L_cycle"]
+  np.testing.assert_allclose(terms["L"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("step", "share"), [(0, 0.0), (25, 0.25), (100, 1.0), (1000, 1.0), (-1, 1.0)])
+def test_it_comes_in_over_the_ramp(make_tiny, batch, step, share):
+  """A validation, whose step is -1, has the whole of it."""
+  step = tf.constant(step, tf.int64)
+  paper, terms = make_tiny().terms(batch, step), make_tiny(**BEYOND, ramp_steps=100).terms(batch, step)
+  expected = paper["L"] + share * (2 * terms["L_mirror"] - 3 * terms["L_a"] + 5 * terms["L_cycle"])
+  np.testing.assert_allclose(terms["L"], expected, rtol=1e-5)
+
+
+def test_terms_beyond_the_paper_are_those_of_the_losses_without_noise(make_tiny, batch):
+  model = make_tiny(**BEYOND)
+  model._noise = lambda place, step, width: tf.zeros([8, width])
+  terms = model.terms(batch, tf.constant(0, tf.int64))
+  f, partner = batch["feature"], batch["partner"]
+  z1 = model.encode_z1(tf.cast(batch["image"], tf.float32) / 255).mean()
+  mirrored = model.encode_z1(model.generate(z1, partner))
+  log_q = tfp.distributions.Normal(mirrored.mean(), mirrored.stddev()).log_prob(z1)
+  np.testing.assert_allclose(terms["L_mirror"], -tf.reduce_mean(tf.reduce_sum(log_q, 1)), rtol=1e-4)
+  log_a = tf.reduce_sum(f * tf.nn.log_softmax(model.a(z1)), 1)
+  np.testing.assert_allclose(terms["L_a"], -tf.reduce_mean(log_a), rtol=1e-5)
+  means = [model.encode_z1(model.generate(tf.zeros_like(z1), z2)).mean() for z2 in (f, partner)]
+  np.testing.assert_allclose(terms["L_cycle"], tf.reduce_mean(tf.reduce_sum(abs(means[0] - means[1]), 1)), rtol=1e-4)
+
+
+def test_the_adversary_reads_better_and_the_encoder_is_read_worse(make_tiny, batch):
+  """Each by its own step, with the other held still."""
+  step = tf.constant(0, tf.int64)
+  for held, better in (("E1", True), ("a", False)):
+    model = make_tiny(lambda1=0.0, lambda3=0.0, lambda4=0.0, lambda6=1e4, optimizers=keras.optimizers.SGD)
+    before = float(model.terms(batch, step)["L_a"])
+    kept = weights(model)
+    model.update(batch)
+    for symbol in {held, "G"}:
+      model.networks[symbol].set_weights(kept[symbol])
+    assert (float(model.terms(batch, step)["L_a"]) < before) == better
+
+
+def test_the_adversary_of_a_continuous_feature_is_of_its_width(make_tiny, batch):
+  f, partner = tf.random.uniform([8, 3], seed=1), tf.random.uniform([8, 3], seed=2)
+  model = make_tiny(Color(), lambda4=0.0, lambda6=2.0)
+  terms = model.terms({**batch, "feature": f, "partner": partner}, tf.constant(0, tf.int64))
+  assert model.a.get_config()["outputs"] == 3 and 0 < float(terms["L_a"]) < 10
 
 
 def test_noise_depends_on_the_place_and_the_step_alone(make_tiny, batch):

@@ -129,5 +129,5 @@ def test_the_readme_links_to_what_is_there():
   readme = (ROOT / "README.md").read_text(encoding="utf-8")
   for link in re.findall(r"\]\(([^)#:]+)\)", readme):
     assert (ROOT / link).exists(), link
-  for file in re.findall(r"gin_configs/\w+\.gin", readme):
+  for file in re.findall(r"gin_configs/[\w/]+\.gin", readme):
     assert (ROOT / file).exists(), file

@@ -124,8 +124,9 @@ def test_the_split_and_the_limit_are_kept(dataset, oracle):
   encode = model.encode_z1
   model.encode_z1 = lambda x: (seen.append(x), encode(x))[1]
   metrics = measure(model, dataset, split="validation", limit=10)
-  np.testing.assert_array_equal(seen[0], dataset.validation["image"][:10])
-  assert metrics["oracle/validation_accuracy"] == np.mean(dataset.validation["label"][:10] < 3)
+  rows = [i * (len(dataset.validation["label"]) - 1) // 9 for i in range(10)]  # evenly spaced
+  np.testing.assert_array_equal(seen[0], dataset.validation["image"][rows])
+  assert metrics["oracle/validation_accuracy"] == np.mean(dataset.validation["label"][rows] < 3)
 
 
 def test_the_quality_is_the_mean_psnr_of_the_reconstructions(dataset, oracle):
@@ -237,3 +238,13 @@ def test_a_split_that_trained_something_is_refused(dataset, oracle):
   for split in ("train", "probe"):
     with pytest.raises(DataError, match="'validation'"):
       evaluate(Fake(Color(), swaps_color), dataset, split=split)
+
+
+def test_the_fusions_that_the_training_never_shows_are_told_apart(dataset, monkeypatch):
+  monkeypatch.setattr(protocol, "Oracle", lambda dataset, column: read_label)
+  biased = dataclasses.replace(dataset, unseen=lambda examples, asked: (asked["label"] == 2) & (examples["label"] != 1))
+  fails_on_the_third = Fake(BANDS, lambda x, f: draw(np.argmax(f, 1) % 2, read_color(x)))  # and on the fourth
+  metrics = measure(fails_on_the_third, biased)
+  assert metrics["control/accuracy_unseen"] == 0 < metrics["control/accuracy_mean"] < 1
+  assert measure(Fake(BANDS, swaps_band), biased)["control/accuracy_unseen"] == 1
+  assert "control/accuracy_unseen" not in measure(fails_on_the_third, dataset)

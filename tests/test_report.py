@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfdisent import pictures
-from tfdisent.evaluation.report import read_curves, write_report
+from tfdisent.evaluation.report import draw_curves, read_curves, write_report
 from tfdisent.feature import feature_values
 from tfdisent.training import write_scalars
 
@@ -49,7 +49,7 @@ def test_it_shows_the_config_as_text(report):
 
 
 def test_its_picture_is_the_fusion_grid_of_the_split(report, digit_run, few_digits):
-  (png,) = re.findall(r"data:image/png;base64,([^\"]+)", report)
+  (png,) = re.findall(r'alt="fusion grid" src="data:image/png;base64,([^"]+)"', report)
   picture = tf.io.decode_png(base64.b64decode(png)).numpy()[::2, ::2]
   f = feature_values(digit_run.trained.feature, few_digits.test)
   columns, rows = pictures.pick(f, digit_run.trained.feature), np.random.default_rng(1).permutation(len(f))[:8]
@@ -58,12 +58,14 @@ def test_its_picture_is_the_fusion_grid_of_the_split(report, digit_run, few_digi
 
 
 def test_it_draws_a_curve_of_each_term_over_the_epochs(report, digit_run):
+  assert 'alt="every term of the loss by epoch"' in report
   curves = read_curves(digit_run.folder / "tensorboard")
-  assert sorted(curves["train/L"]) == sorted(curves["validation/L"]) == [1, 2, 3]
-  for name in ("L", "reconstruction", "KL_z1", "L_f", "L_GAN", "L_D"):
-    assert f">{name}</text>" in report
-  lines = re.findall(r'<polyline[^>]*points="([^"]*)"', report)
-  assert len(lines) >= 12 and all(len(line.split()) == 3 for line in lines)
+  axes = {axes.get_title(): axes for axes in draw_curves(curves).axes}
+  assert set(axes) >= {"L", "reconstruction", "KL_z1", "L_f", "L_GAN", "L_D", "psnr"}
+  for part, line in zip(("train", "validation"), axes["L_f"].lines):
+    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
+    np.testing.assert_array_equal(line.get_ydata(), [curves[f"{part}/L_f"][step] for step in (1, 2, 3)])
+  assert draw_curves({}) is None
 
 
 def test_curves_are_read_as_far_as_they_go_and_the_later_training_counts(tmp_path):

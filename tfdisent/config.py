@@ -7,13 +7,14 @@
 | `objective.*`   | λ1 to λ4, the likelihood, how q is trained: `tfdisent.model.Objective`         |
 | `optimizer.*`   | of E1, E2, G and q: `tfdisent.training.make_optimizer`                         |
 | `optimizer_d.*` | of D                                                                           |
+| `sweep.grid`    | what `--mode=sweep` runs through: `tfdisent.sweep.combinations`                |
 | `NAME.*`        | arguments of the registered feature or data set `NAME`                         |
 """
 
 import functools
 import inspect
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import gin
 
@@ -24,6 +25,7 @@ from tfdisent.feature import Feature
 from tfdisent.inference import TrainedModel
 from tfdisent.model import DisentangledVAE, Objective
 from tfdisent.registry import DATASETS, FEATURES
+from tfdisent.sweep import combinations
 
 objective = gin.external_configurable(Objective, "objective", module="tfdisent")
 
@@ -58,6 +60,7 @@ def train(
   epochs: int = 10,
   batch_size: int = 128,
   seed: int = 0,
+  evaluate_every: int = 5,
   jit_compile: bool = False,
 ) -> tuple[TrainedModel, Dataset]:
   """Trains the model that the config describes; see `training.train`.
@@ -67,7 +70,7 @@ def train(
     dataset: name of a registered data set.
     feature: name of a registered feature.
     data_dir: where the data lies; None is the data set's own default.
-    epochs, batch_size, seed, jit_compile: as in `training.train`.
+    epochs, batch_size, seed, evaluate_every, jit_compile: as in `training.train`.
   """
   data, f = make_dataset(dataset, data_dir), make_feature(feature)
   trained = training.train(
@@ -80,10 +83,17 @@ def train(
     epochs=epochs,
     batch_size=batch_size,
     seed=seed,
+    evaluate_every=evaluate_every,
     jit_compile=jit_compile,
     describe=lambda: gin.operative_config_str(max_line_length=140),
   )
   return trained, data
+
+
+@gin.configurable(module="tfdisent")
+def sweep(grid: Mapping[str, Sequence] | Sequence[Mapping[str, Sequence]] | None = None) -> dict[str, dict]:
+  """The runs of a sweep; see `tfdisent.sweep.combinations`."""
+  return combinations(grid or ())
 
 
 def make_feature(name: str | None) -> Feature:
@@ -123,7 +133,7 @@ def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
   try:
     gin.parse_config_files_and_bindings(list(files), list(bindings), skip_unknown=False, finalize_config=True)
   except OSError as error:
-    shipped = ", ".join(sorted(f"gin_configs/{file.name}" for file in shipped_configs()))
+    shipped = ", ".join(map(shipped_name, shipped_configs()))
     raise ConfigError(f"{str(error).splitlines()[0]} Shipped with tfdisent: {shipped}.") from error
   except ImportError as error:
     raise ConfigError(f"a gin file imports a module that is not there: {error}") from error
@@ -140,3 +150,9 @@ def shipped_configs() -> list[pathlib.Path]:
   import gin_configs
 
   return sorted(pathlib.Path(gin_configs.__file__).parent.rglob("*.gin"))
+
+
+def shipped_name(file: pathlib.Path) -> str:
+  """What `--gin_file` calls a shipped file, as in "gin_configs/quickstart.gin"."""
+  (folder,) = (parent for parent in file.parents if parent.name == "gin_configs")
+  return file.relative_to(folder.parent).as_posix()

@@ -4,7 +4,7 @@ A data set is four disjoint splits of columns in memory.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -49,6 +49,9 @@ class Dataset:
     name: what the examples depend on, as a text: the name and every argument that changes them. Trained judges are
       kept under it.
     judges: how the evaluation reads the columns from an image. A column without a judge is not evaluated.
+    unbiased: where `train` is biased on purpose, the data set without it: what the judges are trained on.
+    unseen: from two `Examples` of N rows, which fusions [N] of the first with the second's feature combine what `train`
+      never shows together; None where there is nothing of the kind.
 
   Raises:
     DataError: a split is empty or a column breaks the contract; the message names both.
@@ -60,6 +63,8 @@ class Dataset:
   test: Examples
   name: str
   judges: tuple[Judge, ...] = ()
+  unbiased: "Dataset | None" = None
+  unseen: Callable[[Examples, Examples], np.ndarray] | None = None
 
   def __post_init__(self):
     for split in SPLITS:

@@ -11,6 +11,12 @@
     tfdisent --mode=eval --run_dir=runs/digit
     tfdisent --mode=sample --run_dir=runs/digit --seed=7
 
+  Put measured runs side by side; runs that differ in their seed alone share a line, with an interval:
+    tfdisent --mode=compare --run_dirs=runs/digit-0,runs/digit-1,runs/paper
+
+  Train and measure every combination of some settings (sweep.grid), one after the other; interrupted, it goes on:
+    tfdisent --mode=sweep --gin_file=gin_configs/sweeps/digit_leakage.gin --run_dir=runs/leakage
+
   Write a SavedModel into RUN_DIR/export:
     tfdisent --mode=export --run_dir=runs/digit
 
@@ -24,6 +30,7 @@ A feature of your own: write a module that registers it, name it in the gin file
 import json
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -31,13 +38,14 @@ from absl import app, flags, logging
 
 from tfdisent.errors import ConfigError, RunError, TfdisentError
 
-MODES = ("train", "eval", "export", "sample", "bench")
+MODES = ("train", "eval", "compare", "sweep", "export", "sample", "bench")
 
 _MODE = flags.DEFINE_enum(
   "mode",
   "train",
   MODES,
-  "What to do: train a run, evaluate one, export one, draw samples from one, or time the training step.",
+  "What to do: train a run, evaluate one, compare several, train and evaluate many, export one, draw samples from one, "
+  "or time the training step.",
 )
 _GIN_FILE = flags.DEFINE_multi_string(
   "gin_file",
@@ -49,6 +57,9 @@ _GIN_PARAM = flags.DEFINE_multi_string(
   "gin_param", [], 'One gin binding, as in "objective.lambda3 = 20", that overrules the files. Repeatable.'
 )
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "The run folder: made by a training, read by the other modes.")
+_RUN_DIRS = flags.DEFINE_list(
+  "run_dirs", [], "The run folders of --mode=compare, separated by commas. What it writes goes into --run_dir."
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data sets (default: ~/tensorflow_datasets).")
 _SEED = flags.DEFINE_integer(
   "seed", None, "Seed of everything random in training, or of the samples of --mode=sample; overrules train.seed."
@@ -64,7 +75,15 @@ def main(arguments):
   if not flags.FLAGS["verbosity"].present:
     logging.set_verbosity(logging.WARNING)  # TensorFlow logs each checkpoint as news
   try:
-    {"train": _train, "eval": _evaluate, "export": _export, "sample": _sample, "bench": _bench}[_MODE.value]()
+    {
+      "train": _train,
+      "eval": _evaluate,
+      "compare": _compare,
+      "sweep": _sweep,
+      "export": _export,
+      "sample": _sample,
+      "bench": _bench,
+    }[_MODE.value]()
   except TfdisentError as error:
     message = str(error).split("\n  In call to configurable")[0]  # gin's addition
     print(f"tfdisent: error: {message}", file=sys.stderr)
@@ -72,11 +91,7 @@ def main(arguments):
 
 
 def _train():
-  if not _GIN_FILE.value:
-    raise ConfigError(
-      "--mode=train needs a configuration: pass --gin_file, for instance --gin_file=gin_configs/quickstart.gin "
-      "(`tfdisent --help` has examples)."
-    )
+  _need_gin_file()
   run_dir = _run_dir(exists=False)
   bindings = list(_GIN_PARAM.value)
   if _DATA_DIR.value:
@@ -93,7 +108,9 @@ def _train():
   f = feature_values(trained.feature, dataset.test)
   paths = pictures.write_pictures(run_dir, trained, dataset.test, f)
   inference.save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])
-  _print_metrics(_measure(run_dir, trained, dataset, quick=True))
+  if not _is_measured_since(run_dir):
+    print("On the validation split:")
+    _print_metrics(_measure(run_dir, trained, dataset, "validation", quick=True))
   print(f"\nThe run is in {run_dir}:")
   for path in paths:
     print(f"  {path}")
@@ -115,13 +132,38 @@ def _evaluate():
   from tfdisent.evaluation import report
   from tfdisent.training import CONFIG_FILE, TENSORBOARD_FOLDER, write_scalars
 
-  metrics = _measure(run_dir, trained, dataset)
+  metrics = _measure(run_dir, trained, dataset, "test")
   _print_metrics(metrics)
   write_scalars(run_dir / TENSORBOARD_FOLDER / "evaluation", {key: figure["value"] for key, figure in metrics.items()})
   path, config = run_dir / "report.html", (run_dir / CONFIG_FILE).read_text(encoding="utf-8")
   curves = report.read_curves(run_dir / TENSORBOARD_FOLDER)
   report.write_report(path, trained, dataset.test, metrics, curves, config)
   print(f"\nWritten to {run_dir / 'metrics.json'}; look at {path}")
+
+
+def _compare():
+  if not _RUN_DIRS.value:
+    raise ConfigError("--mode=compare needs the run folders: --run_dirs=runs/a,runs/b.")
+  from tfdisent.evaluation import comparison
+
+  groups = comparison.read_runs([str(pathlib.Path(run_dir).expanduser()) for run_dir in _RUN_DIRS.value])
+  parents = {str(pathlib.Path(run).absolute().parent) for group in groups for run in group.runs}
+  folder = _run_dir(exists=False) if _RUN_DIR.value else pathlib.Path(os.path.commonpath(parents)) / "comparison"
+  print(comparison.write_comparison(folder, groups))
+  print(f"Written to {folder / comparison.TABLE_FILE}; plots in {folder / comparison.PLOT_FILE}")
+
+
+def _sweep():
+  _need_gin_file()
+  folder = _run_dir(exists=False)
+  from tfdisent import config, sweep
+
+  bindings = list(_GIN_PARAM.value)
+  config.read(_GIN_FILE.value, bindings)
+  runs = config.sweep()
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # takes the run under way with it
+  print(sweep.run(folder, runs, _GIN_FILE.value, bindings, _data_dir()))
+  print(f"Written to {folder / 'comparison.md'}; plots in {folder / 'comparison.png'} and {folder / 'curves.png'}")
 
 
 def _sample():
@@ -163,6 +205,14 @@ def _load(run_dir):
   return trained, config.dataset_of_run(_data_dir())
 
 
+def _need_gin_file():
+  if not _GIN_FILE.value:
+    raise ConfigError(
+      f"--mode={_MODE.value} needs a configuration: pass --gin_file, for instance "
+      "--gin_file=gin_configs/quickstart.gin (`tfdisent --help` has examples)."
+    )
+
+
 def _run_dir(exists=True) -> pathlib.Path:
   if not _RUN_DIR.value:
     raise ConfigError(f"--mode={_MODE.value} needs --run_dir, as in --run_dir=runs/quickstart.")
@@ -176,13 +226,20 @@ def _data_dir() -> str | None:
   return str(pathlib.Path(_DATA_DIR.value).expanduser().absolute()) if _DATA_DIR.value else None
 
 
-def _measure(run_dir, trained, dataset, quick=False) -> dict[str, dict]:
-  """The figures of a run on its test split, which it keeps as `metrics.json`."""
+def _measure(run_dir, trained, dataset, split, quick=False) -> dict[str, dict]:
+  """The figures of a run on a split, which it keeps as `metrics.json`."""
   from tfdisent.evaluation import evaluate
 
-  metrics = evaluate(trained, dataset, quick=quick)
+  metrics = evaluate(trained, dataset, split, quick=quick)
   (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
   return metrics
+
+
+def _is_measured_since(run_dir) -> bool:
+  """Whether the figures that the folder holds are of the checkpoints that it holds."""
+  file = run_dir / "metrics.json"
+  newest = max((path.stat().st_mtime for path in run_dir.glob("checkpoints/*/*")), default=0)
+  return file.is_file() and file.stat().st_mtime > newest
 
 
 def _print_metrics(metrics):

@@ -24,9 +24,12 @@ from tfdisent.feature import CONTINUOUS, DISCRETE, Feature, feature_from_config
 class Objective:
   """L = L_VAE + λ3 L_f + λ4 L_GAN, with L_VAE = -log p(x | z1, z2) + λ1 KL(z1) + λ2 KL(z2).
 
+  Beyond the paper, L has + λ5 L_mirror - λ6 L_a + λ7 L_cycle. The defaults are the paper's.
+
   Attributes:
-    likelihood: p(x | z1, z2), "gaussian" of scale `stddev`, or "bernoulli".
-    stddev: σ of the Gaussian likelihood, in units of the image's range [0, 1]. ‖x - x'‖² is weighted by 1 / (2 σ²).
+    likelihood: p(x | z1, z2), "gaussian" or "laplace" of scale `stddev`, or "bernoulli".
+    stddev: σ of the Gaussian or Laplace likelihood, in units of the image's range [0, 1]: ‖x - x'‖² is weighted by
+      1 / (2 σ²), ‖x - x'‖₁ by √2 / σ.
     lambda1: weight of KL(q(z1 | x) ‖ N(0, I)).
     lambda2: weight of KL(q(z2 | f(x)) ‖ N(0, I)); a z2 that is f(x) itself has none.
     lambda3: weight of L_f; 0 leaves q and L_f out.
@@ -39,6 +42,12 @@ class Objective:
       the paper. A q of the noisy image is a bound too, since I(z̃2; x̂ | z1) ≥ I(z̃2; x̂ + ε | z1) (data processing), and G
       cannot win it with a faint pattern: it must draw f large.
     d_real: the images that D takes for real: "reconstructions" x' (the paper) or "originals" x.
+    lambda5: weight of L_mirror, which keeps z1 readable in the fusion: see `losses.mirror_loss`. 0 is the paper.
+    lambda6: weight of -L_a: what an adversary a(f(x) | z1) reads in z1, its mean and its sample alike, is taken out of
+      it; see `losses.adversary_loss`. 0 is the paper, and leaves a out.
+    lambda7: weight of L_cycle, the cycle consistency of Jha et al. 2018, as a baseline: see `losses.cycle_loss`. 0 is
+      the paper.
+    ramp_steps: λ5, λ6 and λ7 rise to their value over so many steps, in proportion; 0 has them whole from the start.
     prior_fusions: share of the fusions whose z1 is drawn from the prior N(0, I) instead of q(z1 | x), in L_f and L_GAN
       alike, in [0, 1]; 0 is the paper. It teaches G the prior, from which `generate` draws.
   """
@@ -49,6 +58,10 @@ class Objective:
   lambda2: float = 1.0
   lambda3: float = 10.0
   lambda4: float = 1.0
+  lambda5: float = 0.0
+  lambda6: float = 0.0
+  lambda7: float = 0.0
+  ramp_steps: int = 0
   feature_loss: str | None = None
   q_data: str = "fusions"
   q_noise: float = 0.0
@@ -57,14 +70,14 @@ class Objective:
 
   def __post_init__(self):
     for name, known in (
-      ("likelihood", ("gaussian", "bernoulli")),
+      ("likelihood", ("gaussian", "laplace", "bernoulli")),
       ("feature_loss", (None, "f1", "f2")),
       ("q_data", ("fusions", "pairs", "both")),
       ("d_real", ("reconstructions", "originals")),
     ):
       if getattr(self, name) not in known:
         raise ConfigError(f"objective.{name} = {getattr(self, name)!r}: choose one of {', '.join(map(repr, known))}.")
-    for name in ("lambda1", "lambda2", "lambda3", "lambda4"):
+    for name in (f"lambda{i}" for i in range(1, 8)):
       if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
         raise ConfigError(f"objective.{name} = {getattr(self, name)} must be finite and not negative.")
     if not (np.isfinite(self.stddev) and self.stddev > 0):
@@ -86,8 +99,8 @@ class DisentangledVAE(keras.Model):
     z2_width: components of a learned (Gaussian) z2; the other codes have f's width.
     code: "one_hot", "bernoulli" or "gaussian"; None takes "one_hot" for a discrete feature and "gaussian" for a
       continuous one.
-    E1, E2, G, q, D: arguments of the networks q(z1 | x), q(z2 | f(x)), G, q(z̃2 | z1, x̂) and D: `conv` (channels),
-      `dense` (units), `activation`. See `tfdisent.networks`.
+    E1, E2, G, q, D, a: arguments of the networks q(z1 | x), q(z2 | f(x)), G, q(z̃2 | z1, x̂), D and the adversary
+      a(f(x) | z1): `conv` (channels), `dense` (units), `activation`. See `tfdisent.networks`.
     precision: "float32", or "mixed_bfloat16" for the networks; weights and losses stay float32.
     seed: of the noise. Initial weights follow `keras.utils.set_random_seed`.
 
@@ -108,6 +121,7 @@ class DisentangledVAE(keras.Model):
     G: Mapping | None = None,
     q: Mapping | None = None,
     D: Mapping | None = None,
+    a: Mapping | None = None,
     precision: str = "float32",
     seed: int = 0,
   ):
@@ -125,6 +139,7 @@ class DisentangledVAE(keras.Model):
         "G": G,
         "q": q,
         "D": D,
+        "a": a,
         "precision": precision,
         "seed": seed,
       },
@@ -161,7 +176,7 @@ class DisentangledVAE(keras.Model):
     self.E1(x)  # called once: builds the weights
     self.G = network("G", networks.Generator, G, self.image_shape)
     self.G(z1, z2)
-    self.E2 = self.q = self.D = None
+    self.E2 = self.q = self.D = self.a = None
     if self.code.learned:
       self.E2 = network("E2", networks.FeatureEncoder, E2, 2 * self.code.width)
       self.E2(f)
@@ -171,6 +186,10 @@ class DisentangledVAE(keras.Model):
     if objective.lambda4:
       self.D = network("D", networks.Discriminator, D)
       self.D(z2, x)
+    if objective.lambda6:
+      self._adversary_code = self.code if feature.kind == DISCRETE and not self.code.learned else None
+      self.a = network("a", networks.Adversary, a, feature.width)
+      self.a(z1)
     self.built = True
 
   def get_config(self):
@@ -186,7 +205,7 @@ class DisentangledVAE(keras.Model):
   def compile(
     self, optimizer: keras.optimizers.Optimizer, optimizer_d: keras.optimizers.Optimizer, jit_compile: bool = False
   ):
-    """Sets the optimizer of E1, E2, G and q, and that of D."""
+    """Sets the optimizer of E1, E2, G, q and a, and that of D."""
     super().compile(optimizer=None, jit_compile=jit_compile)
     self.optimizer, self.optimizer_d = optimizer, optimizer_d
     self.optimizer.build(
@@ -196,13 +215,16 @@ class DisentangledVAE(keras.Model):
     names = ["L", "reconstruction", "KL_z1", "psnr", *(["KL_z2"] if self.E2 else []), *(["L_q"] if self.q else [])]
     names += ["L_f"] if self.objective.lambda3 else []
     names += ["L_GAN", "L_D"] if self.D else []
+    names += ["L_mirror"] if self.objective.lambda5 else []
+    names += ["L_a"] if self.a else []
+    names += ["L_cycle"] if self.objective.lambda7 else []
     names += [f"gradient_norm/{symbol}" for symbol in self.networks]
     self._means = {name: keras.metrics.Mean(name=name) for name in names}  # here: a traced step makes no variables
 
   @property
   def networks(self) -> dict[str, keras.Model]:
     """The networks that this model has, by their symbol."""
-    return {symbol: network for symbol in ("E1", "E2", "G", "q", "D") if (network := getattr(self, symbol))}
+    return {symbol: network for symbol in ("E1", "E2", "G", "q", "D", "a") if (network := getattr(self, symbol))}
 
   # --- The two posteriors and the generator, for training and for use -------------------------------------------------
 
@@ -224,7 +246,7 @@ class DisentangledVAE(keras.Model):
 
   # --- Training -------------------------------------------------------------------------------------------------------
 
-  def terms(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
+  def terms(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:  # noqa: PLR0912, PLR0915 (in one place)
     """Every term of the loss on one batch, as scalars: one forward pass, from which all networks learn.
 
     Args:
@@ -232,8 +254,8 @@ class DisentangledVAE(keras.Model):
       step: keys the noise together with the seed and each example's place.
 
     Returns:
-      Means over the examples: `L`, its parts `reconstruction`, `KL_z1`, `KL_z2`, `L_f`, `L_GAN`, the losses of q and D,
-      `L_q` and `L_D` (those that apply), and `psnr` of x' in dB.
+      Means over the examples: `L`, its parts `reconstruction`, `KL_z1`, `KL_z2`, `L_f`, `L_GAN`, `L_mirror`, `L_cycle`,
+      the losses of q, D and a, `L_q`, `L_D` and `L_a` (those that apply), and `psnr` of x' in dB.
     """
     o, mean = self.objective, tf.reduce_mean
     x = tf.image.convert_image_dtype(batch["image"], tf.float32)
@@ -265,6 +287,8 @@ class DisentangledVAE(keras.Model):
     # L_VAE = -log p(x | z1, z2) + λ1 KL(z1) + λ2 KL(z2)
     if o.likelihood == "gaussian":
       terms["reconstruction"] = mean(losses.gaussian_reconstruction(x, x_rec_logits, o.stddev))
+    elif o.likelihood == "laplace":
+      terms["reconstruction"] = mean(losses.laplace_reconstruction(x, x_rec_logits, o.stddev))
     else:
       terms["reconstruction"] = mean(losses.bernoulli_reconstruction(x, x_rec_logits))
     terms["L"] = terms["reconstruction"] + o.lambda1 * terms["KL_z1"] + o.lambda2 * terms.get("KL_z2", 0.0)
@@ -292,11 +316,25 @@ class DisentangledVAE(keras.Model):
       terms["L_D"] = mean(losses.discriminator_loss(d_real, d_fusion))
       terms["L"] += o.lambda4 * terms["L_GAN"]
 
+    # Beyond the paper: λ5 L_mirror keeps z1 in x̂, λ6 L_a takes f out of z1, λ7 L_cycle is a baseline of the field.
+    ramp = tf.where(step < 0, 1.0, tf.clip_by_value(tf.cast(step, tf.float32) / max(1, o.ramp_steps), 0.0, 1.0))
+    if o.lambda5:
+      terms["L_mirror"] = mean(losses.mirror_loss(self.encode_z1(x_fusion), z1_fusion))
+      terms["L"] += ramp * o.lambda5 * terms["L_mirror"]
+    if o.lambda6:
+      a = self.a(tf.concat([q_z1.mean(), z1], 0))
+      terms["L_a"] = mean(losses.adversary_loss(a, tf.concat([f, f], 0), self._adversary_code))
+      terms["L"] -= ramp * o.lambda6 * terms["L_a"]
+    if o.lambda7:
+      z1_cycled = tf.split(self.E1(self.generate(tf.concat([prior_z1] * 2, 0), tf.concat([z2, z2_partner], 0))), 2)
+      terms["L_cycle"] = mean(losses.cycle_loss(*(diagonal_gaussian(parameters) for parameters in z1_cycled)))
+      terms["L"] += ramp * o.lambda7 * terms["L_cycle"]
+
     terms["psnr"] = mean(tf.image.psnr(x, x_rec, max_val=1.0))
     return terms
 
   def update(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """One step of all networks: E1, E2 and G down L, q down L_q, D down L_D.
+    """One step of all networks: E1, E2 and G down L, q down L_q, D down L_D, a down L_a.
 
     Returns the terms and the norms of the gradients.
     """
@@ -305,19 +343,19 @@ class DisentangledVAE(keras.Model):
       # gradients are summed over the replicas, so each gives its share of the mean over the global batch
       share = {
         name: terms[name] / tf.distribute.get_strategy().num_replicas_in_sync
-        for name in ("L", "L_q", "L_D")
+        for name in ("L", "L_q", "L_D", "L_a")
         if name in terms
       }
 
     weights = {symbol: network.trainable_variables for symbol, network in self.networks.items()}
     gradients = {}
-    for loss, symbols in (("L", ("E1", "E2", "G")), ("L_q", ("q",)), ("L_D", ("D",))):
+    for loss, symbols in (("L", ("E1", "E2", "G")), ("L_q", ("q",)), ("L_D", ("D",)), ("L_a", ("a",))):
       if loss in share:
         gradients |= tape.gradient(share[loss], {symbol: weights[symbol] for symbol in symbols if symbol in weights})
     # No weight may change before every gradient is known: TensorFlow lets q's step overtake L's way back through q.
     with tf.control_dependencies(tf.nest.flatten(gradients)):
       gradients = tf.nest.map_structure(tf.identity, gradients)
-    for optimizer, symbols in ((self.optimizer, ("E1", "E2", "G", "q")), (self.optimizer_d, ("D",))):
+    for optimizer, symbols in ((self.optimizer, ("E1", "E2", "G", "q", "a")), (self.optimizer_d, ("D",))):
       if pairs := [pair for symbol in symbols if symbol in weights for pair in zip(gradients[symbol], weights[symbol])]:
         optimizer.apply(*zip(*pairs))
 

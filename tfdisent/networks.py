@@ -1,4 +1,4 @@
-"""The five networks of the paper's Fig. 1, as Keras models: plain tensors in, plain float32 tensors out.
+"""The networks of the paper's Fig. 1, and an adversary: Keras models, plain tensors in, plain float32 tensors out.
 
 | class           | paper              | input                                | output                        |
 |-----------------|--------------------|--------------------------------------|-------------------------------|
@@ -7,6 +7,7 @@
 | `Generator`     | G(z1, z2)          | z1 [B, Z1], z2 [B, Z2]               | logits of x' or x̂ [B, H, W, C]|
 | `Posterior`     | q(z̃2 \\| z1, x̂)    | z1 [B, Z1], x̂ [B, H, W, C]           | parameters of q [B, P]        |
 | `Discriminator` | D(z2, x')          | z2 [B, Z2], x' [B, H, W, C]          | logits [B]                    |
+| `Adversary`     | a(f(x) \\| z1)     | z1 [B, Z1]                           | parameters of a [B, width]    |
 
 Convolutions are 4x4 with stride 2: each halves the image, or doubles it in G. The computation follows `dtype`
 ("mixed_bfloat16"); what they give is float32, so the losses are.
@@ -96,18 +97,40 @@ class Discriminator(ConvolutionalNetwork):
     return tf.squeeze(self._forward(image, z2), axis=1)
 
 
-class FeatureEncoder(Network):
-  """q(z2 | f(x)): parameters of a Gaussian over z2; dense layers alone."""
+class DenseNetwork(Network):
+  """Dense layers alone.
+
+  Args:
+    outputs: numbers per example.
+    dense: units of each layer before the last.
+    activation: of every layer but the last.
+  """
 
   def __init__(self, outputs: int, dense: Sequence[int] = (128,), activation: str = "relu", dtype=None, name=None):
     super().__init__(dense, activation, dtype, name, outputs=outputs)
     self.output_layer = keras.layers.Dense(outputs, dtype="float32", name="output")
 
-  def call(self, feature):
-    h = feature
+  def _forward(self, h):
     for layer in self.dense_layers:
       h = layer(h)
     return self.output_layer(h)
+
+
+class FeatureEncoder(DenseNetwork):
+  """q(z2 | f(x)): parameters of a Gaussian over z2."""
+
+  def call(self, feature):
+    return self._forward(feature)
+
+
+class Adversary(DenseNetwork):
+  """a(f(x) | z1): what of f can be read from z1. The variational distribution of `losses.adversary_loss`."""
+
+  def __init__(self, outputs: int, dense: Sequence[int] = (256, 256), **keywords):
+    super().__init__(outputs, dense, **keywords)
+
+  def call(self, z1):
+    return self._forward(z1)
 
 
 class Generator(Network):

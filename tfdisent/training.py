@@ -15,6 +15,7 @@ from tfdisent import pictures
 from tfdisent.checkpoints import Checkpoints, restore
 from tfdisent.dataset import Dataset, steps_per_epoch, training_batches
 from tfdisent.errors import ConfigError, DataError, NonFiniteLossError, RunError
+from tfdisent.evaluation.protocol import evaluate, train_judges
 from tfdisent.feature import Feature, check_gradient, feature_values
 from tfdisent.inference import MODEL_FILE, TrainedModel
 from tfdisent.model import DisentangledVAE
@@ -66,6 +67,7 @@ def train(
   epochs: int = 10,
   batch_size: int = 128,
   seed: int = 0,
+  evaluate_every: int = 5,
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | None = None,
   describe: Callable[[], str] = str,
@@ -82,6 +84,8 @@ def train(
     epochs: how often the training split is seen.
     batch_size: of the global batch.
     seed: of everything random here.
+    evaluate_every: after so many epochs, and at the end, the quick subset of the evaluation is run on validation
+      images, for TensorBoard; 0 for never.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`; None is the current one.
     describe: gives the configuration as text, once all is built; a run folder is only continued with the one it was
@@ -140,7 +144,7 @@ def train(
         Progress(),
         StopOnNonFinite(run_dir),
         SaveCheckpoints(checkpoints),
-        TensorBoard(run_dir / TENSORBOARD_FOLDER, dataset, values["validation"]),
+        TensorBoard(run_dir / TENSORBOARD_FOLDER, dataset, values["validation"], evaluate_every),
       ],
     )
   restore(run_dir, "best", model)
@@ -191,7 +195,7 @@ def _bindings(config: str) -> set[str]:
 class Progress(keras.callbacks.ProgbarLogger):
   """Keras's progress bar with the few figures that tell how it goes."""
 
-  SHOWN = ("L", "reconstruction", "KL_z1", "L_f", "L_GAN", "L_D", "psnr", "val_L_f", "val_psnr")
+  SHOWN = ("L", "reconstruction", "KL_z1", "L_f", "L_GAN", "L_D", "L_mirror", "L_a", "psnr", "val_L_f", "val_psnr")
 
   def set_params(self, params):
     super().set_params(params)
@@ -246,9 +250,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-  """Writes the checkpoints after each epoch; the best one is that of the lowest validation L - λ4 L_GAN.
+  """Writes the checkpoints after each epoch; the best one is that of the lowest validation L - λ4 L_GAN + λ6 L_a.
 
-  L_GAN is left out, since it tells of D as much as of the images.
+  L_GAN and L_a are left out, since they tell of D and of the adversary as much as of the model.
   """
 
   def __init__(self, checkpoints: Checkpoints):
@@ -256,7 +260,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
     self._checkpoints = checkpoints
 
   def on_epoch_end(self, epoch, logs=None):
-    loss = logs["val_L"] - self.model.objective.lambda4 * logs.get("val_L_GAN", 0.0)
+    o = self.model.objective
+    loss = logs["val_L"] - o.lambda4 * logs.get("val_L_GAN", 0.0) + o.lambda6 * logs.get("val_L_a", 0.0)
     try:
       self._checkpoints.save(epoch + 1, loss)
     except (OSError, tf.errors.OpError) as error:
@@ -264,16 +269,25 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 class TensorBoard(keras.callbacks.Callback):
-  """Writes every term, gradient norm and learning rate, and a fusion grid of validation images, after each epoch."""
+  """Writes every term, gradient norm and learning rate, and a fusion grid of validation images, after each epoch.
 
-  def __init__(self, folder: pathlib.Path, dataset: Dataset, f_validation: np.ndarray):
+  So it does with the quick subset of the evaluation on validation images, after every `evaluate_every` epochs.
+  """
+
+  EVALUATED = 2000
+  SHOWN = ("control/accuracy_mean", "control/mae_mean", "complement/color_mae", "complement/digit_accuracy")
+
+  def __init__(self, folder: pathlib.Path, dataset: Dataset, f_validation: np.ndarray, evaluate_every: int = 0):
     super().__init__()
     self._folder, self._images, self._f = str(folder), dataset.validation["image"], f_validation
+    self._dataset, self._evaluate_every = dataset, evaluate_every
 
   def on_train_begin(self, logs=None):
     self._writer = tf.summary.create_file_writer(self._folder)
     self._columns = pictures.pick(self._f, self.model.feature)
     self._trained = TrainedModel(self.model)
+    if self._evaluate_every:
+      train_judges(self._dataset)  # now, and not in the middle
 
   def on_epoch_end(self, epoch, logs=None):
     grid = pictures.fusion_grid(self._trained, self._images[:8], self._images[self._columns], self._f[self._columns])
@@ -284,6 +298,12 @@ class TensorBoard(keras.callbacks.Callback):
         )
       tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
       tf.summary.image("fusion", grid[None])
+      if self._evaluate_every and ((epoch + 1) % self._evaluate_every == 0 or epoch + 1 == self.params["epochs"]):
+        metrics = evaluate(self._trained, self._dataset, "validation", quick=True, limit=self.EVALUATED, progress=None)
+        for name, figure in metrics.items():
+          tf.summary.scalar(f"evaluation/{name}", figure["value"])
+        shown = ", ".join(f"{name} {metrics[name]['value']:.3f}" for name in self.SHOWN if name in metrics)
+        print(f"validation images: {shown}" if shown else "", flush=True)
     self._writer.flush()
 
   def on_train_end(self, logs=None):

@@ -19,6 +19,8 @@ def color_mnist(
   saturation: tuple[float, float] = (0.5, 1.0),
   value: tuple[float, float] = (0.6, 1.0),
   rotation_degrees: tuple[float, float] = (0.0, 0.0),
+  correlation: float = 0.0,
+  held_out: float = 0.0,
   probe_fraction: float = 0.1,
   validation_fraction: float = 0.1,
   seed: int = 0,
@@ -36,6 +38,10 @@ def color_mnist(
     saturation: range of the colour's saturation, within [0, 1]. The hue is uniform.
     value: range of the colour's value (brightness), within [0, 1].
     rotation_degrees: range of the angle; (0, 0) leaves the images alone.
+    correlation: share ρ, in [0, 1], of the training images whose hue lies in their digit's own part of the colour
+      circle (a tenth of it, for ten digits); the others' is uniform. The other splits are not correlated.
+    held_out: share, in [0, 1), of the colour circle in which no training image of a digit lies: from where the digit's
+      own part begins. The other splits have all colours, and `unseen` tells the combinations.
     probe_fraction, validation_fraction: shares of the source's training images that become these splits.
     seed: of colours, angles and splits. It is not the seed of a training, so that trainings share their data.
 
@@ -50,17 +56,32 @@ def color_mnist(
   ):
     if not least <= low <= high <= most:
       raise ConfigError(f"color_mnist.{name} = ({low}, {high}) must be a range within [{least}, {most}].")
+  if not (0 <= correlation <= 1 and 0 <= held_out < 1):
+    raise ConfigError(
+      f"color_mnist: correlation = {correlation} must lie in [0, 1], and held_out = {held_out} in [0, 1)."
+    )
+  if correlation and held_out:
+    raise ConfigError("color_mnist: choose correlation or held_out: a digit's own colours cannot be both.")
   if not (probe_fraction > 0 and validation_fraction > 0 and probe_fraction + validation_fraction < 1):
     raise ConfigError(
       f"color_mnist: probe_fraction = {probe_fraction} and validation_fraction = {validation_fraction} "
       "must be positive and leave a rest to train on."
     )
 
-  def paint(grey: np.ndarray, label: np.ndarray, stream: int) -> Examples:
+  def paint(grey: np.ndarray, label: np.ndarray, stream: int, biased: np.ndarray) -> Examples:
     # Row i of the draws depends on (seed, stream, i) alone, however long the table is.
     draws = np.random.Generator(np.random.Philox([seed, stream])).random((len(grey), 4))
+    hue, own = draws[:, 0], _own_hue(label, classes)
+    if correlation:
+      is_own = np.random.Generator(np.random.Philox([seed, 3])).random(len(grey)) < correlation
+      hue = np.where(biased & is_own, own + hue / classes, hue)
+    if held_out:
+      hue = np.where(biased, (own + held_out + (1 - held_out) * hue) % 1, hue)
     color = np.array(
-      [colorsys.hsv_to_rgb(h, np.interp(s, (0, 1), saturation), np.interp(v, (0, 1), value)) for h, s, v, _ in draws],
+      [
+        colorsys.hsv_to_rgb(h, np.interp(s, (0, 1), saturation), np.interp(v, (0, 1), value))
+        for h, (_, s, v, _) in zip(hue, draws)
+      ],
       np.float32,
     )
     angle = np.radians(np.interp(draws[:, 3], (0, 1), rotation_degrees)).astype(np.float32)
@@ -70,11 +91,19 @@ def color_mnist(
     return {"image": image, "label": label.astype(np.int64), "color": color, "angle": angle}
 
   (grey, label), test = _embedded() if source == EMBEDDED else _from_tfds(source, data_dir)
-  pool, test = paint(grey, label, stream=0), paint(*test, stream=1)
+  classes = int(label.max()) + 1
   order = np.random.Generator(np.random.Philox([seed, 2])).permutation(len(label))
   probe, validation, train = np.split(
     order, np.cumsum([round(probe_fraction * len(order)), round(validation_fraction * len(order))])
   )
+  pool = paint(grey, label, 0, np.isin(np.arange(len(label)), train))
+  test = paint(*test, 1, np.zeros(len(test[1]), bool))
+
+  def unseen(examples: Examples, asked: Examples) -> np.ndarray:
+    hue = np.array([colorsys.rgb_to_hsv(*color)[0] for color in examples["color"]])
+    return (hue - _own_hue(asked["label"], classes)) % 1 < held_out
+
+  bias = {"correlation": correlation} if correlation else {"held_out": held_out} if held_out else {}
   return Dataset(
     **{
       split: {name: column[rows] for name, column in pool.items()}
@@ -83,10 +112,21 @@ def color_mnist(
     test=test,
     name=(
       f"color_mnist({source}, {saturation}, {value}, {rotation_degrees}, "
-      f"{probe_fraction}, {validation_fraction}, {seed})"
+      f"{probe_fraction}, {validation_fraction}, {seed}{''.join(f', {name}={x}' for name, x in bias.items())})"
     ),
     judges=(Judge("digit", "label", "classifier"), Judge("color", "color", "color")),
+    unbiased=color_mnist(
+      source, data_dir, saturation, value, rotation_degrees, 0.0, 0.0, probe_fraction, validation_fraction, seed
+    )
+    if bias
+    else None,
+    unseen=unseen if held_out else None,
   )
+
+
+def _own_hue(label: np.ndarray, classes: int) -> np.ndarray:
+  """Where a digit's own part of the colour circle begins."""
+  return label / classes
 
 
 def _embedded():

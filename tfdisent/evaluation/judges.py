@@ -28,7 +28,8 @@ class _CachedClassifier:
   """A classifier of real images, trained once on the `train` split of a data set.
 
   Args:
-    dataset: its `train` split is learned.
+    dataset: its `train` split is learned, or that of `unbiased`, where it has one: a judge that learned from correlated
+      properties would tell one by the other.
     column: the column with the class.
     epochs: of training, should there be none in the cache.
   """
@@ -37,6 +38,7 @@ class _CachedClassifier:
   seed: int
 
   def __init__(self, dataset: Dataset, column: str = "label", epochs: int = 6):
+    dataset = dataset.unbiased or dataset
     label = dataset.train[column]
     classes = int(label.max()) + 1
     epochs *= max(1, round(20_000 / len(label)))  # a small set is seen as often as a large one

@@ -32,7 +32,7 @@ def evaluate(
   seed: int = 0,
   quick: bool = False,
   limit: int | None = None,
-  progress: Callable[[str], None] = _print,
+  progress: Callable[[str], None] | None = _print,
 ) -> Metrics:
   """Control, complement, quality, leakage and the bound of a model on a split.
 
@@ -44,6 +44,7 @@ def evaluate(
   | `control/accuracy_{mean,sample,prior}` * | share of the fusions in which the oracle reads the asked-for class, another one than the source's; z1 the posterior's mean, a sample of it, or drawn from the prior |
   | `control/mae_{mean,sample,prior}` * | instead, for a colour: mean absolute error of the measured one |
   | `control/own_f_mae_*` * | instead, for a continuous f without a judge: that of f itself. Weak: the model was trained against it |
+  | `control/accuracy_unseen` * | `control/accuracy_mean` of the fusions that combine what the training never showed together |
   | `control_by_class/K` * | `control/accuracy_mean` where the class K is asked for |
   | `complement/{digit}_accuracy`, `complement/color_mae` * | the other properties of the fusion (z1 the mean), against the source's |
   | `complement/{ink_iou,slant_mae,stroke_mae}` * | its shape: see `metrics.ink_iou`, `.slant` (degrees), `.stroke_thickness` (pixels); the last two against the mean of real images of the same class, since a 1 is thinner than an 8 whoever writes it. What a change of f must change is left out |
@@ -64,8 +65,8 @@ def evaluate(
     split: "test" for figures to publish, "validation" for choices.
     seed: of the pairs, the samples and the probes.
     quick: control, complement and PSNR alone.
-    limit: at most so many images, the first of the split.
-    progress: told of every stage, as a line.
+    limit: at most so many images, evenly spaced in the split.
+    progress: told of every stage, as a line; None for silence.
 
   Raises:
     DataError: the split is neither "test" nor "validation".
@@ -73,7 +74,8 @@ def evaluate(
   start = time.monotonic()
 
   def tell(stage):
-    progress(f"[{time.monotonic() - start:5.1f} s] {stage}")
+    if progress:
+      progress(f"[{time.monotonic() - start:5.1f} s] {stage}")
 
   parts = _parts(dataset, split, limit)
   x = parts["test"]["image"]
@@ -138,13 +140,22 @@ def _parts(dataset: Dataset, split: str, limit: int | None) -> dict[str, Example
   def rows(split, which):
     return {name: column[which] for name, column in dataset[split].items()}
 
+  count = len(dataset[split]["image"]) if split in ("test", "validation") else 0
+  measured = slice(None) if limit is None or limit >= count else np.linspace(0, count - 1, limit).astype(int)
   if split == "test":
-    return {"train": dataset.probe, "validation": dataset.validation, "test": rows("test", slice(limit))}
+    return {"train": dataset.probe, "validation": dataset.validation, "test": rows("test", measured)}
   if split == "validation":
     count = len(dataset.probe["image"]) * 4 // 5
     train, validation = rows("probe", slice(count)), rows("probe", slice(count, None))
-    return {"train": train, "validation": validation, "test": rows("validation", slice(limit))}
+    return {"train": train, "validation": validation, "test": rows("validation", measured)}
   raise DataError(f"a model is evaluated on the split 'test' or 'validation', not on '{split}'.")
+
+
+def train_judges(dataset: Dataset) -> None:
+  """Trains the oracles of a data set that are not in the cache yet."""
+  for judge in dataset.judges:
+    if judge.kind == "classifier":
+      Oracle(dataset, judge.column)
 
 
 def _class_column(dataset):
@@ -185,6 +196,10 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
         asked = label[partner]
         right = control("accuracy", lambda image, oracle=oracle, asked=asked: oracle(image) == asked)
         metrics |= {f"control_by_class/{k}": m.with_interval(right[asked == k]) for k in np.unique(asked)}
+        if dataset.unseen:
+          unseen = dataset.unseen(examples, {name: column[partner] for name, column in examples.items()})
+          if unseen.any():
+            metrics["control/accuracy_unseen"] = m.with_interval(right[unseen])
       else:
         complement(f"{judge.name}_accuracy", oracle(fusion) == label, label[stranger] == label)
     else:
@@ -196,21 +211,29 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
 
   is_judged = any(judge.column == model.feature.column for judge in dataset.judges)
   if any(judge.kind == "color" for judge in dataset.judges):  # ink on black: it has a shape
-    column = _class_column(dataset)
-    is_class_controlled = bool(column) and column == model.feature.column
-    label = examples[column] if column else np.zeros(len(x), int)
-    asked = label[partner] if is_class_controlled else label
-    for name, measure in (("slant", m.slant), ("stroke", m.stroke_thickness)):
-      if name == "stroke" or is_judged:  # a feature that is not judged may be a pose, and move the slant
-        usual = np.bincount(label, measure(x)) / np.maximum(np.bincount(label), 1)  # of each class
-        real, got = measure(x) - usual[label], measure(fusion) - usual[asked]
-        complement(f"{name}_mae", _error(got, real), _error(real[stranger], real))
-    if is_judged and not is_class_controlled:
-      complement("ink_iou", m.ink_iou(fusion, x), m.ink_iou(x[stranger], x))
+    for name, *values in _shape(
+      _class_column(dataset), model.feature.column, is_judged, examples, partner, stranger, fusion
+    ):
+      complement(name, *values)
 
   if not is_judged and model.feature.has_pixels and model.feature.kind != DISCRETE:
     control("own_f_mae", lambda image: _error(feature_values(model.feature, {"image": image}), f[partner]))
   return metrics
+
+
+def _shape(class_column, controlled, is_judged, examples, partner, stranger, fusion):
+  """What of the ink's shape a change of f must leave: its name, its measure on each fusion, and on each stranger."""
+  x = examples["image"]
+  label = examples[class_column] if class_column else np.zeros(len(x), int)
+  is_class_controlled = class_column is not None and class_column == controlled
+  asked = label[partner] if is_class_controlled else label
+  for name, measure in (("slant", m.slant), ("stroke", m.stroke_thickness)):
+    if name == "stroke" or is_judged:  # a feature that is not judged may be a pose, and move the slant
+      usual = np.bincount(label, measure(x)) / np.maximum(np.bincount(label), 1)  # of each class
+      real, got = measure(x) - usual[label], measure(fusion) - usual[asked]
+      yield f"{name}_mae", _error(got, real), _error(real[stranger], real)
+  if is_judged and not is_class_controlled:
+    yield "ink_iou", m.ink_iou(fusion, x), m.ink_iou(x[stranger], x)
 
 
 def _error(a, b):

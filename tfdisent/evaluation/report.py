@@ -2,11 +2,14 @@
 
 import base64
 import html
+import io
+import math
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from tfdisent import __version__, pictures
 from tfdisent.dataset import Examples
@@ -18,7 +21,7 @@ from tfdisent.inference import TrainedModel
 Curve = dict[int, float]
 """A scalar by step."""
 
-CURVES = ("L", "reconstruction", "KL_z1", "KL_z2", "L_f", "L_q", "L_GAN", "L_D", "psnr")
+CURVES = ("L", "reconstruction", "KL_z1", "KL_z2", "L_f", "L_q", "L_GAN", "L_D", "L_mirror", "L_a", "L_cycle", "psnr")
 COLORS = {"train": "#1f6f8b", "validation": "#d1495b"}
 
 STYLE = """
@@ -27,7 +30,6 @@ h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 table { border-collapse: collapse; } td, th { padding: .15rem .8rem .15rem 0; text-align: left; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; } .faint { color: #777; }
 img { image-rendering: pixelated; max-width: 100%; } pre { background: #f5f5f5; padding: 1rem; overflow-x: auto; }
-svg { font: 11px system-ui, sans-serif; margin: 0 1rem 1rem 0; }
 """
 
 
@@ -94,8 +96,11 @@ def read_curves(folder: pathlib.Path) -> dict[str, Curve]:
 
 
 def _image(picture: np.ndarray, zoom: int = 2) -> str:
-  png = tf.io.encode_png(np.repeat(np.repeat(picture, zoom, 0), zoom, 1)).numpy()
-  return f'<img alt="fusion grid" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+  return _embedded(tf.io.encode_png(np.repeat(np.repeat(picture, zoom, 0), zoom, 1)).numpy(), "fusion grid")
+
+
+def _embedded(png: bytes, what: str) -> str:
+  return f'<img alt="{what}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def _number(value: float) -> str:
@@ -143,39 +148,35 @@ def _table(metrics: Metrics) -> str:
   return f"<table><tr><th>key</th><th>value</th><th>95 %</th><th></th></tr>{''.join(lines)}</table>"
 
 
+def draw_curves(curves: Mapping[str, Curve]) -> Figure | None:
+  """Every term by epoch, in training and on validation; None where there are no curves.
+
+  Values that are not finite leave a gap.
+  """
+  terms = {
+    name: {part: curves[f"{part}/{name}"] for part in COLORS if len(curves.get(f"{part}/{name}", ())) > 1}
+    for name in CURVES
+  }
+  terms = {name: parts for name, parts in terms.items() if parts}
+  if not terms:
+    return None
+  rows = math.ceil(len(terms) / 3)
+  figure = Figure(figsize=(10, 2.1 * rows), layout="constrained")
+  all_axes = figure.subplots(rows, 3, squeeze=False).ravel()
+  for axes, (name, parts) in zip(all_axes, terms.items()):
+    for part, curve in parts.items():
+      steps = sorted(curve)
+      axes.plot(steps, [curve[step] for step in steps], color=COLORS[part], linewidth=1.2, label=part)
+    axes.set_title(name)
+  for axes in all_axes[len(terms) :]:
+    axes.set_axis_off()
+  figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+  return figure
+
+
 def _curves(curves: Mapping[str, Curve]) -> str:
-  plots = []
-  for name in CURVES:
-    lines = {part: curves[f"{part}/{name}"] for part in COLORS if len(curves.get(f"{part}/{name}", ())) > 1}
-    if lines:
-      plots.append(_plot(name, lines))
-  legend = " ".join(f'<span style="color:{color}">━ {part}</span>' for part, color in COLORS.items())
-  return f"<p>By epoch: {legend}</p>{''.join(plots)}" if plots else ""
-
-
-def _plot(title: str, lines: Mapping[str, Curve], width: int = 290, height: int = 150) -> str:
-  """Curves of one quantity as an SVG; values that are not finite are left out."""
-  lines = {part: {step: v for step, v in curve.items() if np.isfinite(v)} for part, curve in lines.items()}
-  steps, values = (sorted(of for curve in lines.values() for of in pick(curve)) for pick in (dict.keys, dict.values))
-  if not steps:
+  figure, png = draw_curves(curves), io.BytesIO()
+  if not figure:
     return ""
-  first, last, low, high = steps[0], steps[-1], values[0], values[-1]
-  left, bottom, top = 52, height - 18, 18
-
-  def point(step, value):
-    x = left + (width - left - 8) * (step - first) / max(last - first, 1)
-    y = bottom - (bottom - top) * (value - low) / ((high - low) or 1)
-    return f"{x:.1f},{y:.1f}"
-
-  drawn = "".join(
-    f'<polyline fill="none" stroke="{COLORS[part]}" points="{" ".join(point(*p) for p in sorted(curve.items()))}"/>'
-    for part, curve in lines.items()
-  )
-  return (
-    f'<svg width="{width}" height="{height}"><text x="{left}" y="12" font-weight="bold">{html.escape(title)}</text>'
-    f'<path d="M{left},{top}V{bottom}H{width - 8}" fill="none" stroke="#bbb"/>'
-    f'<text x="{left - 4}" y="{top + 8}" text-anchor="end">{high:.4g}</text>'
-    f'<text x="{left - 4}" y="{bottom}" text-anchor="end">{low:.4g}</text>'
-    f'<text x="{left}" y="{height - 4}">{first}</text>'
-    f'<text x="{width - 8}" y="{height - 4}" text-anchor="end">{last}</text>{drawn}</svg>'
-  )
+  figure.savefig(png, format="png", dpi=100)
+  return _embedded(png.getvalue(), "every term of the loss by epoch")

@@ -1,0 +1,186 @@
+"""Runs side by side: a table with intervals over seeds, and leakage against control against PSNR."""
+
+import json
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+
+from tfdisent.errors import RunError
+from tfdisent.evaluation.protocol import Metrics
+
+COLUMNS = (
+  "control/accuracy_mean",
+  "control/accuracy_sample",
+  "control/accuracy_prior",
+  "control/mae_mean",
+  "control/mae_sample",
+  "control/mae_prior",
+  "leakage/worst",
+  "leakage/image",
+  "complement/color_mae",
+  "complement/digit_accuracy",
+  "complement/ink_iou",
+  "quality/psnr",
+  "quality/fid",
+  "bound/ratio",
+)
+"""The figures of the Markdown table, where the runs have them; `comparison.json` has all."""
+
+TABLE_FILE, FIGURES_FILE, PLOT_FILE = "comparison.md", "comparison.json", "comparison.png"
+
+
+class Group:
+  """Runs of one configuration, which differ in their seed alone.
+
+  Attributes:
+    name: the folder's name, without the seed where several runs share it.
+    runs: the metrics of each run, by its folder.
+  """
+
+  def __init__(self, runs: Mapping[str, Metrics]):
+    self.runs = dict(runs)
+    names = [pathlib.Path(run).name for run in self.runs]
+    self.name = names[0]
+    if len(names) > 1:  # digit-seed0, digit-seed1 -> digit
+      self.name = re.sub(r"[-_.,=]*(seed|s)?[-_.=]*\d+$", "", names[0]) or names[0]
+
+  @property
+  def keys(self) -> list[str]:
+    """The figures that every run of the group has."""
+    first, *others = self.runs.values()
+    return [key for key in first if all(key in other for other in others)]
+
+  def figure(self, key: str) -> dict[str, float]:
+    """The mean over the seeds and its 95 % interval; of a single run, its own figure and interval.
+
+    The interval is Student's t over the runs (Student 1908): it tells what another seed may give, so it holds what the
+    choice of test images adds, too. With three seeds it is 2.5 standard deviations to each side.
+    """
+    values = np.array([metrics[key]["value"] for metrics in self.runs.values()])
+    if len(values) == 1:
+      (metrics,) = self.runs.values()
+      return {name: metrics[key][name] for name in ("value", "low", "high") if name in metrics[key]}
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return {"value": float(values.mean()), "low": float(values.mean() - half), "high": float(values.mean() + half)}
+
+
+def read_runs(run_dirs: Sequence[str]) -> list[Group]:
+  """The runs of several folders, those that differ in nothing but `train.seed` together; in the order that is given.
+
+  Raises:
+    RunError: a folder holds no run, or one that `--mode=eval` has not measured; the message names it.
+  """
+  groups: dict[frozenset[str], dict[str, Metrics]] = {}
+  for run_dir in dict.fromkeys(str(pathlib.Path(run_dir)) for run_dir in run_dirs):
+    groups.setdefault(_configuration(pathlib.Path(run_dir)), {})[run_dir] = read_metrics(run_dir)
+  return [Group(runs) for runs in groups.values()]
+
+
+def read_metrics(run_dir: str) -> Metrics:
+  """The whole protocol's figures of one run; errors as in `read_runs`."""
+  file = pathlib.Path(run_dir) / "metrics.json"
+  try:
+    metrics = json.loads(file.read_text(encoding="utf-8"))
+    measured = "leakage/worst" in metrics and all("value" in figure for figure in metrics.values())
+  except FileNotFoundError:
+    measured = False
+  except (OSError, ValueError, TypeError) as error:
+    raise RunError(
+      f"{file} cannot be read ({error}). Write it anew: tfdisent --mode=eval --run_dir={run_dir}"
+    ) from error
+  if not measured:
+    raise RunError(f"{run_dir} is not measured yet. Run: tfdisent --mode=eval --run_dir={run_dir}")
+  return metrics
+
+
+def _configuration(run_dir: pathlib.Path) -> frozenset[str]:
+  """What a run was asked for, but for its seed and where its data lies."""
+  try:
+    config = (run_dir / "config.gin").read_text(encoding="utf-8")
+  except OSError as error:
+    raise RunError(f"{run_dir} holds no run: its config.gin cannot be read ({error}).") from error
+  lines = config.replace("\\\n", " ").splitlines()
+  left_out = ("#", "train.seed ", "train.data_dir ")
+  return frozenset(" ".join(line.split()) for line in lines if line.strip() and not line.startswith(left_out))
+
+
+# --- What is written --------------------------------------------------------------------------------------------------
+
+
+def write_comparison(folder: pathlib.Path, groups: Sequence[Group]) -> str:
+  """Writes `comparison.md` (the table), `.json` (all figures) and `.png` (plots) into a folder; returns the table."""
+  folder.mkdir(parents=True, exist_ok=True)
+  table = markdown(groups)
+  figures = {
+    group.name: {"runs": list(group.runs), "figures": {key: group.figure(key) for key in group.keys}}
+    for group in groups
+  }
+  (folder / TABLE_FILE).write_text(table, encoding="utf-8")
+  (folder / FIGURES_FILE).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+  scatter(groups).savefig(folder / PLOT_FILE, dpi=110)
+  return table
+
+
+def markdown(groups: Sequence[Group]) -> str:
+  """The Markdown table: a line for each configuration; below it, each run by itself."""
+  columns = [key for key in COLUMNS if any(key in group.keys for group in groups)]
+  lines = _lines(columns, [(group.name, len(group.runs), group) for group in groups])
+  text = "\n".join(lines) + "\n\n"
+  text += "Mean over the seeds [95 % interval: Student's t over seeds; of one seed, bootstrap over test images].\n"
+  if any(len(group.runs) > 1 for group in groups):
+    runs = [(run, 1, Group({run: metrics})) for group in groups for run, metrics in group.runs.items()]
+    text += "\nEach run:\n\n" + "\n".join(_lines(columns, runs)) + "\n"
+  return text
+
+
+def _lines(columns, rows):
+  cells = [["", "seeds", *columns], ["---"] * (len(columns) + 2)]
+  cells += [
+    [name, str(count), *(_cell(group.figure(key)) if key in group.keys else "" for key in columns)]
+    for name, count, group in rows
+  ]
+  return [f"| {' | '.join(row)} |" for row in cells]
+
+
+def _cell(figure: Mapping[str, float]) -> str:
+  digits = 2 if abs(figure["value"]) >= 10 else 3 if abs(figure["value"]) >= 0.1 else 4
+  interval = f" [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]" if "low" in figure else ""
+  return f"{figure['value']:.{digits}f}{interval}"
+
+
+# --- Plots ------------------------------------------------------------------------------------------------------------
+
+
+def scatter(groups: Sequence[Group]) -> Figure:
+  """Leakage against control, leakage against PSNR, control against PSNR: each is cheap without the others.
+
+  A run is a small dot, the mean of its configuration a large one with the interval over seeds.
+  """
+  control = next((key for key in ("control/accuracy_mean", "control/mae_mean") if key in groups[0].keys), None)
+  keys = ((control, "leakage/worst"), ("quality/psnr", "leakage/worst"), ("quality/psnr", control))
+  pairs = [pair for pair in keys if all(pair)]
+  figure = Figure(figsize=(5 * len(pairs), 4.6), layout="constrained")
+  for axes, (x, y) in zip(np.atleast_1d(figure.subplots(1, len(pairs))), pairs):
+    for i, group in enumerate(groups):
+      if not {x, y} <= set(group.keys):
+        continue  # of another feature
+      color, runs = f"C{i}", group.runs.values()
+      axes.plot([m[x]["value"] for m in runs], [m[y]["value"] for m in runs], ".", color=color, alpha=0.6)
+      of_x, of_y = group.figure(x), group.figure(y)
+      axes.errorbar(
+        of_x["value"], of_y["value"], _reach(of_y), _reach(of_x), "o", color=color, label=group.name, elinewidth=0.8
+      )
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(alpha=0.3)
+  figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(groups)))
+  return figure
+
+
+def _reach(figure: Mapping[str, float]) -> list[list[float]]:
+  """How far the interval reaches below and above, as matplotlib wants it."""
+  value = figure["value"]
+  return [[value - figure.get("low", value)], [figure.get("high", value) - value]]
