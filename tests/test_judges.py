@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfdisent.evaluation import FIDExtractor, Oracle, read_images
+from tfdisent.evaluation import FIDExtractor, Oracle, plain_vae, read_images
 
 from .bands import bands, bands_dataset
 
@@ -78,6 +78,24 @@ def test_a_damaged_cache_is_trained_again(dataset, own_cache, trainings, damage)
   assert len(trainings) == 2 and len(file.read_bytes()) == len(whole)
   Oracle(dataset)
   assert len(trainings) == 2
+
+
+# --- The plain VAE ----------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_vae_has_the_models_encoder_learns_without_z2_and_is_kept(
+  digit_run, few_digits, own_cache, monkeypatch
+):
+  vae = plain_vae(digit_run.trained, few_digits, epochs=1)
+  assert set(vae.model.networks) == {"E1", "G"}
+  x, z2 = few_digits.test["image"], np.eye(10, dtype=np.float32)[np.zeros(64, int)]
+  z1, _ = vae.encode_z1(x)
+  before = digit_run.trained.untrained().decode(z1, 0 * z2)
+  error = [np.square(image - x / 255).mean() for image in (vae.decode(z1, 0 * z2), before)]
+  assert error[0] < 0.5 * error[1]
+  monkeypatch.setattr(keras.Model, "fit", None)
+  np.testing.assert_array_equal(plain_vae(digit_run.trained, few_digits, epochs=1).encode_z1(x)[0], z1)
+  assert [path.name[:9] for path in own_cache.iterdir()] == ["plain-vae"]
 
 
 # --- Probes of images -------------------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def test_eval_needs_nothing_but_the_run_folder_and_measures_the_test_split(measu
   assert (measured_run / "report.html").is_file()
   metrics = json.loads((measured_run / "metrics.json").read_text(encoding="utf-8"))
   quick = evaluate(load(measured_run), color_mnist(), quick=True)
-  assert "oracle/test_accuracy" in quick and "leakage/worst" in metrics and len(metrics) == len(quick) + 19
+  assert "oracle/test_accuracy" in quick and "leakage/worst" in metrics and len(metrics) == len(quick) + 20
   for key, figure in quick.items():
     assert metrics[key] == pytest.approx(figure, rel=1e-6)
   scalars = report.read_curves(measured_run / "tensorboard" / "evaluation")

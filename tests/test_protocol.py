@@ -160,13 +160,14 @@ def whole(monkeypatch):
       return image.mean((1, 2)) / 255
 
   monkeypatch.setattr(protocol, "FIDExtractor", lambda dataset, column: Pixels())
+  monkeypatch.setattr(protocol, "plain_vae", lambda model, dataset: Fake(model.feature, swaps_nothing))
   return lambda model, **keywords: evaluate(model, dataset, progress=lines.append, **keywords), lines
 
 
 KEYS = {
   *(f"leakage/{probe}_{kind}" for probe in ("linear", "mlp", "trees") for kind in ("mean", "sample")),
   *(f"leakage/{name}" for name in ("worst", "chance", "image")),
-  *(f"leakage/control_{name}" for name in ("shuffled", "pixels", "untrained")),
+  *(f"leakage/control_{name}" for name in ("shuffled", "pixels", "untrained", "plain_vae")),
   *(f"quality/{name}" for name in ("psnr", "ssim", "fid", "kid", "fid_floor")),
   *(f"bound/{name}" for name in ("nats", "ceiling_nats", "ratio")),
   "oracle/test_accuracy",
@@ -183,6 +184,7 @@ def test_a_code_that_is_the_image_leaks_all_but_a_perfect_swap_hides_it(whole):
   assert value["leakage/worst"] == value["leakage/control_pixels"] == pytest.approx(1, abs=0.01)
   worst = metrics["leakage/worst"]
   assert worst == {**metrics[f"leakage/{worst['probe']}"], "probe": worst["probe"]}
+  assert value["leakage/control_plain_vae"] == value["leakage/control_pixels"]  # which it encodes
   assert value["leakage/image"] < chance + 0.12  # the fusion shows the asked-for band alone
   assert value["leakage/control_shuffled"] < chance + 0.12 and value["leakage/control_untrained"] < chance + 0.12
   assert value["bound/ratio"] > 0.9 and value["bound/ceiling_nats"] == pytest.approx(math.log(4), abs=0.02)

@@ -47,7 +47,8 @@ class Objective:
       it; see `losses.adversary_loss`. 0 is the paper, and leaves a out.
     lambda7: weight of L_cycle, the cycle consistency of Jha et al. 2018, as a baseline: see `losses.cycle_loss`. 0 is
       the paper.
-    ramp_steps: λ5, λ6 and λ7 rise to their value over so many steps, in proportion; 0 has them whole from the start.
+    ramp_steps: λ5, λ6 and λ7 rise to their value over so many steps, in proportion, and a Gaussian likelihood turns
+      into the Laplace one, where that is asked for; 0 has all of it from the start.
     prior_fusions: share of the fusions whose z1 is drawn from the prior N(0, I) instead of q(z1 | x), in L_f and L_GAN
       alike, in [0, 1]; 0 is the paper. It teaches G the prior, from which `generate` draws.
   """
@@ -263,6 +264,9 @@ class DisentangledVAE(keras.Model):
     widths = [self.z1_width, self.z1_width, self.code.width, self.code.width]
     noise_z1, prior_z1, noise_z2, noise_z2_partner = tf.split(self._noise(batch["place"], step, sum(widths)), widths, 1)
     terms = {}
+    # What goes beyond the paper comes in by degrees; a validation, of step -1, has the whole of it.
+    progress = tf.minimum(tf.cast(step, tf.float32) / o.ramp_steps, 1.0) if o.ramp_steps else 1.0
+    ramp = tf.where(step < 0, 1.0, progress)
 
     # Encode z1 from x, z2 from f(x), and z̃2 from f(x̃) of the independent partner.
     q_z1 = self.encode_z1(x)
@@ -285,12 +289,13 @@ class DisentangledVAE(keras.Model):
     x_rec, x_fusion = tf.sigmoid(x_rec_logits), tf.sigmoid(x_fusion_logits)
 
     # L_VAE = -log p(x | z1, z2) + λ1 KL(z1) + λ2 KL(z2)
-    if o.likelihood == "gaussian":
-      terms["reconstruction"] = mean(losses.gaussian_reconstruction(x, x_rec_logits, o.stddev))
-    elif o.likelihood == "laplace":
-      terms["reconstruction"] = mean(losses.laplace_reconstruction(x, x_rec_logits, o.stddev))
-    else:
+    if o.likelihood == "bernoulli":
       terms["reconstruction"] = mean(losses.bernoulli_reconstruction(x, x_rec_logits))
+    else:
+      terms["reconstruction"] = mean(losses.gaussian_reconstruction(x, x_rec_logits, o.stddev))
+    if o.likelihood == "laplace":  # by degrees: until z1 tells where the ink is, the median of every pixel is black
+      laplace = mean(losses.laplace_reconstruction(x, x_rec_logits, o.stddev))
+      terms["reconstruction"] = (1 - ramp) * terms["reconstruction"] + ramp * laplace
     terms["L"] = terms["reconstruction"] + o.lambda1 * terms["KL_z1"] + o.lambda2 * terms.get("KL_z2", 0.0)
 
     # λ3 L_f: the bound of I(z̃2; x̂ | z1)
@@ -317,7 +322,6 @@ class DisentangledVAE(keras.Model):
       terms["L"] += o.lambda4 * terms["L_GAN"]
 
     # Beyond the paper: λ5 L_mirror keeps z1 in x̂, λ6 L_a takes f out of z1, λ7 L_cycle is a baseline of the field.
-    ramp = tf.where(step < 0, 1.0, tf.clip_by_value(tf.cast(step, tf.float32) / max(1, o.ramp_steps), 0.0, 1.0))
     if o.lambda5:
       terms["L_mirror"] = mean(losses.mirror_loss(self.encode_z1(x_fusion), z1_fusion))
       terms["L"] += ramp * o.lambda5 * terms["L_mirror"]

@@ -5,6 +5,7 @@ Each measure is a function of arrays and a random state, so it takes the codes o
 | what | by | source |
 |---|---|---|
 | `leakage` of f from a representation | logistic or ridge regression, an MLP, boosted trees (scikit-learn), on held-out data | Alain & Bengio 2017, Locatello et al. 2019 |
+| `plain_vae`: what leaks when nobody asks it not to | a VAE without z2, of the model's own E1 and G | Kingma & Welling 2014 |
 | `read_images`: leakage from images | a convolutional network trained on fusions | Denton & Birodkar 2017 |
 | `information_bound` of I(z̃2; x̂ \\| z1), nats | a q that is trained once the model is frozen | Barber & Agakov 2003, Tang et al. |
 | `Oracle`: a class in an image | a convolutional network trained on real images | |
@@ -17,7 +18,7 @@ Each measure is a function of arrays and a random state, so it takes the codes o
 """  # noqa: E501 (a table)
 
 from tfdisent.evaluation.bound import cells, entropy, information_bound
-from tfdisent.evaluation.judges import FIDExtractor, Oracle, read_images
+from tfdisent.evaluation.judges import FIDExtractor, Oracle, plain_vae, read_images
 from tfdisent.evaluation.metrics import (
   bootstrap_interval,
   fid,
@@ -53,6 +54,7 @@ __all__ = [
   "leakage",
   "measured_color",
   "other_feature",
+  "plain_vae",
   "predict",
   "psnr",
   "read_images",

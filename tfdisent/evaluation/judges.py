@@ -2,10 +2,12 @@
 
 The *oracle* reads a class, the *extractor* gives the features of FID and KID. Both are trained once on the `train`
 split of a data set and kept in the cache, `$TFDISENT_CACHE` or `~/.cache/tfdisent`. Their architectures differ from one
-another and from every network of the model (4x4 convolutions of stride 2), and so do their seeds.
+another and from every network of the model (4x4 convolutions of stride 2), and so do their seeds. The *plain VAE*, with
+which a model's leakage is compared, is kept there as well.
 """
 
 import hashlib
+import json
 import os
 import pathlib
 import sys
@@ -18,10 +20,12 @@ import tensorflow as tf
 from absl import logging
 from sklearn.preprocessing import StandardScaler
 
-from tfdisent.dataset import Dataset
+from tfdisent.dataset import Dataset, training_batches
 from tfdisent.evaluation.probes import Parts, is_classes
+from tfdisent.inference import TrainedModel
+from tfdisent.model import DisentangledVAE
 
-ORACLE_SEED, EXTRACTOR_SEED = 1_000_003, 2_000_003
+ORACLE_SEED, EXTRACTOR_SEED, VAE_SEED = 1_000_003, 2_000_003, 3_000_017
 
 
 class _CachedClassifier:
@@ -45,38 +49,47 @@ class _CachedClassifier:
     key = hashlib.sha256(
       f"{self.name} 1 {dataset.name} {dataset.image_shape} {column} {classes} {epochs} {keras.__version__}".encode()
     ).hexdigest()[:16]
-    cache = pathlib.Path(os.environ.get("TFDISENT_CACHE", pathlib.Path.home() / ".cache" / "tfdisent"))
-    file = cache / f"{self.name}-{key}.weights.h5"
     self._network = self._make(dataset.image_shape, classes)
-    if file.is_file():
-      try:
-        self._network.load_weights(file)
-        return
-      except (OSError, ValueError, KeyError, RuntimeError) as error:
-        logging.warning("The cached %s %s cannot be read (%s) and is trained again.", self.name, file, error)
-    print(
-      f"Training the {self.name}, a judge of the evaluation, on {len(label)} real images; it is kept in {cache}.",
-      flush=True,
+
+    def fit():
+      steps = epochs * max(1, len(label) // 128)
+      self._network.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=False,
+      )
+      batches = (
+        tf.data.Dataset.from_tensor_slices((dataset.train["image"], label))
+        .shuffle(len(label), self.seed)
+        .batch(128, drop_remainder=len(label) >= 128)
+      )
+      self._network.fit(batches.prefetch(2), epochs=epochs, shuffle=False, verbose=1 if sys.stdout.isatty() else 0)
+
+    _keep(
+      self._network,
+      f"{self.name}-{key}",
+      fit,
+      f"the {self.name}, a judge of the evaluation, on {len(label)} real images",
     )
-    steps = epochs * max(1, len(label) // 128)
-    self._network.compile(
-      keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
-      loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-      metrics=["accuracy"],
-      jit_compile=False,
-    )
-    batches = (
-      tf.data.Dataset.from_tensor_slices((dataset.train["image"], label))
-      .shuffle(len(label), self.seed)
-      .batch(128, drop_remainder=len(label) >= 128)
-    )
-    self._network.fit(batches.prefetch(2), epochs=epochs, shuffle=False, verbose=1 if sys.stdout.isatty() else 0)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-      dir=cache
-    ) as folder:  # written beside and renamed: another process may be at it, too
-      self._network.save_weights(pathlib.Path(folder) / f"{self.name}.weights.h5")
-      os.replace(pathlib.Path(folder) / f"{self.name}.weights.h5", file)
+
+
+def _keep(network: keras.Model, name: str, fit: Callable[[], None], what: str) -> None:
+  """Gives a network the weights of the cache; where there are none, those that `fit` leaves it with, and keeps them."""
+  cache = pathlib.Path(os.environ.get("TFDISENT_CACHE", pathlib.Path.home() / ".cache" / "tfdisent"))
+  file = cache / f"{name}.weights.h5"
+  if file.is_file():
+    try:
+      network.load_weights(file)
+      return
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+      logging.warning("%s cannot be read (%s); it is made again.", file, error)
+  print(f"Training {what}; it is kept in {cache}.", flush=True)
+  fit()
+  cache.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(dir=cache) as folder:  # and renamed: another process may be at it, too
+    network.save_weights(pathlib.Path(folder) / file.name)
+    os.replace(pathlib.Path(folder) / file.name, file)
 
 
 class Oracle(_CachedClassifier):
@@ -136,6 +149,31 @@ class FIDExtractor(_CachedClassifier):
   def __call__(self, image: np.ndarray) -> np.ndarray:
     """Features float32 [N, 64] of uint8 [N, H, W, C]."""
     return self._features.predict(image, batch_size=500, verbose=0)
+
+
+def plain_vae(model: TrainedModel, dataset: Dataset, epochs: int = 3) -> TrainedModel:
+  """A VAE with the E1 and G of `model`, whose z2 is nothing: what z1 tells of f when nobody asked it not to.
+
+  It is trained on L_VAE alone, on the `train` split, for so many epochs (of at least 20,000 images), and kept in the
+  cache.
+  """
+  config = model.model.get_config()
+  nothing = {f"lambda{i}": 0.0 for i in range(3, 8)}
+  config = {**config, "objective": {**config["objective"], **nothing}, "precision": "float32", "seed": VAE_SEED}
+  count = len(dataset.train["image"])
+  batch_size = min(128, count - count % 2)
+  steps = epochs * max(1, round(20_000 / count)) * (count // batch_size)
+  key = hashlib.sha256(f"{json.dumps(config, sort_keys=True)} {dataset.name} {steps} {keras.__version__}".encode())
+  keras.utils.set_random_seed(VAE_SEED)
+  vae = DisentangledVAE.from_config(config)
+
+  def fit():
+    vae.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps)), keras.optimizers.Adam())
+    f = np.zeros([count, model.feature.width], np.float32)
+    vae.fit(training_batches(dataset.train, f, batch_size, VAE_SEED), steps_per_epoch=steps, shuffle=False, verbose=0)
+
+  _keep(vae, f"plain-vae-{key.hexdigest()[:16]}", fit, f"a plain VAE, a control of the evaluation, on {count} images")
+  return TrainedModel(vae)
 
 
 # --- Networks that are trained on fusions, once the model is frozen ---------------------------------------------------

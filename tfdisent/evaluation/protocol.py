@@ -9,7 +9,7 @@ from tfdisent.dataset import Dataset, Examples
 from tfdisent.errors import DataError
 from tfdisent.evaluation import metrics as m
 from tfdisent.evaluation.bound import cells, information_bound
-from tfdisent.evaluation.judges import FIDExtractor, Oracle, read_images
+from tfdisent.evaluation.judges import FIDExtractor, Oracle, plain_vae, read_images
 from tfdisent.evaluation.probes import PROBES, Parts, chance, is_classes, leakage, score
 from tfdisent.feature import DISCRETE, feature_values
 from tfdisent.inference import TrainedModel, to_uint8
@@ -54,7 +54,7 @@ def evaluate(
   | `oracle/{split}_accuracy` * | of the oracle on real images |
   | `leakage/{linear,mlp,trees}_{mean,sample}` | f read from z1: accuracy, or R² of a continuous f |
   | `leakage/worst`, `leakage/chance` | the largest of the six, and its `probe`; the majority class, or 0 |
-  | `leakage/control_{shuffled,pixels,untrained}` | the MLP with shuffled targets, on raw pixels, and on the means of an untrained encoder |
+  | `leakage/control_{shuffled,pixels,untrained,plain_vae}` | the MLP with shuffled targets, on raw pixels, and on the means of an untrained encoder and of a plain VAE's |
   | `leakage/image` | the *source's* f, read from fusions with independent features (z1 the mean) |
   | `bound/{nats,ceiling_nats,ratio}` | see `tfdisent.evaluation.bound`; a continuous f in ten cells |
 
@@ -96,7 +96,7 @@ def evaluate(
   target = targets(f) if model.feature.kind == DISCRETE else f
 
   metrics |= _leakage({"mean": z1, "sample": z1_sample}, target, seed, tell)
-  metrics |= _leakage_controls(model, image, z1, target, seed, tell)
+  metrics |= _leakage_controls(model, dataset, image, z1, target, seed, tell)
 
   # Fusions with independent features; from few images many are made to train on.
   random_state = np.random.default_rng([seed, 1])
@@ -256,19 +256,20 @@ def _leakage(z1: dict[str, Parts], target: Parts, seed, tell) -> Metrics:
   return metrics
 
 
-def _leakage_controls(model, image: Parts, z1: Parts, target: Parts, seed, tell) -> Metrics:
+def _leakage_controls(model, dataset, image: Parts, z1: Parts, target: Parts, seed, tell) -> Metrics:
   tell("leakage: controls of the probe")
   random_state = np.random.default_rng([seed, 2])
   shuffled = {part: y if part == "test" else random_state.permutation(y) for part, y in target.items()}
-  untrained = model.untrained(seed)
+  others = {"untrained": model.untrained(seed), "plain_vae": plain_vae(model, dataset)}
   return {
     "leakage/control_shuffled": leakage(z1, shuffled, seed=seed),
     "leakage/control_pixels": leakage(
       {part: np.float32(x.reshape(len(x), -1) / 255) for part, x in image.items()}, target, seed=seed
     ),
-    "leakage/control_untrained": leakage(
-      {part: untrained.encode_z1(x)[0] for part, x in image.items()}, target, seed=seed
-    ),
+    **{
+      f"leakage/control_{name}": leakage({part: other.encode_z1(x)[0] for part, x in image.items()}, target, seed=seed)
+      for name, other in others.items()
+    },
   }
 
 

@@ -115,7 +115,7 @@ def _leakage(metrics: Metrics) -> str:
   """The six probes, then the worst of them beside chance and the controls."""
   keys = [f"leakage/{probe}_{kind}" for kind in ("mean", "sample") for probe in PROBES]
   keys += [f"leakage/{name}" for name in ("worst", "image", "chance")]
-  keys += [f"leakage/control_{name}" for name in ("shuffled", "untrained", "pixels")]
+  keys += [f"leakage/control_{name}" for name in ("shuffled", "untrained", "plain_vae", "pixels")]
   return _bars({key: metrics[key] for key in keys if key in metrics}, "leakage/")
 
 
