@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tfdisent import config
+from tfdisent.testing import check_feature
 
 from .conftest import train_tiny
 
@@ -120,6 +121,7 @@ def test_the_feature_of_the_readme_works_as_it_stands(few_digits, tmp_path, monk
   config.read([], ["import my_package.brightness", binding, "brightness.gamma = 2.0"])
   feature = config.make_feature("brightness")
   assert binding == "train.feature = 'brightness'" and feature.gamma == 2.0
+  check_feature(feature, few_digits.test["image"][:16])
   trained = train_tiny(tmp_path / "run", few_digits, feature, objective={"lambda4": 0.0}, epochs=1)
   x = few_digits.test["image"]
   np.testing.assert_allclose(trained.encode(x).feature[:, 0], ((x / 255) ** 2).mean((1, 2, 3)), rtol=1e-3)
