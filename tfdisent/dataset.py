@@ -154,8 +154,9 @@ def training_batches(
     DataError: the batch is larger than the split.
   """
   count, steps = len(examples["image"]), steps_per_epoch(examples, batch_size)
+  read = image_reader(examples["image"])
   with tf.device("CPU"):
-    images, features = tf.constant(examples["image"]), tf.constant(feature)
+    features = tf.constant(feature)
 
   def batch(step):
     place = tf.range(batch_size)
@@ -169,10 +170,28 @@ def training_batches(
 
     x, x_partner = draw(0) if shuffle else step * batch_size + place, draw(1)
     return {
-      "image": tf.gather(images, x),
+      "image": read(x),
       "feature": tf.gather(features, x),
       "partner": tf.gather(features, x_partner),
       "place": place,
     }
 
   return tf.data.Dataset.range(first_step, 2**62).map(batch).prefetch(2)
+
+
+def image_reader(image: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+  """A function from rows int [B] to uint8 [B, H, W, C], for the graph of an input pipeline.
+
+  Images in memory become a constant; those of a file that is mapped into memory (`np.memmap`) stay where they are, and
+  each batch is read from there.
+  """
+  if not isinstance(image, np.memmap):
+    with tf.device("CPU"):
+      constant = tf.constant(image)
+    return lambda rows: tf.gather(constant, rows)
+
+  def read(rows):
+    batch = tf.numpy_function(lambda rows: np.asarray(image[rows]), [rows], tf.uint8, stateful=False)
+    return tf.ensure_shape(batch, [*rows.shape, *image.shape[1:]])
+
+  return read

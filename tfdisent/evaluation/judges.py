@@ -20,7 +20,7 @@ import tensorflow as tf
 from absl import logging
 from sklearn.preprocessing import StandardScaler
 
-from tfdisent.dataset import Dataset, training_batches
+from tfdisent.dataset import Dataset, image_reader, training_batches
 from tfdisent.evaluation.probes import Parts, is_classes
 from tfdisent.inference import TrainedModel
 from tfdisent.model import DisentangledVAE
@@ -59,10 +59,12 @@ class _CachedClassifier:
         metrics=["accuracy"],
         jit_compile=False,
       )
+      read, labels = image_reader(dataset.train["image"]), tf.constant(label)
       batches = (
-        tf.data.Dataset.from_tensor_slices((dataset.train["image"], label))
+        tf.data.Dataset.range(len(label))
         .shuffle(len(label), self.seed)
         .batch(128, drop_remainder=len(label) >= 128)
+        .map(lambda rows: (read(rows), tf.gather(labels, rows)))
       )
       self._network.fit(batches.prefetch(2), epochs=epochs, shuffle=False, verbose=1 if sys.stdout.isatty() else 0)
 
