@@ -32,7 +32,7 @@ class DigitLabel(Feature):
     return math.log(self.num_classes)
 
   def of_example(self, example):
-    return tf.constant(self.to_vector(example["label"]))
+    return tf.constant(self.to_vector(example[self.column]))
 
   def to_vector(self, value):
     value = np.asarray(value)

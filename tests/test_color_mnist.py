@@ -265,7 +265,7 @@ def test_a_set_that_cannot_be_downloaded_is_refused_with_the_way_to_get_it(failu
   def load(*arguments, **keywords):
     raise failure
 
-  monkeypatch.setattr(tfds, "load", load)
+  monkeypatch.setattr(tfds, "builder", load)
   with pytest.raises(DataError) as error:
     color_mnist("emnist/digits", data_dir=str(tmp_path))
   for words in (

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from features.category import Category
 from features.color import Color
 from features.digit_label import DigitLabel
 from features.pose import Pose
@@ -21,7 +22,7 @@ def examples(digits):
   return {name: column[:16] for name, column in digits.train.items()}
 
 
-@pytest.mark.parametrize("feature", [Color(), DigitLabel(), Pose(), Pose(roundness=0.2)], ids=repr)
+@pytest.mark.parametrize("feature", [Color(), DigitLabel(), Category(), Pose(), Pose(roundness=0.2)], ids=repr)
 def test_our_features_pass(feature, examples):
   check_feature(feature, examples)
 

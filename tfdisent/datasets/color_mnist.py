@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tfdisent.dataset import Dataset, Examples, Judge
+from tfdisent.datasets.tfds_images import load_builder
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
 
@@ -140,21 +141,14 @@ def _embedded():
 
 def _from_tfds(source: str, data_dir: str | None):
   import tensorflow_datasets as tfds
-  from tensorflow_datasets.core.download import downloader
 
-  # TFDS's ten retries, with doubling pauses, take four minutes to find that there is no network
-  downloader.MAX_RETRIES = 3
   try:
-    sets = tfds.load(source, split=["train", "test"], data_dir=data_dir, batch_size=-1, shuffle_files=False)
-  except Exception as error:  # TFDS raises what its downloader, file system or registry does
-    where = data_dir or "the default folder of TFDS"
-    raise DataError(
-      f"the TFDS data set '{source}' is not in {where} and could not be prepared "
-      f"({type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}). "
-      f"Pass --data_dir=<the folder that holds {source.split('/', maxsplit=1)[0]}/>, or "
-      f"fetch it where there is a network with `tfds build {source} --data_dir=…`; "
-      "color_mnist.source = 'embedded' needs no data at all."
-    ) from error
+    builder = load_builder(source, data_dir)
+  except DataError as error:
+    raise DataError(f"{error} color_mnist.source = 'embedded' needs no data at all.") from error
+  sets = [
+    tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)) for split in ("train", "test")
+  ]
 
   def grey(part):
     if not isinstance(part, dict) or "image" not in part or "label" not in part:

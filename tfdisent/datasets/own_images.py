@@ -1,16 +1,12 @@
 """The user's own images: a folder for each class, or a table that names the files.
 
-Images are cropped at their centre to the asked-for shape, resized, and kept as a file of the cache,
-`$TFDISENT_CACHE` or `~/.cache/tfdisent`, which is mapped into memory: sets may be larger than memory, and are decoded
-once.
+Images are cropped at their centre to the asked-for shape and resized, once: see `tfdisent.datasets.image_cache`.
 """
 
 import csv
 import hashlib
 import json
-import os
 import pathlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +16,7 @@ import PIL.ImageOps
 from absl import logging
 
 from tfdisent.dataset import SPLITS, Dataset, Judge
+from tfdisent.datasets.image_cache import cached_images
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
 
@@ -220,29 +217,14 @@ def decoded(
   Raises:
     DataError: a file cannot be read and `broken` is "refuse", or none can be.
   """
-  try:
-    stats = [(str(file.resolve()), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
-  except OSError as error:
-    if broken == "refuse":
-      raise DataError(f"an image is missing: {error}.") from error
-    stats = [(str(file), 0, 0) for file in files]
-  cache = pathlib.Path(os.environ.get("TFDISENT_CACHE", pathlib.Path.home() / ".cache" / "tfdisent"))
-  key = hashlib.sha256(json.dumps([stats, list(shape), broken]).encode()).hexdigest()[:16]
-  path, index = cache / f"images-{key}.npy", cache / f"images-{key}.json"
-  if not (path.is_file() and index.is_file()):
-    _decode_into(path, index, files, shape, broken)
-  is_image = np.array(json.loads(index.read_text(encoding="utf-8")), bool)
-  return np.load(path, mmap_mode="r")[: is_image.sum()], is_image
-
-
-def _decode_into(path, index, files, shape, broken) -> None:
   height, width, channels = shape
+  stats = [(str(file), *_size_and_time(file)) for file in files]
 
   def decode(file):
     try:
       with PIL.Image.open(file) as opened:
         image = PIL.ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
-      return np.asarray(PIL.ImageOps.fit(image, (width, height))).reshape(shape)
+      return np.asarray(PIL.ImageOps.fit(image, (width, height)))
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
       if broken == "refuse":
         raise DataError(
@@ -251,19 +233,23 @@ def _decode_into(path, index, files, shape, broken) -> None:
       logging.warning("%s cannot be read as an image (%s) and is skipped.", file, error)
       return None
 
-  path.parent.mkdir(parents=True, exist_ok=True)
-  print(f"Decoding {len(files)} images; they are kept in {path}.", flush=True)
-  with tempfile.TemporaryDirectory(dir=path.parent) as folder, ThreadPoolExecutor() as pool:
-    images = np.lib.format.open_memmap(pathlib.Path(folder) / "npy", "w+", np.uint8, (len(files), *shape))
-    is_image, count = [], 0
-    for image in pool.map(decode, files):
-      is_image.append(image is not None)
-      if image is not None:
-        images[count] = image
-        count += 1
-    if not count:
-      raise DataError(f"none of the {len(files)} files is an image" + (f"; the first is {files[0]}." if files else "."))
-    images.flush()
-    (pathlib.Path(folder) / "json").write_text(json.dumps(is_image), encoding="utf-8")
-    os.replace(pathlib.Path(folder) / "npy", path)  # whole, or not there
-    os.replace(pathlib.Path(folder) / "json", index)
+  def produce(append):
+    is_image = []
+    with ThreadPoolExecutor() as pool:
+      for start in range(0, len(files), 1024):  # no more than so many are in memory
+        for image in pool.map(decode, files[start : start + 1024]):
+          is_image.append(image is not None)
+          if image is not None:
+            append(image)
+    return {"is_image": np.array(is_image, bool)}
+
+  images, columns = cached_images(str((stats, broken)), shape, f"{len(files)} images", produce)
+  return images, columns["is_image"]
+
+
+def _size_and_time(file: pathlib.Path) -> tuple[int, int]:
+  """Of a file, to know whether it has changed; a missing one is told when it is read."""
+  try:
+    return file.stat().st_size, file.stat().st_mtime_ns
+  except OSError:
+    return 0, 0

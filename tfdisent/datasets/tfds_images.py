@@ -1,0 +1,190 @@
+"""Image data sets of TensorFlow Datasets, each with its factors as columns.
+
+| set | size | columns |
+|---|---|---|
+| `mnist`, `fashion_mnist`, `kmnist`, `emnist/digits` | 28x28 grey | `label` |
+| `celeb_a` | 218x178 RGB | 40 attributes of 0 or 1 (`Smiling`), five landmarks in pixels (`lefteye_x`, `nose_y`) |
+| `shapes3d` | 64x64 RGB | `label_*`, `value_*` of `floor_hue`, `wall_hue`, `object_hue`, `scale`, `shape`, … |
+| `dsprites` | 64x64 grey | `label_*`, `value_*`: `shape`, `scale`, `orientation`, `x_position`, `y_position` |
+| `smallnorb` | 96x96 grey | `label_category`, `instance`, `label_elevation`, `label_azimuth`, `label_lighting` |
+
+Classes and truth values are int64 [N], other numbers float32 [N]. Any other set with an `image` is read likewise.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+
+from tfdisent.dataset import Dataset, Judge
+from tfdisent.datasets.image_cache import cached_images
+from tfdisent.errors import ConfigError, DataError
+from tfdisent.registry import register_dataset
+
+
+class Kind(NamedTuple):
+  """What is to be known of a set.
+
+  Attributes:
+    judged: columns of classes that the evaluation reads from images.
+    splits: TFDS's splits.
+    fix: from the image as TFDS has it to one that looks as it should.
+  """
+
+  judged: tuple[str, ...] = ("label",)
+  splits: tuple[str, ...] = ("train", "test")
+  fix: Callable[[np.ndarray], np.ndarray] = lambda image: image
+
+
+KINDS = {
+  "mnist": Kind(),
+  "fashion_mnist": Kind(),
+  "kmnist": Kind(),
+  "emnist": Kind(fix=lambda image: image.transpose(1, 0, 2)),  # TFDS keeps it as published, lines for columns
+  "celeb_a": Kind((), ("train", "validation", "test")),
+  "shapes3d": Kind(("label_shape",), ("train",)),
+  "dsprites": Kind(("label_shape",), ("train",), lambda image: image * np.uint8(255)),  # of 0 and 1
+  "smallnorb": Kind(("label_category",)),
+}
+
+
+@register_dataset("tfds_images")
+def tfds_images(
+  name: str = "mnist",
+  data_dir: str | None = None,
+  size: int | tuple[int, int] | None = None,
+  channels: int | None = None,
+  judged: Sequence[str] | None = None,
+  limit: int | None = None,
+  test_fraction: float = 0.1,
+  probe_fraction: float = 0.1,
+  validation_fraction: float = 0.1,
+) -> Dataset:
+  """A set of TFDS by its name.
+
+  Images are cropped at their centre and resized, once: see `tfdisent.datasets.image_cache`. The splits of TFDS are
+  kept; those that it lacks are the first images of `train`, in TFDS's own order, which is shuffled.
+
+  Args:
+    name: of the set, with its configuration: "emnist/digits".
+    data_dir: where TFDS keeps its data sets; None is TFDS's own default.
+    size: height and width that images are cropped and resized to, or one number for both; None leaves them.
+    channels: 1 for grey, 3 for RGB; None leaves them.
+    judged: columns of classes that the evaluation reads from images; None takes the set's own, as in `KINDS`.
+    limit: at most so many images of each of TFDS's splits; None for all.
+    test_fraction, validation_fraction: shares of `train` that become these splits, where TFDS has none.
+    probe_fraction: share of `train` that becomes the probe split.
+
+  Raises:
+    ConfigError: an argument is out of its range.
+    DataError: the set is neither there nor downloadable, or has no images.
+  """
+  kind = KINDS.get(name.split("/", maxsplit=1)[0], Kind(()))
+  fractions = (test_fraction, probe_fraction, validation_fraction)
+  if min(fractions) <= 0 or sum(fractions) >= 1:
+    raise ConfigError(f"tfds_images: the fractions {fractions} must be positive and leave a rest to train on.")
+  if channels not in (None, 1, 3):
+    raise ConfigError(f"tfds_images.channels = {channels!r}: choose 1 (grey), 3 (RGB) or None.")
+  builder = load_builder(name, data_dir)
+  shape = builder.info.features["image"].shape if "image" in builder.info.features else ()
+  if len(shape) != 3:
+    raise DataError(f"the TFDS data set '{name}' has no images: its columns are {', '.join(builder.info.features)}.")
+  height, width = (size, size) if isinstance(size, int) else size or shape[:2]
+  if None in (height, width) or min(height, width) < 1:
+    raise ConfigError(f"tfds_images.size = {size!r}: the images of '{name}' are of many sizes; say which is wanted.")
+  shape = (height, width, channels or shape[2])
+
+  parts = {}
+  for split in kind.splits:
+    images, columns = cached_images(
+      f"{name} {builder.version} {split} {limit}",
+      shape,
+      f"'{split}' of {name}",
+      lambda append, split=split: _columns(
+        builder, split, limit, lambda image: append(_fitted(kind.fix(image), shape))
+      ),
+    )
+    parts[split] = {"image": images, **columns}
+
+  # The first images of `train` become what is missing.
+  count, start = len(parts["train"]["image"]), 0
+  shares = {"probe": probe_fraction, "validation": validation_fraction, "test": test_fraction}
+  train = parts.pop("train")
+  for split, fraction in shares.items():
+    if split not in parts:
+      end = start + max(1, round(fraction * count))
+      parts[split] = {column: values[start:end] for column, values in train.items()}
+      start = end
+  parts["train"] = {column: values[start:] for column, values in train.items()}
+  judged = kind.judged if judged is None else judged
+  return Dataset(
+    **parts,
+    name=f"tfds_images({name}, {builder.version}, {shape}, {limit}, {fractions})",
+    judges=tuple(
+      Judge("digit" if column == "label" and "mnist" in name else column, column, "classifier") for column in judged
+    ),
+  )
+
+
+def load_builder(name: str, data_dir: str | None):
+  """The builder of a TFDS set that is there, or was downloaded now.
+
+  Raises:
+    DataError: it is neither; the message says what to do.
+  """
+  import tensorflow_datasets as tfds
+  from tensorflow_datasets.core.download import downloader
+
+  # TFDS's ten retries, with doubling pauses, take four minutes to find that there is no network
+  downloader.MAX_RETRIES = 3
+  try:
+    builder = tfds.builder(name, data_dir=data_dir)
+    builder.download_and_prepare()
+  except Exception as error:  # TFDS raises what its downloader, file system or registry does
+    where = data_dir or "the default folder of TFDS"
+    raise DataError(
+      f"the TFDS data set '{name}' is not in {where} and could not be prepared "
+      f"({type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}). "
+      f"Pass --data_dir=<the folder that holds {name.split('/', maxsplit=1)[0]}/>, or "
+      f"fetch it where there is a network with `tfds build {name} --data_dir=…`."
+    ) from error
+  return builder
+
+
+def _columns(builder, split, limit, append) -> dict[str, np.ndarray]:
+  """Gives every image to `append`; returns the other columns, those of a nested one by their own names."""
+  import tensorflow_datasets as tfds
+
+  dataset = builder.as_dataset(split=split, shuffle_files=False)
+  if limit is not None:
+    dataset = dataset.take(limit)
+  values: dict[str, list] = {}
+  for example in tfds.as_numpy(dataset):
+    append(example["image"])
+    for column, value in _flat(example):
+      values.setdefault(column, []).append(value)
+  classes = {column for column, feature in _flat(builder.info.features) if hasattr(feature, "num_classes")}
+  return {
+    column: np.array(of_column, np.int64 if column in classes or isinstance(of_column[0], np.bool_) else np.float32)
+    for column, of_column in values.items()
+  }
+
+
+def _flat(columns: Mapping) -> Iterator[tuple[str, object]]:
+  """The columns that are one number an example, those within others as well."""
+  for name, value in columns.items():
+    if hasattr(value, "items"):
+      yield from _flat(value)
+    elif name != "image" and np.shape(value if not hasattr(value, "shape") else np.zeros(value.shape)) == ():
+      yield name, value
+
+
+def _fitted(image: np.ndarray, shape) -> np.ndarray:
+  """An image uint8 [h, w, c], cropped and resized to `shape`."""
+  if image.shape == tuple(shape):
+    return image
+  picture = PIL.Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
+  picture = picture.convert("RGB" if shape[2] == 3 else "L")
+  return np.asarray(PIL.ImageOps.fit(picture, (shape[1], shape[0])))
