@@ -101,7 +101,8 @@ class DisentangledVAE(keras.Model):
     code: "one_hot", "bernoulli" or "gaussian"; None takes "one_hot" for a discrete feature and "gaussian" for a
       continuous one.
     E1, E2, G, q, D, a: arguments of the networks q(z1 | x), q(z2 | f(x)), G, q(z̃2 | z1, x̂), D and the adversary
-      a(f(x) | z1): `conv` (channels), `dense` (units), `activation`. See `tfdisent.networks`.
+      a(f(x) | z1): `conv` (channels; as the image size wants unless said), `dense` (units), `activation`. See
+      `tfdisent.networks`.
     precision: "float32", or "mixed_bfloat16" for the networks; weights and losses stay float32.
     seed: of the noise. Initial weights follow `keras.utils.set_random_seed`.
 
@@ -163,12 +164,18 @@ class DisentangledVAE(keras.Model):
       )
     self.feature_loss = objective.feature_loss or ("f1" if feature.kind == DISCRETE else "f2")
 
+    conv = networks.channels_for(image_shape)
+
     def network(symbol, cls, arguments, *fixed):
+      arguments = {
+        **({} if issubclass(cls, networks.DenseNetwork) else {"conv": conv[::-1] if symbol == "G" else conv}),
+        **(arguments or {}),
+      }
       try:
-        return cls(*fixed, **(arguments or {}), dtype=precision, name=symbol)
+        return cls(*fixed, **arguments, dtype=precision, name=symbol)
       except (TypeError, ValueError) as error:
         raise (
-          error if isinstance(error, ConfigError) else ConfigError(f"model.{symbol} = {dict(arguments or {})}: {error}")
+          error if isinstance(error, ConfigError) else ConfigError(f"model.{symbol} = {arguments}: {error}")
         ) from error
 
     x, f = tf.zeros([1, *image_shape]), tf.zeros([1, feature.width])

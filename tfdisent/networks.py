@@ -22,6 +22,15 @@ import tensorflow as tf
 from tfdisent.errors import ConfigError
 
 
+def channels_for(image_shape: Sequence[int]) -> tuple[int, ...]:
+  """Channels of as many convolutions as bring the shorter side to 8 pixels or fewer: 32, 64, 128, … at most 256.
+
+  28 to 32 pixels: (32, 64); 64: (32, 64, 128); 128: (32, 64, 128, 256).
+  """
+  count = max(1, math.ceil(math.log2(min(image_shape[:2]) / 8)))
+  return tuple(min(32 * 2**i, 256) for i in range(count))
+
+
 class Network(keras.Model):
   """What the networks share: `get_config`, and dense layers of one activation."""
 
@@ -137,12 +146,12 @@ class Generator(Network):
   """G(z1, z2), before its sigmoid.
 
   Args:
-    image_shape: (H, W, C); H and W must be multiples of 2 ** len(conv).
+    image_shape: (H, W, C). Where H or W is no multiple of 2 ** len(conv), the image is the middle of a larger one.
     conv: channels before each transposed convolution; the last of those gives the image.
     dense: units of the dense layers before the first feature map.
 
   Raises:
-    ConfigError: the image size cannot be reached.
+    ConfigError: there is no transposed convolution.
   """
 
   def __init__(
@@ -155,15 +164,12 @@ class Generator(Network):
     name=None,
   ):
     super().__init__(dense, activation, dtype, name, image_shape=tuple(image_shape), conv=tuple(conv))
+    if not conv:
+      raise ConfigError("the generator needs at least one transposed convolution: model.G = {'conv': (64, 32)}.")
     height, width, channels = image_shape
     scale = 2 ** len(conv)
-    if not conv or height % scale or width % scale:
-      raise ConfigError(
-        f"the generator's {len(conv)} transposed convolutions (model.G = {{'conv': {tuple(conv)}}}) "
-        f"multiply a feature map by {scale} and cannot reach images of {height}x{width}: "
-        f"use sizes that are multiples of {scale}, or fewer convolutions."
-      )
-    first = (height // scale, width // scale, conv[0])
+    first = (math.ceil(height / scale), math.ceil(width / scale), conv[0])
+    self._top, self._left = (first[0] * scale - height) // 2, (first[1] * scale - width) // 2
     self.expand = self._layer(keras.layers.Dense, math.prod(first), name="expand")
     self.reshape = keras.layers.Reshape(first, dtype=self.dtype_policy)
     self.conv_layers = [
@@ -175,4 +181,6 @@ class Generator(Network):
     h = tf.concat([z1, z2], axis=1)
     for layer in (*self.dense_layers, self.expand, self.reshape, *self.conv_layers, self.output_layer):
       h = layer(h)
+    height, width, _ = self._config["image_shape"]
+    h = h[:, self._top : self._top + height, self._left : self._left + width]
     return tf.cast(h, tf.float32)
