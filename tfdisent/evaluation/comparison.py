@@ -76,7 +76,8 @@ def read_runs(run_dirs: Sequence[str]) -> list[Group]:
   """
   groups: dict[frozenset[str], dict[str, Metrics]] = {}
   for run_dir in dict.fromkeys(str(pathlib.Path(run_dir)) for run_dir in run_dirs):
-    groups.setdefault(_configuration(pathlib.Path(run_dir)), {})[run_dir] = read_metrics(run_dir)
+    configuration = _configuration(pathlib.Path(run_dir))
+    groups.setdefault(configuration, {})[run_dir] = read_metrics(run_dir)
   return [Group(runs) for runs in groups.values()]
 
 
