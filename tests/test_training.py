@@ -1,6 +1,7 @@
 """Training a run: what it leaves, that it goes on exactly, and what it refuses."""
 
 import dataclasses
+import fcntl
 import math
 import pathlib
 import shutil
@@ -414,3 +415,13 @@ def test_without_decay_the_learning_rate_is_constant():
 def test_an_optimizer_that_cannot_work_is_refused(arguments, words):
   with pytest.raises(ConfigError, match=words):
     make_optimizer(10, **arguments)
+
+
+def test_a_second_training_in_one_run_folder_is_refused(few_digits, tmp_path):
+  train_tiny(tmp_path / "run", few_digits, epochs=1)
+  with (tmp_path / "run" / "lock").open("w") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)  # as another process would
+    with pytest.raises(RunError, match="another process is training in"):
+      train_tiny(tmp_path / "run", few_digits, epochs=2)
+  train_tiny(tmp_path / "run", few_digits, epochs=2)  # it has ended
+  assert list((tmp_path / "run").glob("checkpoints/last/epoch-2.index"))

@@ -1,5 +1,7 @@
 """Training a run: from a data set and a feature to a run folder."""
 
+import contextlib
+import fcntl
 import json
 import math
 import numbers
@@ -133,20 +135,21 @@ def train(
 
   # --- Train ---
   if checkpoints.epoch < epochs:
-    model.fit(
-      training_batches(dataset.train, values["train"], batch_size, seed, first_step=checkpoints.epoch * steps),
-      initial_epoch=checkpoints.epoch,
-      epochs=epochs,
-      steps_per_epoch=steps,
-      validation_data=validation,
-      shuffle=False,  # they are already
-      callbacks=[
-        Progress(),
-        StopOnNonFinite(run_dir),
-        SaveCheckpoints(checkpoints),
-        TensorBoard(run_dir / TENSORBOARD_FOLDER, dataset, values["validation"], evaluate_every),
-      ],
-    )
+    with _alone_in(run_dir):
+      model.fit(
+        training_batches(dataset.train, values["train"], batch_size, seed, first_step=checkpoints.epoch * steps),
+        initial_epoch=checkpoints.epoch,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        validation_data=validation,
+        shuffle=False,  # they are already
+        callbacks=[
+          Progress(),
+          StopOnNonFinite(run_dir),
+          SaveCheckpoints(checkpoints),
+          TensorBoard(run_dir / TENSORBOARD_FOLDER, dataset, values["validation"], evaluate_every),
+        ],
+      )
   restore(run_dir, "best", model)
   return TrainedModel(model)
 
@@ -180,6 +183,19 @@ def _describe(run_dir: pathlib.Path, config: str, model: DisentangledVAE) -> Non
       (run_dir / f"{name}.partial").replace(run_dir / name)  # whole, or not there
   except OSError as error:
     raise RunError(f"the run folder {run_dir} cannot be written: {error}.") from error
+
+
+@contextlib.contextmanager
+def _alone_in(run_dir: pathlib.Path):
+  """Holds a run folder, in which two trainings would overwrite one another's checkpoints."""
+  with (run_dir / "lock").open("w") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of by the system, however this process ends
+    except BlockingIOError as error:
+      raise RunError(
+        f"another process is training in {run_dir}. Wait until it has ended, or use another --run_dir."
+      ) from error
+    yield
 
 
 def _bindings(config: str) -> set[str]:
