@@ -61,7 +61,7 @@ def test_the_interval_is_students_over_seeds(make_run):
 def test_a_single_run_keeps_its_own_interval(make_run):
   (group,) = read_runs([make_run("a")])
   assert group.figure("leakage/worst") == pytest.approx({"value": 0.3, "low": 0.29, "high": 0.32})
-  assert "0.300 [0.290, 0.320]" in markdown([group])
+  assert "0.3000 [0.2900, 0.3200]" in markdown([group])
 
 
 def test_the_table_has_the_figures_that_there_are(make_run):
@@ -75,7 +75,7 @@ def test_the_table_has_the_figures_that_there_are(make_run):
   table = markdown(groups).splitlines()
   assert table[0] == "|  | seeds | control/accuracy_mean | control/mae_mean | leakage/worst | quality/psnr |"
   digit, color = ([cell.strip() for cell in line.strip("|").split("|")] for line in table[2:4])
-  assert digit[:2] == ["digit", "2"] and digit[3] == "" and digit[4].startswith("0.400 [")
+  assert digit[:2] == ["digit", "2"] and digit[3] == "" and digit[4].startswith("0.4000 [")
   assert color[:2] == ["color", "1"] and color[3] == "0.0200 [0.0100, 0.0400]"
   assert sum("digit-" in line for line in table) == 2  # and each run by itself
 

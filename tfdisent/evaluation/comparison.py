@@ -148,7 +148,7 @@ def _lines(columns, rows):
 
 
 def _cell(figure: Mapping[str, float]) -> str:
-  digits = 2 if abs(figure["value"]) >= 10 else 3 if abs(figure["value"]) >= 0.1 else 4
+  digits = 2 if abs(figure["value"]) >= 10 else 4
   interval = f" [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]" if "low" in figure else ""
   return f"{figure['value']:.{digits}f}{interval}"
 
@@ -176,6 +176,7 @@ def scatter(groups: Sequence[Group]) -> Figure:
         of_x["value"], of_y["value"], _reach(of_y), _reach(of_x), "o", color=color, label=group.name, elinewidth=0.8
       )
     axes.set(xlabel=x, ylabel=y)
+    axes.locator_params(axis="x", nbins=5)
     axes.grid(alpha=0.3)
   figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(groups)))
   return figure
