@@ -41,6 +41,9 @@ def dataset_of(digits):
 @pytest.mark.parametrize("file", config.shipped_configs(), ids=lambda file: file.name)
 def test_a_shipped_config_takes_two_steps(file, dataset_of):
   config.read([str(file)])
+  if file.parent.name == "sweeps":  # the first of its runs
+    settings = next(iter(config.sweep().values()))
+    config.read([str(file), *([settings["gin_file"]] if "gin_file" in settings else [])])
   dataset, feature = dataset_of(), config.make_feature(gin.query_parameter("train.feature"))
   batches = training_batches(dataset.train, feature_values(feature, dataset.train), batch_size=16, seed=0)
   model = config.model(dataset.image_shape, feature, seed=0)
