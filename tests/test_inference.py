@@ -284,7 +284,7 @@ def test_a_run_without_a_checkpoint_is_refused(digit_run, tmp_path):
     lambda text: text.replace(b"image_shape", b"image_shap\xe5"),
     lambda text: text.replace(b"image_shape", b"image_shapf"),
     lambda text: text.replace(b'"feature"', b'"feauure"'),
-    lambda text: text.replace(b'"lambda3"', b'"lambda7"'),
+    lambda text: text.replace(b'"lambda3"', b'"lambda9"'),
     lambda text: b"null",
   ],
   ids=["empty", "cut", "not UTF-8", "unknown argument", "no feature", "unknown weight", "null"],
