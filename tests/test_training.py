@@ -19,6 +19,7 @@ from features.pose import Pose
 from tfdisent import inference, training
 from tfdisent.dataset import Dataset
 from tfdisent.errors import CheckpointError, ConfigError, DataError, FeatureError, NonFiniteLossError, RunError
+from tfdisent.evaluation import evaluate
 from tfdisent.feature import Feature
 from tfdisent.model import DisentangledVAE, Objective
 from tfdisent.training import make_optimizer, train
@@ -76,7 +77,7 @@ def test_a_run_leaves_its_configuration_its_model_and_its_checkpoints(digit_run)
 
 
 def test_the_curves_have_every_term_and_gradient_of_every_epoch(digit_run):
-  curves = events(digit_run.folder)
+  curves = {name: curve for name, curve in events(digit_run.folder).items() if not name.startswith("evaluation/")}
   terms = {*VAE_TERMS, "L_f", "L_q", "L_GAN", "L_D"}
   assert set(curves) == {
     *(f"{split}/{name}" for split in ("train", "validation") for name in terms),
@@ -86,6 +87,22 @@ def test_the_curves_have_every_term_and_gradient_of_every_epoch(digit_run):
   }
   assert all(sorted(values) == [1, 2, 3] for values in curves.values())
   assert all(curves[f"gradient_norm/{symbol}"][3] > 0 for symbol in ("E1", "G", "q", "D"))
+
+
+def test_the_quick_evaluation_of_validation_images_is_among_them(digit_run, few_digits):
+  """By default after every fifth epoch, and after the last, which is the third here."""
+  curves = {name: curve for name, curve in events(digit_run.folder).items() if name.startswith("evaluation/")}
+  metrics = evaluate(inference.load(digit_run.folder, "last"), few_digits, "validation", quick=True, progress=None)
+  assert set(curves) == {f"evaluation/{name}" for name in metrics}
+  for name, figure in metrics.items():
+    assert curves[f"evaluation/{name}"] == {3: pytest.approx(figure["value"], rel=1e-5)}
+
+
+def test_it_is_done_as_often_as_asked_for(few_digits, tmp_path):
+  for every, steps in ((0, set()), (2, {2, 3})):
+    train_tiny(tmp_path / str(every), few_digits, objective=PLAIN, evaluate_every=every)
+    curves = events(tmp_path / str(every))
+    assert set(curves.get("evaluation/quality/psnr", {})) == steps
 
 
 def test_the_curves_have_a_fusion_grid_of_validation_images(digit_run, few_digits):
@@ -174,7 +191,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_to_the_bit(digit_run, fe
   np.testing.assert_array_equal(trained.control(x, label), digit_run.trained.control(x, label))
 
   curves = events(folder)
-  assert all(values.keys() == {1, 2, 3} for values in curves.values())
+  assert all(values.keys() == {1, 2, 3} for name, values in curves.items() if not name.startswith("evaluation/"))
   assert losses_of(folder) == pytest.approx(losses_of(digit_run.folder), rel=1e-6)  # a mean may round in another way
   assert curves["fusion"][3].tolist() == events(digit_run.folder)["fusion"][3].tolist()
 
