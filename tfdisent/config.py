@@ -4,8 +4,8 @@
 |-----------------|--------------------------------------------------------------------------------|
 | `train.*`       | data set, feature, epochs, batch size, seed: `train` below                     |
 | `model.*`       | widths of the codes, the networks, precision: `tfdisent.model.DisentangledVAE` |
-| `objective.*`   | λ1 to λ4, the likelihood, how q is trained: `tfdisent.model.Objective`         |
-| `optimizer.*`   | of E1, E2, G and q: `tfdisent.training.make_optimizer`                         |
+| `objective.*`   | λ1 to λ7, the likelihood, how q is trained: `tfdisent.model.Objective`         |
+| `optimizer.*`   | of E1, E2, G, q and a: `tfdisent.training.make_optimizer`                      |
 | `optimizer_d.*` | of D                                                                           |
 | `sweep.grid`    | what `--mode=sweep` runs through: `tfdisent.sweep.combinations`                |
 | `NAME.*`        | arguments of the registered feature or data set `NAME`                         |

@@ -1,6 +1,6 @@
 """The contract of a data set, and the batches that training draws from it.
 
-A data set is four disjoint splits of columns in memory.
+A data set is four disjoint splits of columns, in memory; images may be a file that is mapped into it.
 """
 
 import dataclasses

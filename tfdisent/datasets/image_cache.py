@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from tfdisent.cache import cache_folder
 from tfdisent.errors import DataError
 
 
@@ -32,7 +33,7 @@ def cached_images(
   Raises:
     DataError: there are no images, or the cache cannot be written.
   """
-  cache = pathlib.Path(os.environ.get("TFDISENT_CACHE", pathlib.Path.home() / ".cache" / "tfdisent"))
+  cache = cache_folder()
   name = f"images-{hashlib.sha256(f'{key} {shape}'.encode()).hexdigest()[:16]}"
   path, columns_path = cache / f"{name}.uint8", cache / f"{name}.npz"
   if not (path.is_file() and columns_path.is_file()):

@@ -20,6 +20,7 @@ import tensorflow as tf
 from absl import logging
 from sklearn.preprocessing import StandardScaler
 
+from tfdisent.cache import cache_folder
 from tfdisent.dataset import Dataset, image_reader, training_batches
 from tfdisent.evaluation.probes import Parts, is_classes
 from tfdisent.inference import TrainedModel
@@ -78,7 +79,7 @@ class _CachedClassifier:
 
 def _keep(network: keras.Model, name: str, fit: Callable[[], None], what: str) -> None:
   """Gives a network the weights of the cache; where there are none, those that `fit` leaves it with, and keeps them."""
-  cache = pathlib.Path(os.environ.get("TFDISENT_CACHE", pathlib.Path.home() / ".cache" / "tfdisent"))
+  cache = cache_folder()
   file = cache / f"{name}.weights.h5"
   if file.is_file():
     try:
