@@ -1,11 +1,16 @@
-"""The in-plane pose of a figure as a continuous feature, measured from image moments."""
+"""Pose as a continuous feature: measured from image moments, or learned from a known rotation, viewpoint or head.
+
+`pose` is a formula. `rotation`, `viewpoint` and `head_pose` are learned (`tfdisent.learned`): of pixels by a network
+that `--mode=fit_feature` trains, of an example by what is known of it.
+"""
 
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
 
-from tfdisent import CONTINUOUS, Feature, FeatureError, register_feature
+from tfdisent import CONTINUOUS, Feature, FeatureError, LearnedFeature, register_feature
 
 
 @register_feature("pose")
@@ -23,6 +28,8 @@ class Pose(Feature):
 
   kind = CONTINUOUS
   width = 2
+  column = "axis"
+  unit = "degrees"
 
   def of_image(self, image):
     ink = tf.reduce_max(image, axis=3)  # [B, H, W]
@@ -48,3 +55,121 @@ class Pose(Feature):
 
   def to_natural(self, vector):
     return np.arctan2(vector[:, 1], vector[:, 0]) / 2
+
+  def error(self, f, asked):
+    return _angle_between(f, asked) / 2
+
+
+@register_feature("rotation")
+@dataclasses.dataclass(frozen=True)
+class Rotation(LearnedFeature):
+  """f(x) = (cos θ, sin θ), θ a known angle: of a turned digit, or of an object on a turntable.
+
+  In its natural form: the angle [B] in the unit of its column.
+
+  Attributes:
+    column: the column that holds the angle.
+    turn: a full turn in the column's unit: 2π for radians, 360 for degrees, 18 for steps of 20°.
+  """
+
+  column: str = "angle"
+  turn: float = 2 * math.pi
+
+  kind = CONTINUOUS
+  width = 2
+  unit = "degrees"
+
+  def of_example(self, example):
+    return tf.constant(self.to_vector(example[self.column]))
+
+  def to_vector(self, value):
+    return _finite_angles(self, value, self.turn)
+
+  def to_natural(self, vector):
+    return np.arctan2(vector[:, 1], vector[:, 0]) * (self.turn / (2 * math.pi))
+
+  def error(self, f, asked):
+    return _angle_between(f, asked)
+
+
+@register_feature("viewpoint")
+@dataclasses.dataclass(frozen=True)
+class Viewpoint(LearnedFeature):
+  """f(x) = (cos α, sin α, e): the azimuth α and the elevation of a camera, as `smallnorb` has them.
+
+  In its natural form: azimuth and elevation, [B, 2], in the units of their columns; e is the elevation on [-1, 1].
+
+  Attributes:
+    azimuth, elevation: the columns.
+    turn: a full turn in the azimuth's unit; smallnorb counts steps of 20°.
+    lowest, highest: of the elevation.
+  """
+
+  azimuth: str = "label_azimuth"
+  elevation: str = "label_elevation"
+  turn: float = 18.0
+  lowest: float = 0.0
+  highest: float = 8.0
+
+  kind = CONTINUOUS
+  width = 3
+
+  def of_example(self, example):
+    return tf.constant(self.to_vector(np.stack([example[self.azimuth], example[self.elevation]], 1)))
+
+  def to_vector(self, value):
+    value = np.asarray(value, np.float32)
+    if value.ndim != 2 or value.shape[1] != 2:
+      raise FeatureError(f"{self.name} takes azimuths and elevations, [B, 2], not {list(value.shape)}.")
+    angle = _finite_angles(self, value[:, 0], self.turn)
+    e = 2 * (value[:, 1:] - self.lowest) / (self.highest - self.lowest) - 1
+    return self._finite(np.concatenate([angle, e], 1))
+
+  def to_natural(self, vector):
+    azimuth = np.arctan2(vector[:, 1], vector[:, 0]) * (self.turn / (2 * math.pi)) % self.turn
+    return np.stack([azimuth, self.lowest + (vector[:, 2] + 1) / 2 * (self.highest - self.lowest)], 1)
+
+
+@register_feature("head_pose")
+@dataclasses.dataclass(frozen=True)
+class HeadPose(LearnedFeature):
+  """f(x) = (yaw, roll) of a head, from the five landmarks of `celeb_a`.
+
+  With e the vector between the eyes, from the left to the right of the image, m their middle and n the tip of the nose:
+  roll is the angle of e, positive where the head leans to the left of the image; yaw is arctan(t / `nose_depth`), where
+  t = (n - m)·e / ‖e‖² is how far the nose lies off the middle, in distances between the eyes. (The nose stands out by
+  `nose_depth` of that distance, and turning by yaw moves it by nose_depth·sin yaw, while the distance shrinks by cos
+  yaw.) Positive where the head looks to the right of the image. In its natural form: radians [B, 2].
+  """
+
+  nose_depth: float = 0.5
+
+  kind = CONTINUOUS
+  width = 2
+  unit = "degrees"
+
+  def of_example(self, example):
+    eyes = np.stack([[example[f"{eye}_{axis}"] for axis in "xy"] for eye in ("lefteye", "righteye")]).astype(np.float32)
+    nose = np.stack([example[f"nose_{axis}"] for axis in "xy"]).astype(np.float32)  # [2, B]
+    left, right = np.where(eyes[0, 0] <= eyes[1, 0], eyes, eyes[::-1])  # a landmark's name may follow the person's left
+    e, m = right - left, (left + right) / 2
+    t = ((nose - m) * e).sum(0) / np.maximum((e * e).sum(0), 1e-6)
+    return tf.constant(np.stack([np.arctan(t / self.nose_depth), np.arctan2(-e[1], e[0])], 1))
+
+  def error(self, f, asked):
+    return np.degrees(np.abs(f - asked)).mean(1)
+
+
+def _finite_angles(feature: Feature, value, turn: float) -> np.ndarray:
+  """(cos θ, sin θ) [B, 2] of angles [B], a full turn being `turn`."""
+  value = np.asarray(value, np.float32)
+  if value.ndim != 1:
+    raise FeatureError(f"{feature.name} takes angles of shape [B], not {list(value.shape)}.")
+  theta = value * np.float32(2 * math.pi / turn)
+  return feature._finite(np.stack([np.cos(theta), np.sin(theta)], axis=1))
+
+
+def _angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+  """Degrees [B] in [0, 180] between the directions of vectors [B, 2]."""
+  difference = np.arctan2(a[:, 1], a[:, 0]) - np.arctan2(b[:, 1], b[:, 0])
+  return np.degrees(np.abs((difference + np.pi) % (2 * np.pi) - np.pi))

@@ -66,6 +66,12 @@ def mnist_dir() -> pathlib.Path:
   return folder
 
 
+@pytest.fixture(scope="session")
+def coil20_dir() -> pathlib.Path:
+  """The folder of photographs of turning objects with a table; it may not be there."""
+  return pathlib.Path(__file__).resolve().parent.parent.parent / "shared" / "images" / "coil20"
+
+
 @pytest.fixture
 def make_tiny():
   """Makes a tiny compiled model for a feature (the digit) and an objective's arguments."""

@@ -8,6 +8,7 @@ import gin
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from tfdisent import config
 from tfdisent.dataset import training_batches
@@ -23,17 +24,26 @@ def clean_gin():
 
 
 @pytest.fixture(scope="module")
-def dataset_of(digits):
-  """The data set of the config that was read, its source replaced by the embedded digits."""
+def dataset_of(coil20_dir):
+  """The data set of the config that was read: small, and with no more than the machine has."""
 
   @functools.cache
-  def make(bindings):
+  def make(name, bindings):
+    if name == "tfds_images":
+      with tfds.testing.mock_data(num_examples=40):
+        return config.dataset_of_run()
+    if name == "image_table":
+      if not coil20_dir.is_dir():
+        pytest.skip(f"there are no photographs in {coil20_dir}")
+      return config.dataset_of_run(str(coil20_dir))
     return config.dataset_of_run()
 
   def of_config():
-    with gin.unlock_config():
-      gin.bind_parameter("color_mnist.source", "embedded")
-    return make(gin.config_str())
+    name = gin.query_parameter("train.dataset")
+    if name == "color_mnist":
+      with gin.unlock_config():
+        gin.bind_parameter("color_mnist.source", "embedded")
+    return make(name, gin.config_str())
 
   return of_config
 

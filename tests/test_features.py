@@ -1,26 +1,44 @@
 """Every plug-in of `features/`: those of the folder against the contract, and those we know against values by hand."""
 
 import importlib
+import json
 import math
 import pathlib
 
+import gin
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import features
+from features.attribute import Attribute
 from features.color import Color
+from features.composite import Composite
 from features.digit_label import DigitLabel
-from features.pose import Pose
-from tfdisent.errors import FeatureError
-from tfdisent.feature import Feature, check_gradient, feature_values
+from features.pose import HeadPose, Pose, Rotation, Viewpoint
+from tfdisent.errors import ConfigError, FeatureError
+from tfdisent.feature import Feature, check_gradient, feature_from_config, feature_values
 from tfdisent.registry import FEATURES
+from tfdisent.testing import check_feature
 
 NAMES = sorted(file.stem for file in pathlib.Path(features.__file__).parent.glob("*.py") if file.stem != "__init__")
 for _name in NAMES:
   importlib.import_module(f"features.{_name}")
-WITH_PIXELS = [name for name in NAMES if FEATURES[name]().has_pixels]
+
+
+def make(name):
+  """The plug-in with its defaults, where it has some that fit digits."""
+  arguments = {"attribute": {"names": ("is_even",)}, "composite": {"parts": ("digit_label", "color")}}
+  return FEATURES[name](**arguments.get(name, {}))
+
+
+WITH_PIXELS = [name for name in NAMES if make(name).has_pixels]
 CONTINUOUS = [name for name in NAMES if FEATURES[name].kind == "continuous"]
+
+
+@pytest.fixture
+def some(few_digits):
+  return {**few_digits.train, "is_even": (few_digits.train["label"] + 1) % 2}
 
 
 def as_tensors(examples, rows=slice(None)):
@@ -59,23 +77,24 @@ def test_the_folder_has_the_features_of_the_paper():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_plug_in_registers_a_feature_under_the_name_of_its_file(name):
-  feature = FEATURES[name]()
+  feature = make(name)
   assert isinstance(feature, Feature)
   assert feature.name == name
-  assert feature.kind in ("discrete", "continuous")
+  assert feature.kind in ("discrete", "continuous", "composite")
   assert isinstance(feature.width, int) and feature.width >= 1
-  assert feature.has_pixels or feature.kind == "discrete"
+  assert all(part.has_pixels or part.kind == "discrete" for part in feature.parts)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_plug_in_keeps_the_contract_on_digits(name, few_digits):
-  values = feature_values(FEATURES[name](), few_digits.train)
-  assert values.dtype == np.float32 and values.shape == (64, FEATURES[name]().width)
+def test_a_plug_in_keeps_the_contract_on_digits(name, some):
+  check_feature(make(name), some)
+  values = feature_values(make(name), some)
+  assert values.dtype == np.float32 and values.shape == (64, make(name).width)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_value_depends_on_its_example_alone(name, few_digits):
-  feature, some = FEATURES[name](), few_digits.train
+def test_a_value_depends_on_its_example_alone(name, some):
+  feature = make(name)
   whole = feature.of_example(as_tensors(some)).numpy()
   np.testing.assert_array_equal(feature.of_example(as_tensors(some)), whole)
   backwards = feature.of_example(as_tensors(some, slice(None, None, -1)))
@@ -88,7 +107,7 @@ def test_a_value_depends_on_its_example_alone(name, few_digits):
 @pytest.mark.parametrize("level", [0.0, 1e-4, 0.5, 1.0])
 @pytest.mark.parametrize("shape", [(28, 28), (16, 24)])
 def test_plain_images_have_finite_values_and_gradients(name, level, shape):
-  feature, image = FEATURES[name](), tf.fill([2, *shape, 3], level)
+  feature, image = make(name), tf.fill([2, *shape, 3], level)
   with tf.GradientTape() as tape:
     tape.watch(image)
     value = feature.of_image(image)
@@ -99,12 +118,12 @@ def test_plain_images_have_finite_values_and_gradients(name, level, shape):
 
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_l_f2_can_train_with_a_continuous_plug_in(name, few_digits):
-  check_gradient(FEATURES[name](), as_tensors(few_digits.train)["image"].numpy())
+  check_gradient(make(name), as_tensors(few_digits.train)["image"].numpy())
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_gradients_are_those_of_finite_differences(name):
-  feature, image = FEATURES[name](), blobs()
+  feature, image = make(name), blobs()
   random_state, epsilon = np.random.default_rng(1), 1e-2
   weights = random_state.standard_normal((len(image), feature.width)).astype(np.float32)
 
@@ -126,25 +145,27 @@ def test_gradients_are_those_of_finite_differences(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_to_vector_and_to_natural_are_inverse(name, few_digits):
-  feature = FEATURES[name]()
-  natural = feature.to_natural(feature_values(feature, few_digits.train))
+def test_to_vector_and_to_natural_are_inverse(name, some):
+  feature = make(name)
+  natural = feature.to_natural(feature_values(feature, some))
   vector = feature.to_vector(natural)
   assert vector.dtype == np.float32 and vector.shape == (64, feature.width)
-  np.testing.assert_allclose(feature.to_natural(vector), natural, atol=1e-5)
+  tf.nest.map_structure(
+    lambda again, value: np.testing.assert_allclose(again, value, atol=1e-5), feature.to_natural(vector), natural
+  )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_to_vector_refuses_what_is_no_batch_of_values(name):
   for shape in ((), (2, 2, 2, 2)):
     with pytest.raises(FeatureError, match=name):
-      FEATURES[name]().to_vector(np.zeros(shape, np.float32))
+      make(name).to_vector(np.zeros(shape, np.float32))
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_to_vector_refuses_what_is_not_finite(name, bad, few_digits):
-  feature = FEATURES[name]()
+  feature = make(name)
   natural = np.array(feature.to_natural(feature_values(feature, few_digits.train)))
   natural[3] = bad
   with pytest.raises(FeatureError, match=name), np.errstate(invalid="ignore"):
@@ -268,3 +289,140 @@ def test_pose_takes_angles_and_gives_them_back_up_to_half_a_turn():
   np.testing.assert_allclose(np.degrees(natural), [-80, -10, 0, 60, 20], atol=1e-4)
   with pytest.raises(FeatureError, match=r"angles in radians of shape \[B\], not \[1, 2\]"):
     Pose().to_vector([[0.0, 1.0]])
+
+
+# --- rotation, viewpoint, head_pose: what is known of an example ---
+
+
+def test_rotation_turns_once_in_a_turn_of_its_column():
+  f = Rotation(column="azimuth", turn=360.0)
+  example = {"azimuth": np.array([0.0, 90.0, 180.0, -90.0])}
+  np.testing.assert_allclose(f.of_example(example), [[1, 0], [0, 1], [-1, 0], [0, -1]], atol=1e-6)
+  np.testing.assert_allclose(f.to_natural(f.to_vector([30.0, -170.0])), [30, -170], atol=1e-4)
+
+
+def test_the_error_of_a_rotation_is_the_shorter_way_round():
+  f = Rotation(turn=360.0)
+  np.testing.assert_allclose(f.error(f.to_vector([170.0, 10.0]), f.to_vector([-170.0, 40.0])), [20, 30], atol=1e-3)
+
+
+def test_the_error_of_a_pose_is_that_of_an_axis():
+  f = Pose()
+  np.testing.assert_allclose(
+    f.error(f.to_vector(np.radians([85.0])), f.to_vector(np.radians([-85.0]))), [10], atol=1e-3
+  )
+
+
+def test_viewpoint_has_the_azimuth_on_a_circle_and_the_elevation_on_a_line():
+  f = Viewpoint()
+  example = {"label_azimuth": np.array([0, 9]), "label_elevation": np.array([0, 8])}
+  np.testing.assert_allclose(f.of_example(example), [[1, 0, -1], [-1, 0, 1]], atol=1e-6)
+  np.testing.assert_allclose(f.to_natural(f.to_vector([[17.0, 2.0]])), [[17, 2]], atol=1e-4)
+  with pytest.raises(FeatureError, match=r"viewpoint takes azimuths and elevations, \[B, 2\], not \[4\]"):
+    f.to_vector(np.zeros(4))
+
+
+@pytest.mark.parametrize(
+  ("eyes", "nose", "yaw", "roll"),
+  [
+    (((60, 110), (100, 110)), (80, 130), 0, 0),
+    (((100, 110), (60, 110)), (80, 130), 0, 0),  # named after the person's own left
+    (((60, 110), (100, 110)), (90, 130), 26.565, 0),  # a quarter of the eyes' distance, at a depth of a half
+    (((60, 110), (100, 110)), (70, 130), -26.565, 0),
+    (((60, 130), (100, 90)), (80, 110), 0, 45),  # the right of the image is higher
+  ],
+)
+def test_head_pose_of_landmarks(eyes, nose, yaw, roll):
+  places = {"lefteye": eyes[0], "righteye": eyes[1], "nose": nose}
+  example = {f"{name}_{axis}": np.array([place["xy".index(axis)]]) for name, place in places.items() for axis in "xy"}
+  f = HeadPose()
+  np.testing.assert_allclose(np.degrees(f.of_example(example)), [[yaw, roll]], atol=1e-3)
+  np.testing.assert_allclose(f.error(np.radians([[3.0, 0.0]]), np.radians([[0.0, -1.0]])), [2.0])
+
+
+# --- attribute ---
+
+
+def test_attributes_are_bits_of_their_columns_and_parts_of_their_own():
+  f = Attribute(("Smiling", "Eyeglasses"))
+  example = {"Smiling": np.array([1, 0, 1]), "Eyeglasses": np.array([0, 0, 1])}
+  np.testing.assert_array_equal(f.of_example(example), [[1, 0], [0, 0], [1, 1]])
+  assert [(part.column, part.width, part.code) for part in f.parts] == [
+    ("Smiling", 1, "bernoulli"),
+    ("Eyeglasses", 1, "bernoulli"),
+  ]
+  assert f.part_names == ("Smiling", "Eyeglasses")
+  np.testing.assert_array_equal(f.to_vector(example), f.of_example(example))
+  assert {name: bits.tolist() for name, bits in f.to_natural(f.to_vector(example)).items()} == {
+    "Smiling": [1, 0, 1],
+    "Eyeglasses": [0, 0, 1],
+  }
+  np.testing.assert_array_equal(Attribute(("Smiling",)).to_vector([0, 1]), [[0], [1]])
+
+
+@pytest.mark.parametrize(
+  ("names", "value", "words"),
+  [
+    (("a",), [0.5], "takes 0 or 1"),
+    (("a", "b"), [0, 1], "a dict of a, b"),
+    (("a", "b"), {"a": [1], "c": [0]}, "a dict of a, b, not of a, c"),
+  ],
+)
+def test_what_is_no_attribute_is_refused(names, value, words):
+  with pytest.raises(FeatureError, match=words):
+    Attribute(names).to_vector(value)
+
+
+# --- composite ---
+
+
+def test_a_composite_has_its_parts_side_by_side(few_digits):
+  f, some = Composite(("digit_label", "color"), weights=(1, 100)), few_digits.train
+  values = feature_values(f, some)
+  np.testing.assert_array_equal(f.split(values)[0], feature_values(DigitLabel(), some))
+  np.testing.assert_array_equal(f.split(values)[1], feature_values(Color(), some))
+  assert (f.width, f.part_names, f.weights, f.leakage_weights) == (13, ("digit_label", "color"), (1, 100), (1, 1))
+  natural = f.to_natural(values)
+  np.testing.assert_array_equal(natural["digit_label"], some["label"])
+  assert natural["color"].shape == (64, 3)
+
+
+def test_a_composite_is_made_again_from_its_configuration():
+  f = Composite((DigitLabel(num_classes=4), Color()), leakage_weights=(2.0, 3.0), part_names=("kind", "ink"))
+  again = feature_from_config(json.loads(json.dumps(f.get_config())))
+  assert again.parts == f.parts and again.part_names == ("kind", "ink") and again.leakage_weights == (2.0, 3.0)
+
+
+@pytest.mark.parametrize(
+  ("arguments", "words"),
+  [
+    ({"parts": ()}, "must name one or more"),
+    ({"parts": ("color", "color")}, "each once.*scope"),
+    ({"parts": ("color", "digit_label"), "weights": (1,)}, "weights = .* must hold 2 numbers"),
+    ({"parts": ("color",), "leakage_weights": (-1,)}, "leakage_weights"),
+  ],
+)
+def test_a_composite_that_is_none_is_refused(arguments, words):
+  with pytest.raises(ConfigError, match=words):
+    Composite(**arguments)
+
+
+def test_a_part_in_a_scope_has_the_bindings_of_the_scope():
+  gin.parse_config(["hat/category.column = 'hat'", "category.num_classes = 3"])
+  try:
+    f = Composite(("hat/category", "digit_label"))
+  finally:
+    gin.clear_config()
+  assert f.part_names == ("hat", "digit_label")
+  assert (f.parts[0].column, f.parts[0].num_classes) == ("hat", 3)
+
+
+def test_a_composite_takes_a_dict_of_all_parts_of_one_length():
+  f = Composite(("digit_label", "color"))
+  for value, words in (
+    (np.zeros([2, 13]), "a dict of digit_label, color, not ndarray"),
+    ({"digit_label": [1]}, r"not \['digit_label'\]"),
+    ({"digit_label": [1, 2], "color": np.zeros([3, 3])}, "2 of digit_label, 3 of color"),
+  ):
+    with pytest.raises(FeatureError, match=words):
+      f.to_vector(value)

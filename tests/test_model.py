@@ -37,9 +37,9 @@ def test_networks_are_those_that_the_objective_needs(make_tiny):
 
 
 def test_the_features_kind_picks_the_loss_and_the_objective_overrules(make_tiny):
-  assert make_tiny().feature_loss == "f1"
-  assert make_tiny(Color()).feature_loss == "f2"
-  assert make_tiny(Color(), feature_loss="f1").feature_loss == "f1"
+  assert make_tiny().feature_losses == ("f1",)
+  assert make_tiny(Color()).feature_losses == ("f2",)
+  assert make_tiny(Color(), feature_loss="f1").feature_losses == ("f1",)
 
 
 def test_the_total_is_the_weighted_sum_of_its_terms(make_tiny, batch):

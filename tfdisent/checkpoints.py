@@ -1,8 +1,8 @@
 """Checkpoints of a run: the last two and the best two on validation.
 
-Each has every network, both optimizers and the epoch. The noise and the order of the data are functions of the seed and
-the step (`tfdisent.model`, `tfdisent.dataset`): the seed is part of the model, the step of its optimizer, so nothing
-else is needed to go on exactly.
+Each has every network, those of a learned feature among them, both optimizers and the epoch. The noise and the order of
+the data are functions of the seed and the step (`tfdisent.model`, `tfdisent.dataset`): the seed is part of the model,
+the step of its optimizer, so nothing else is needed to go on exactly.
 """
 
 import pathlib
@@ -91,7 +91,8 @@ def restore(run_dir: str, which: str, model: DisentangledVAE) -> None:
 
 
 def _networks(model) -> dict[str, dict[str, tf.Variable]]:
-  return {symbol: _named(network.weights) for symbol, network in model.networks.items()}
+  networks = model.networks | {f"f/{name}": network for name, network in model.feature.networks.items()}
+  return {symbol: _named(network.weights) for symbol, network in networks.items()}
 
 
 def _named(variables) -> dict[str, tf.Variable]:

@@ -36,6 +36,8 @@ class Code(abc.ABC):
     width: components of z2.
     parameters: how many numbers q(z̃2 | z1, x̂) takes from its network.
     learned: whether q(z2 | f(x)) is a network E2 (with a KL weighted by λ2), or z2 is f(x) itself.
+
+  The code of several features at once is a `tuple` of these; z2 is their concatenation.
   """
 
   learned = False
@@ -48,10 +50,6 @@ class Code(abc.ABC):
   def posterior(self, parameters: tf.Tensor) -> tfd.Distribution:
     """q(z̃2 | z1, x̂) over codes [B, width], from its network's output [B, parameters]."""
 
-  @abc.abstractmethod
-  def most_likely(self, parameters: tf.Tensor) -> tf.Tensor:
-    """The mode of `posterior`, float32 [B, width]."""
-
 
 class OneHotCode(Code):
   """z2 = f(x), one-hot; q is categorical. For a feature with one of `width` classes."""
@@ -59,18 +57,12 @@ class OneHotCode(Code):
   def posterior(self, parameters):
     return tfd.OneHotCategorical(logits=parameters, dtype=tf.float32)
 
-  def most_likely(self, parameters):
-    return tf.one_hot(tf.argmax(parameters, axis=-1), self.width)
-
 
 class BernoulliCode(Code):
   """z2 = f(x) in {0, 1}; q is a product of Bernoullis. For `width` attributes that are each there or not."""
 
   def posterior(self, parameters):
     return tfd.Independent(tfd.Bernoulli(logits=parameters, dtype=tf.float32), 1)
-
-  def most_likely(self, parameters):
-    return tf.cast(parameters > 0, tf.float32)
 
 
 class GaussianCode(Code):
@@ -84,9 +76,6 @@ class GaussianCode(Code):
 
   def posterior(self, parameters):
     return diagonal_gaussian(parameters)
-
-  def most_likely(self, parameters):
-    return diagonal_gaussian(parameters).mean()
 
 
 CODES = {"one_hot": OneHotCode, "bernoulli": BernoulliCode, "gaussian": GaussianCode}

@@ -7,6 +7,7 @@
 | `objective.*`   | λ1 to λ7, the likelihood, how q is trained: `tfdisent.model.Objective`         |
 | `optimizer.*`   | of E1, E2, G, q and a: `tfdisent.training.make_optimizer`                      |
 | `optimizer_d.*` | of D                                                                           |
+| `fit_feature.*` | how a learned feature is fitted: `tfdisent.learned.fit_feature`                |
 | `sweep.grid`    | what `--mode=sweep` runs through: `tfdisent.sweep.combinations`                |
 | `NAME.*`        | arguments of the registered feature or data set `NAME`                         |
 """
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 
 import gin
 
-from tfdisent import training
+from tfdisent import learned, training
 from tfdisent.dataset import Dataset
 from tfdisent.errors import ConfigError
 from tfdisent.feature import Feature
@@ -46,9 +47,16 @@ optimizer = gin.external_configurable(training.make_optimizer, "optimizer", modu
 
 
 @gin.configurable(module="tfdisent", denylist=["steps"])
-def optimizer_d(steps, algorithm="adam", learning_rate=2e-4, decay="cosine", arguments={"beta_1": 0.5}):  # noqa: B006 (never changed)
+def optimizer_d(
+  steps,
+  algorithm="adam",
+  learning_rate=2e-4,
+  decay="cosine",
+  warmup_steps=0,
+  arguments={"beta_1": 0.5},  # noqa: B006 (never changed)
+):
   """The optimizer of D; see `training.make_optimizer`."""
-  return training.make_optimizer(steps, algorithm, learning_rate, decay, arguments)
+  return training.make_optimizer(steps, algorithm, learning_rate, decay, warmup_steps, arguments)
 
 
 @gin.configurable(module="tfdisent", denylist=["run_dir"])
@@ -88,6 +96,33 @@ def train(
     describe=lambda: gin.operative_config_str(max_line_length=140),
   )
   return trained, data
+
+
+fit = gin.external_configurable(
+  learned.fit_feature, "fit_feature", module="tfdisent", denylist=["run_dir", "dataset", "feature"]
+)
+
+
+def fit_feature(run_dir: pathlib.Path, data_dir: str | None = None) -> dict[str, dict[str, float]]:
+  """Fits the learned parts of the feature of the config that was read last: see `tfdisent.learned.fit_feature`.
+
+  Args:
+    run_dir: of one part; of several, `run_dir/NAME`.
+    data_dir: where the data lies.
+
+  Returns:
+    The held-out error of each part, by its folder.
+
+  Raises:
+    ConfigError: there is nothing to learn.
+  """
+  feature = make_feature(gin.get_bindings("tfdisent.train").get("feature"))
+  to_fit = {n: part for n, part in zip(feature.part_names, feature.parts) if isinstance(part, learned.LearnedFeature)}
+  if not to_fit:
+    raise ConfigError(f"feature '{feature.name}' is not learned: there is nothing to fit. Train with it as it is.")
+  dataset = dataset_of_run(data_dir)
+  folders = {name: run_dir if len(feature.parts) == 1 else run_dir / name for name in to_fit}
+  return {str(folders[name]): fit(str(folders[name]), dataset, part) for name, part in to_fit.items()}
 
 
 @gin.configurable(module="tfdisent")

@@ -24,12 +24,15 @@ class Judge(NamedTuple):
   Attributes:
     name: of the property in the metrics ("digit").
     column: of the examples, that holds the true value ("label").
-    kind: "classifier" (an oracle trained on real images) or "color" (measured).
+    kind: "classifier" of a class, "angle" or "number": a network, the oracle, trained on real images; or measured from
+      the pixels of the ink: "color", or "axis", of a principal axis.
+    turn: of an angle, a full turn in the column's unit: 2π for radians, 360 for degrees.
   """
 
   name: str
   column: str
-  kind: Literal["classifier", "color"]
+  kind: Literal["classifier", "angle", "number", "color", "axis"]
+  turn: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

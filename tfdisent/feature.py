@@ -19,13 +19,15 @@ import importlib
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdisent import losses
 from tfdisent.errors import FeatureError, TfdisentError
 from tfdisent.registry import FEATURES
 
-DISCRETE, CONTINUOUS = "discrete", "continuous"
+DISCRETE, CONTINUOUS, COMPOSITE = "discrete", "continuous", "composite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,20 +37,65 @@ class Feature:
   A subclass sets `kind` and `width`, and gives at least one of `of_example` and `of_image`.
 
   Attributes:
-    kind: "discrete" (trained with L_f1, z2 a one-hot or Bernoulli code) or "continuous" (L_f2, z2 Gaussian).
+    kind: "discrete" (trained with L_f1, z2 a one-hot or Bernoulli code), "continuous" (L_f2, z2 Gaussian) or
+      "composite", of several `parts`.
     width: number of components of f(x), at least 1.
     column: the column of the examples that holds the same property ("label"), or None. The evaluation judges the
       feature with that column's judge, and every other column as part of the complement.
+    code: of z2 where f is discrete: "one_hot" for one of `width` classes, "bernoulli" for `width` attributes that are
+      each there or not.
+    unit: of `error`: "degrees", or "" for none.
   """
 
-  kind: ClassVar[Literal["discrete", "continuous"]]
+  kind: ClassVar[Literal["discrete", "continuous", "composite"]]
   width: ClassVar[int]
   column: ClassVar[str | None] = None
+  code: ClassVar[Literal["one_hot", "bernoulli"]] = "one_hot"
+  unit: ClassVar[str] = ""
 
   @property
   def name(self) -> str:
     """The name under which the feature is registered."""
     return next((name for name in FEATURES if FEATURES[name] is type(self)), type(self).__name__)
+
+  @property
+  def parts(self) -> tuple["Feature", ...]:
+    """The features that f(x) is the concatenation of: itself alone, unless it is a composite of several.
+
+    Each part has its own code and its own L_f, and is controlled, measured and shown apart.
+    """
+    return (self,)
+
+  @property
+  def part_names(self) -> tuple[str, ...]:
+    """What the parts are called in metrics, pictures and natural forms."""
+    return (self.name,)
+
+  @property
+  def weights(self) -> tuple[float, ...]:
+    """Of the L_f of each part, within λ3 L_f."""
+    return (1.0,) * len(self.parts)
+
+  @property
+  def leakage_weights(self) -> tuple[float, ...]:
+    """Of the L_a of each part, within λ6 L_a."""
+    return (1.0,) * len(self.parts)
+
+  def split(self, vector):
+    """f(x) [B, width], a tensor or an array, as a list of its parts' [B, part.width]."""
+    ends = np.cumsum([part.width for part in self.parts])
+    return [vector[:, end - part.width : end] for part, end in zip(self.parts, ends)]
+
+  @property
+  def networks(self) -> Mapping[str, keras.Model]:
+    """Frozen networks that f is computed with, by name; a model's checkpoints keep their weights."""
+    return {}
+
+  def build(self, image_shape: tuple[int, int, int]) -> None:
+    """Makes `networks`, for images of (H, W, C); called before f is used in a model."""
+
+  def check_fitted(self) -> None:
+    """Raises `FeatureError` if f is learned, and was not: called before a training."""
 
   @property
   def entropy(self) -> float | None:
@@ -72,6 +119,24 @@ class Feature:
       FeatureError: f(x) cannot be computed from pixels (a label, say).
     """
     raise FeatureError(f"feature '{self.name}' cannot be computed from pixels: it defines no `of_image`.")
+
+  def loss_f2(self, x_fusion: tf.Tensor, f_partner: tf.Tensor) -> tf.Tensor:
+    """-log q*(f(x̃) | z1, x̂) [B], up to a constant: the paper's second bound, with a q* that is not trained with G.
+
+    Here q* is a Gaussian of fixed scale about f(x̂), which gives `losses.feature_loss_f2`.
+
+    Args:
+      x_fusion: x̂, float32 [B, H, W, C] in [0, 1].
+      f_partner: f(x̃), float32 [B, width].
+    """
+    return losses.feature_loss_f2(self.of_image(x_fusion), f_partner)
+
+  def error(self, f: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """How far f is from what was asked for, [B], from vectors [B, width]; in `unit`.
+
+    Here the mean absolute error of the components.
+    """
+    return np.abs(f - asked).mean(1)
 
   def to_vector(self, value: np.ndarray) -> np.ndarray:
     """f(x) in its natural form (labels [B], angles [B], colours [B, 3], …) to float32 [B, width].
@@ -154,13 +219,14 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
     raise FeatureError(
       f"feature '{feature.name}' is NaN or infinite for {bad.size} examples, the first of them number {bad[0]}."
     )
-  if feature.kind == DISCRETE and not np.isin(values, (0, 1)).all():
-    raise FeatureError(f"feature '{feature.name}' says it is discrete, but its values are not all 0 or 1.")
-  if len(values) > 1 and np.ptp(values, axis=0).max() < 1e-6:
-    raise FeatureError(
-      f"feature '{feature.name}' has the same value, {values[0].tolist()}, for all {len(values)} examples: "
-      "nothing to control."
-    )
+  for part, of_part in zip(feature.parts, feature.split(values)):
+    if part.kind == DISCRETE and not np.isin(of_part, (0, 1)).all():
+      raise FeatureError(f"feature '{part.name}' says it is discrete, but its values are not all 0 or 1.")
+    if len(values) > 1 and np.ptp(of_part, axis=0).max() < 1e-6:
+      raise FeatureError(
+        f"feature '{part.name}' has the same value, {of_part[0].tolist()}, for all {len(values)} examples: "
+        "nothing to control."
+      )
   return values
 
 
@@ -179,6 +245,8 @@ def check_gradient(feature: Feature, image: np.ndarray) -> None:
   with tf.GradientTape() as tape:
     tape.watch(image)
     value = feature.of_image(image)
+    if feature.kind == DISCRETE:  # classes have no gradient; what they are read from may have one
+      value = feature.loss_f2(image, tf.reverse(value, [0]))
     value = tf.reduce_sum(value * tf.random.stateless_normal(tf.shape(value), [0, 0]))  # f may well be of unit length
   gradient = tape.gradient(value, image)
   if gradient is None or not np.isfinite(gradient).all() or not np.any(gradient):

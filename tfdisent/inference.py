@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import keras
@@ -26,7 +27,8 @@ class Encoding(NamedTuple):
   feature: np.ndarray
   """f(x) in its natural form.
 
-  Computed from the pixels where f can be, else the most likely value under q(z̃2 | z1, x).
+  Computed from the pixels where f can be, else the most likely value under q(z̃2 | z1, x). Where f has several parts, a
+  dict of them.
   """
 
 
@@ -34,7 +36,8 @@ class TrainedModel:
   """A trained model, for any number of images.
 
   Images are uint8 [B, H, W, C] or float [B, H, W, C] in [0, 1], and come back in the kind they came in. A feature is in
-  its natural form: int labels [B], colours [B, 3] in [0, 1], angles [B] in radians, … (see `Feature.to_vector`).
+  its natural form: int labels [B], colours [B, 3] in [0, 1], angles [B] in radians, … (see `Feature.to_vector`); where
+  it has several parts, a dict of them: {"digit_label": [B], "color": [B, 3]}.
 
   Args:
     model: a model with its weights.
@@ -47,7 +50,7 @@ class TrainedModel:
     image = tf.TensorSpec([None, *model.image_shape])
     z1, z2, f = (
       tf.TensorSpec([None, model.z1_width]),
-      tf.TensorSpec([None, model.code.width]),
+      tf.TensorSpec([None, model.z2_width]),
       tf.TensorSpec([None, model.feature.width]),
     )
 
@@ -58,11 +61,8 @@ class TrainedModel:
     self._encode = tf.function(encode, input_signature=[image])
     self._mean_z2 = tf.function(model.mean_z2, input_signature=[f])
     self._generate = tf.function(model.generate, input_signature=[z1, z2])
-    self._feature = None
-    if model.feature.has_pixels:
-      self._feature = tf.function(model.feature.of_image, input_signature=[image])
-    if model.q:
-      self._infer_z2 = tf.function(lambda z1, x: model.code.most_likely(model.q(z1, x)), input_signature=[z1, image])
+    self._read_f = tf.function(model.read_f, input_signature=[z1, image])
+    self._read_z2 = tf.function(model.read_z2, input_signature=[z1, image])
 
   @property
   def feature(self):
@@ -84,17 +84,17 @@ class TrainedModel:
 
     Raises:
       DataError: images of another shape or range; as every method does.
+      FeatureError: f is neither a function of pixels nor read by q; as `fuse` and `reconstruct` do.
     """
     x = self._images(images)
     mean, stddev = self.encode_z1(x)
-    vector = self._batched(self._feature, x) if self._feature else self._code_to_vector(self._z2_of_images(x, mean))
-    return Encoding(mean, stddev, self.feature.to_natural(vector))
+    return Encoding(mean, stddev, self.feature.to_natural(self._f_of(x, mean)))
 
   def reconstruct(self, images: np.ndarray) -> np.ndarray:
     """x' = G(z1, z2), with z1 the mean of q(z1 | x) and z2 that of q(z2 | f(x))."""
     x = self._images(images)
     z1, _ = self.encode_z1(x)
-    return _like(images, self.decode(z1, self._z2_of_images(x, z1)))
+    return _like(images, self.decode(z1, self._z2_of(x, z1)))
 
   def fuse(self, images: np.ndarray, feature_images: np.ndarray) -> np.ndarray:
     """x̂ = G(z1, z̃2): each of `images` with the feature of the image at the same place in `feature_images`.
@@ -104,14 +104,21 @@ class TrainedModel:
     x, x_partner = self._images(images), self._images(feature_images, "feature_images")
     _same_length(x, x_partner, "images", "feature_images")
     z1, _ = self.encode_z1(x)
-    z1_partner = z1 if self._feature else self.encode_z1(x_partner)[0]  # only q asks for it
-    return _like(images, self.decode(z1, self._z2_of_images(x_partner, z1_partner)))
+    z2_partner = self._z2_of(x_partner, self.encode_z1(x_partner)[0])
+    return _like(images, self.decode(z1, z2_partner))
 
   def control(self, images: np.ndarray, feature: np.ndarray) -> np.ndarray:
-    """x̂ = G(z1, z̃2): each of `images` with the feature at the same place in `feature`."""
-    x, f = self._images(images), self.feature.to_vector(feature)
-    _same_length(x, f, "images", "feature")
+    """x̂ = G(z1, z̃2): each of `images` with the feature at the same place in `feature`.
+
+    Of a feature with several parts, those that `feature` does not name stay what they are in the image.
+    """
+    x = self._images(images)
     z1, _ = self.encode_z1(x)
+    own = None
+    if isinstance(feature, Mapping) and len(feature) < len(self.feature.parts):
+      own = self.feature.to_natural(self._f_of(x, z1))
+    f = self.feature.to_vector(feature if own is None else {**own, **feature})
+    _same_length(x, f, "images", "feature")
     return _like(images, self.decode(z1, self.encode_z2(f)))
 
   def generate(self, feature: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -142,23 +149,13 @@ class TrainedModel:
     """G(z1, z2), float32 [B, H, W, C] in [0, 1], from codes [B, Z1] and [B, Z2]."""
     return self._batched(self._generate, z1, z2)
 
-  def _z2_of_images(self, x, z1):
-    if self._feature:
-      return self.encode_z2(self._batched(self._feature, x))
-    if not self.model.q:
-      raise DataError(
-        f"the feature '{self.feature.name}' cannot be computed from pixels, and the model was "
-        "trained without q(z̃2 | z1, x̂): use `control` with the feature itself."
-      )
-    return self._batched(self._infer_z2, z1, x)
+  def _f_of(self, x, z1):
+    self.model.check_reading(of_f=True)  # here: an error in a traced function is hard to read
+    return self._batched(self._read_f, z1, x)
 
-  def _code_to_vector(self, z2):
-    if self.model.code.learned:
-      raise DataError(
-        f"the feature '{self.feature.name}' cannot be computed from pixels, "
-        "and its Gaussian code cannot be read back as f(x)."
-      )
-    return z2
+  def _z2_of(self, x, z1):
+    self.model.check_reading()
+    return self._batched(self._read_z2, z1, x)
 
   def _batched(self, function, *arrays):
     if not len(arrays[0]):  # TensorFlow's fused convolutions fail on no images: one is let through, and left out

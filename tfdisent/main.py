@@ -7,6 +7,11 @@
     tfdisent --gin_file=gin_configs/color_mnist_digit.gin --data_dir=~/tensorflow_datasets \\
       --run_dir=runs/digit --gin_param='objective.lambda3 = 20'
 
+  Fit a feature that is learned (features/pose.py has some), then train with it:
+    tfdisent --mode=fit_feature --gin_file=gin_configs/color_mnist_rotation.gin --run_dir=runs/rotation_f
+    tfdisent --gin_file=gin_configs/color_mnist_rotation.gin --run_dir=runs/rotation \
+      --gin_param="rotation.fitted = 'runs/rotation_f'"
+
   Measure a finished run on its test split (metrics.json, report.html), or draw new images; the run folder is enough:
     tfdisent --mode=eval --run_dir=runs/digit
     tfdisent --mode=sample --run_dir=runs/digit --seed=7
@@ -38,14 +43,14 @@ from absl import app, flags, logging
 
 from tfdisent.errors import ConfigError, RunError, TfdisentError
 
-MODES = ("train", "eval", "compare", "sweep", "export", "sample", "bench")
+MODES = ("train", "fit_feature", "eval", "compare", "sweep", "export", "sample", "bench")
 
 _MODE = flags.DEFINE_enum(
   "mode",
   "train",
   MODES,
-  "What to do: train a run, evaluate one, compare several, train and evaluate many, export one, draw samples from one, "
-  "or time the training step.",
+  "What to do: train a run, fit a learned feature for one, evaluate one, compare several, train and evaluate many, "
+  "export one, draw samples from one, or time the training step.",
 )
 _GIN_FILE = flags.DEFINE_multi_string(
   "gin_file",
@@ -77,6 +82,7 @@ def main(arguments):
   try:
     {
       "train": _train,
+      "fit_feature": _fit_feature,
       "eval": _evaluate,
       "compare": _compare,
       "sweep": _sweep,
@@ -124,6 +130,18 @@ def _train():
     f"  new images    tfdisent --mode=sample --run_dir={run_dir}\n"
     f'  from Python   import tfdisent; m = tfdisent.load("{run_dir}"); m.control(images, feature)'
   )
+
+
+def _fit_feature():
+  _need_gin_file()
+  run_dir = _run_dir(exists=False)
+  from tfdisent import config
+
+  seed = [] if _SEED.value is None else [f"fit_feature.seed = {_SEED.value}"]
+  config.read(_GIN_FILE.value, [*_GIN_PARAM.value, *seed])
+  for folder, figures in config.fit_feature(run_dir, _data_dir()).items():
+    print(f"On held-out images: {', '.join(f'{name} {value:.4g}' for name, value in figures.items())}")
+    print(f"The fitted feature is in {folder}: bind its `fitted` to that folder, and train.")
 
 
 def _evaluate():

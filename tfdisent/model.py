@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent import losses, networks
-from tfdisent.codes import diagonal_gaussian, make_code, reparameterise
-from tfdisent.errors import ConfigError
+from tfdisent.codes import Code, diagonal_gaussian, make_code, reparameterise
+from tfdisent.errors import ConfigError, FeatureError
 from tfdisent.feature import CONTINUOUS, DISCRETE, Feature, feature_from_config
 
 
@@ -34,7 +34,8 @@ class Objective:
     lambda2: weight of KL(q(z2 | f(x)) ‖ N(0, I)); a z2 that is f(x) itself has none.
     lambda3: weight of L_f; 0 leaves q and L_f out.
     lambda4: weight of L_GAN; 0 leaves D and L_D out.
-    feature_loss: "f1" (L_f1) or "f2" (L_f2); None takes the feature's kind: L_f1 for discrete, L_f2 for continuous.
+    feature_loss: "f1" (the first bound, L_f1) or "f2" (the second, L_f2); None takes the feature's kind: L_f1 for
+      discrete, L_f2 for continuous.
     q_data: what q(z̃2 | z1, x̂) learns from: "fusions", jointly with G (the paper); "pairs", real images and their z2, so
       that G cannot write z̃2 in a hand that only q reads; or "both". On a pair, z1 comes from another image: as on a
       fusion it then tells nothing of the code, and q must read the image. The bound holds for any q.
@@ -98,8 +99,8 @@ class DisentangledVAE(keras.Model):
     objective: the loss.
     z1_width: components of z1.
     z2_width: components of a learned (Gaussian) z2; the other codes have f's width.
-    code: "one_hot", "bernoulli" or "gaussian"; None takes "one_hot" for a discrete feature and "gaussian" for a
-      continuous one.
+    code: "one_hot", "bernoulli" or "gaussian", of every part of the feature; None takes "gaussian" for a continuous
+      one, and for a discrete one its own `Feature.code`, "one_hot" unless it says otherwise.
     E1, E2, G, q, D, a: arguments of the networks q(z1 | x), q(z2 | f(x)), G, q(z̃2 | z1, x̂), D and the adversary
       a(f(x) | z1): `conv` (channels; as the image size wants unless said), `dense` (units), `activation`. See
       `tfdisent.networks`.
@@ -157,12 +158,20 @@ class DisentangledVAE(keras.Model):
       z1_width,
       seed,
     )
-    self.code = make_code(code or ("one_hot" if feature.kind == DISCRETE else "gaussian"), feature.width, z2_width)
-    if feature.kind == CONTINUOUS and not self.code.learned:
-      raise ConfigError(
-        f"model.code = {code!r} takes f(x) of 0 and 1, and the feature '{feature.name}' is continuous: use 'gaussian'."
-      )
-    self.feature_loss = objective.feature_loss or ("f1" if feature.kind == DISCRETE else "f2")
+    for part in feature.parts:
+      if part.kind == CONTINUOUS and code not in (None, "gaussian"):
+        raise ConfigError(
+          f"model.code = {code!r} takes f(x) of 0 and 1, and the feature '{part.name}' is continuous: use 'gaussian'."
+        )
+    self.codes = tuple(
+      make_code(code or ("gaussian" if part.kind == CONTINUOUS else part.code), part.width, z2_width)
+      for part in feature.parts
+    )
+    self.z2_width = sum(part_code.width for part_code in self.codes)
+    self.feature_losses = tuple(
+      objective.feature_loss or ("f1" if part.kind == DISCRETE else "f2") for part in feature.parts
+    )
+    feature.build(self.image_shape)
 
     conv = networks.channels_for(image_shape)
 
@@ -172,30 +181,32 @@ class DisentangledVAE(keras.Model):
         **(arguments or {}),
       }
       try:
-        return cls(*fixed, **arguments, dtype=precision, name=symbol)
+        return cls(*fixed, **arguments, dtype=precision, name=symbol.replace("/", "_"))
       except (TypeError, ValueError) as error:
         raise (
           error if isinstance(error, ConfigError) else ConfigError(f"model.{symbol} = {arguments}: {error}")
         ) from error
 
-    x, f = tf.zeros([1, *image_shape]), tf.zeros([1, feature.width])
-    z1, z2 = tf.zeros([1, z1_width]), tf.zeros([1, self.code.width])
+    x, z1, z2 = tf.zeros([1, *image_shape]), tf.zeros([1, z1_width]), tf.zeros([1, self.z2_width])
     self.E1 = network("E1", networks.Encoder, E1, 2 * z1_width)
     self.E1(x)  # called once: builds the weights
     self.G = network("G", networks.Generator, G, self.image_shape)
     self.G(z1, z2)
-    self.E2 = self.q = self.D = self.a = None
-    if self.code.learned:
-      self.E2 = network("E2", networks.FeatureEncoder, E2, 2 * self.code.width)
-      self.E2(f)
-    if objective.lambda3 and self.feature_loss == "f1":
-      self.q = network("q", networks.Posterior, q, self.code.parameters)
+    self.q = self.D = self.a = None
+    self.E2 = tuple(
+      network(name, networks.FeatureEncoder, E2, 2 * part_code.width) if part_code.learned else None
+      for name, part_code in zip(self._names("E2"), self.codes)
+    )
+    for encoder, part in zip(self.E2, feature.parts):
+      if encoder:
+        encoder(tf.zeros([1, part.width]))
+    if objective.lambda3 and "f1" in self.feature_losses:
+      self.q = network("q", networks.Posterior, q, sum(part_code.parameters for part_code in self._codes_of_q))
       self.q(z1, x)
     if objective.lambda4:
       self.D = network("D", networks.Discriminator, D)
       self.D(z2, x)
     if objective.lambda6:
-      self._adversary_code = self.code if feature.kind == DISCRETE and not self.code.learned else None
       self.a = network("a", networks.Adversary, a, feature.width)
       self.a(z1)
     self.built = True
@@ -220,8 +231,8 @@ class DisentangledVAE(keras.Model):
       [v for symbol, network in self.networks.items() if symbol != "D" for v in network.trainable_variables]
     )
     self.optimizer_d.build(self.D.trainable_variables if self.D else [])
-    names = ["L", "reconstruction", "KL_z1", "psnr", *(["KL_z2"] if self.E2 else []), *(["L_q"] if self.q else [])]
-    names += ["L_f"] if self.objective.lambda3 else []
+    names = ["L", "reconstruction", "KL_z1", "psnr", *(["KL_z2"] if any(self.E2) else []), *(["L_q"] if self.q else [])]
+    names += ["L_f", *(self._names("L_f") if len(self.codes) > 1 else [])] if self.objective.lambda3 else []
     names += ["L_GAN", "L_D"] if self.D else []
     names += ["L_mirror"] if self.objective.lambda5 else []
     names += ["L_a"] if self.a else []
@@ -231,8 +242,20 @@ class DisentangledVAE(keras.Model):
 
   @property
   def networks(self) -> dict[str, keras.Model]:
-    """The networks that this model has, by their symbol."""
-    return {symbol: network for symbol in ("E1", "E2", "G", "q", "D", "a") if (network := getattr(self, symbol))}
+    """The networks that this model has, by their symbol; "E2/color", where f has several parts."""
+    encoders = dict(zip(self._names("E2"), self.E2))
+    every = {"E1": self.E1, **encoders, "G": self.G, "q": self.q, "D": self.D, "a": self.a}
+    return {symbol: network for symbol, network in every.items() if network}
+
+  def _names(self, symbol: str) -> list[str]:
+    """The symbol for each part of the feature: "E2", or "E2/digit_label" and "E2/color"."""
+    names = self.feature.part_names
+    return [symbol] if len(names) == 1 else [f"{symbol}/{name}" for name in names]
+
+  @property
+  def _codes_of_q(self) -> list[Code]:
+    """Of the parts that q reads."""
+    return [code for code, loss in zip(self.codes, self.feature_losses) if loss == "f1"]
 
   # --- The two posteriors and the generator, for training and for use -------------------------------------------------
 
@@ -240,13 +263,67 @@ class DisentangledVAE(keras.Model):
     """q(z1 | x), a TFP distribution over [B, Z1], from images float32 [B, H, W, C] in [0, 1]."""
     return diagonal_gaussian(self.E1(x))
 
-  def encode_z2(self, f: tf.Tensor):
-    """q(z2 | f(x)), a TFP distribution over [B, Z2], from f(x) [B, width]; None where z2 is f(x) itself."""
-    return diagonal_gaussian(self.E2(f)) if self.E2 else None
+  def encode_z2(self, f: tf.Tensor) -> list:
+    """q(z2 | f(x)) of each part of the feature, from f(x) [B, width].
+
+    A TFP distribution over [B, the part's Z2]; None where z2 is f(x) itself.
+    """
+    pairs = zip(self.E2, self.feature.split(f))
+    return [diagonal_gaussian(encoder(f_part)) if encoder else None for encoder, f_part in pairs]
 
   def mean_z2(self, f: tf.Tensor) -> tf.Tensor:
     """The mean of q(z2 | f(x)), [B, Z2], from f(x) [B, width]."""
-    return self.encode_z2(f).mean() if self.E2 else f
+    pairs = zip(self.encode_z2(f), self.feature.split(f))
+    return tf.concat([f_part if q_z2 is None else q_z2.mean() for q_z2, f_part in pairs], 1)
+
+  def posterior_z2(self, z1: tf.Tensor, x: tf.Tensor) -> list:
+    """q(z̃2 | z1, x̂) of each part of the feature, a TFP distribution over [B, the part's Z2].
+
+    None for a part that is trained with L_f2.
+    """
+    if not self.q:
+      return [None] * len(self.codes)
+    parameters = iter(tf.split(self.q(z1, x), [code.parameters for code in self._codes_of_q], 1))
+    return [
+      code.posterior(next(parameters)) if loss == "f1" else None for code, loss in zip(self.codes, self.feature_losses)
+    ]
+
+  def read_f(self, z1: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """f(x) of an image, [B, width]: of its pixels where it can be, else the most likely one under q(z̃2 | z1, x).
+
+    See `check_reading`.
+    """
+    parts = zip(self.feature.parts, self.posterior_z2(z1, x))
+    return tf.concat([part.of_image(x) if part.has_pixels else q.mode() for part, q in parts], 1)
+
+  def read_z2(self, z1: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """z2 of an image, [B, Z2]: the mean of q(z2 | f(x)), where f is one of pixels, else the mode of q(z̃2 | z1, x).
+
+    See `check_reading`.
+    """
+    z2 = []
+    for part, encoder, q in zip(self.feature.parts, self.E2, self.posterior_z2(z1, x)):
+      if not part.has_pixels:
+        z2.append(q.mode())
+      else:
+        f_part = part.of_image(x)
+        z2.append(diagonal_gaussian(encoder(f_part)).mean() if encoder else f_part)
+    return tf.concat(z2, 1)
+
+  def check_reading(self, of_f: bool = False) -> None:
+    """Raises `FeatureError` if z2, or f(x), cannot be read from an image, neither from its pixels nor by q."""
+    for part, code, loss in zip(self.feature.parts, self.codes, self.feature_losses):
+      if part.has_pixels:
+        continue
+      if not (self.q and loss == "f1"):
+        raise FeatureError(
+          f"feature '{part.name}' cannot be computed from pixels, and the model was trained without a q(z̃2 | z1, x̂) "
+          "that reads it: use `control` with the feature itself."
+        )
+      if of_f and code.learned:
+        raise FeatureError(
+          f"feature '{part.name}' cannot be computed from pixels, and its Gaussian code cannot be read back as f(x)."
+        )
 
   def generate(self, z1: tf.Tensor, z2: tf.Tensor) -> tf.Tensor:
     """G(z1, z2) as images, float32 [B, H, W, C] in [0, 1]."""
@@ -262,13 +339,14 @@ class DisentangledVAE(keras.Model):
       step: keys the noise together with the seed and each example's place.
 
     Returns:
-      Means over the examples: `L`, its parts `reconstruction`, `KL_z1`, `KL_z2`, `L_f`, `L_GAN`, `L_mirror`, `L_cycle`,
-      the losses of q, D and a, `L_q`, `L_D` and `L_a` (those that apply), and `psnr` of x' in dB.
+      Means over the examples: `L`, its parts `reconstruction`, `KL_z1`, `KL_z2`, `L_f` (and `L_f/color`, where f has
+      several parts), `L_GAN`, `L_mirror`, `L_cycle`, the losses of q, D and a, `L_q`, `L_D` and `L_a` (those that
+      apply), and `psnr` of x' in dB.
     """
     o, mean = self.objective, tf.reduce_mean
     x = tf.image.convert_image_dtype(batch["image"], tf.float32)
     f, f_partner = batch["feature"], batch["partner"]
-    widths = [self.z1_width, self.z1_width, self.code.width, self.code.width]
+    widths = [self.z1_width, self.z1_width, self.z2_width, self.z2_width]
     noise_z1, prior_z1, noise_z2, noise_z2_partner = tf.split(self._noise(batch["place"], step, sum(widths)), widths, 1)
     terms = {}
     # What goes beyond the paper comes in by degrees; a validation, of step -1, has the whole of it.
@@ -279,11 +357,11 @@ class DisentangledVAE(keras.Model):
     q_z1 = self.encode_z1(x)
     z1 = reparameterise(q_z1, noise_z1)
     terms["KL_z1"] = mean(losses.kl_to_standard_normal(q_z1))
-    z2, z2_partner = f, f_partner
-    if self.E2:
-      q_z2 = self.encode_z2(f)
-      z2, z2_partner = reparameterise(q_z2, noise_z2), reparameterise(self.encode_z2(f_partner), noise_z2_partner)
-      terms["KL_z2"] = mean(losses.kl_to_standard_normal(q_z2))
+    q_z2 = self.encode_z2(f)
+    z2 = self._sample_z2(f, q_z2, noise_z2)
+    z2_partner = self._sample_z2(f_partner, self.encode_z2(f_partner), noise_z2_partner)
+    if any(self.E2):
+      terms["KL_z2"] = sum(mean(losses.kl_to_standard_normal(q)) for q in q_z2 if q is not None)
 
     # Reconstruct x' = G(z1, z2) and fuse x̂ = G(z1, z̃2), in one call of G.
     z1_fusion = z1
@@ -305,20 +383,28 @@ class DisentangledVAE(keras.Model):
       terms["reconstruction"] = (1 - ramp) * terms["reconstruction"] + ramp * laplace
     terms["L"] = terms["reconstruction"] + o.lambda1 * terms["KL_z1"] + o.lambda2 * terms.get("KL_z2", 0.0)
 
-    # λ3 L_f: the bound of I(z̃2; x̂ | z1)
-    if o.lambda3 and self.feature_loss == "f1":
+    # λ3 L_f, the bounds of I(z̃2; x̂ | z1): the first where q reads z̃2 in x̂, the second where f itself reads f(x̃)
+    if o.lambda3:
       noise_x = 0.0
       if o.q_noise:
         noise_x = o.q_noise * tf.reshape(self._noise(batch["place"], step, math.prod(self.image_shape), 1), tf.shape(x))
-      q_fusion = self.code.posterior(self.q(z1_fusion, x_fusion + noise_x))
-      terms["L_f"] = mean(losses.feature_loss_f1(q_fusion, z2_partner))
-      terms["L_q"] = terms["L_f"] if o.q_data != "pairs" else 0.0
+      q_fusion = self.posterior_z2(z1_fusion, x_fusion + noise_x)
+      L_f = [
+        mean(part.loss_f2(x_fusion, f_part) if q is None else losses.feature_loss_f1(q, z2_part))
+        for part, q, z2_part, f_part in zip(
+          self.feature.parts, q_fusion, self._split_z2(z2_partner), self.feature.split(f_partner)
+        )
+      ]
+      terms |= dict(zip(self._names("L_f"), L_f))
+      terms["L_f"] = sum(weight * of_part for weight, of_part in zip(self.feature.weights, L_f))
+      terms["L"] += o.lambda3 * terms["L_f"]
+    if self.q:
+      L_q = [of_part for of_part, q in zip(L_f, q_fusion) if q is not None] if o.q_data != "pairs" else []
       if o.q_data != "fusions":
-        q_pair = self.code.posterior(self.q(tf.stop_gradient(_of_neighbour(z1)), x + noise_x))
-        terms["L_q"] += mean(losses.feature_loss_f1(q_pair, tf.stop_gradient(z2)))
-    elif o.lambda3:
-      terms["L_f"] = mean(losses.feature_loss_f2(self.feature.of_image(x_fusion), f_partner))
-    terms["L"] += o.lambda3 * terms.get("L_f", 0.0)
+        q_pair = self.posterior_z2(tf.stop_gradient(_of_neighbour(z1)), x + noise_x)
+        pairs = zip(q_pair, self._split_z2(tf.stop_gradient(z2)))
+        L_q += [mean(losses.feature_loss_f1(q, z2_part)) for q, z2_part in pairs if q is not None]
+      terms["L_q"] = sum(L_q)
 
     # λ4 L_GAN, and L_D on the same two images
     if o.lambda4:
@@ -333,8 +419,13 @@ class DisentangledVAE(keras.Model):
       terms["L_mirror"] = mean(losses.mirror_loss(self.encode_z1(x_fusion), z1_fusion))
       terms["L"] += ramp * o.lambda5 * terms["L_mirror"]
     if o.lambda6:
-      a = self.a(tf.concat([q_z1.mean(), z1], 0))
-      terms["L_a"] = mean(losses.adversary_loss(a, tf.concat([f, f], 0), self._adversary_code))
+      a, f_twice = self.a(tf.concat([q_z1.mean(), z1], 0)), tf.concat([f, f], 0)
+      terms["L_a"] = sum(
+        weight * mean(losses.adversary_loss(a_part, f_part, None if code.learned else code))
+        for weight, code, a_part, f_part in zip(
+          self.feature.leakage_weights, self.codes, self.feature.split(a), self.feature.split(f_twice)
+        )
+      )
       terms["L"] -= ramp * o.lambda6 * terms["L_a"]
     if o.lambda7:
       z1_cycled = tf.split(self.E1(self.generate(tf.concat([prior_z1] * 2, 0), tf.concat([z2, z2_partner], 0))), 2)
@@ -360,13 +451,14 @@ class DisentangledVAE(keras.Model):
 
     weights = {symbol: network.trainable_variables for symbol, network in self.networks.items()}
     gradients = {}
-    for loss, symbols in (("L", ("E1", "E2", "G")), ("L_q", ("q",)), ("L_D", ("D",)), ("L_a", ("a",))):
+    for loss, symbols in (("L", ("E1", *self._names("E2"), "G")), ("L_q", ("q",)), ("L_D", ("D",)), ("L_a", ("a",))):
       if loss in share:
         gradients |= tape.gradient(share[loss], {symbol: weights[symbol] for symbol in symbols if symbol in weights})
     # No weight may change before every gradient is known: TensorFlow lets q's step overtake L's way back through q.
     with tf.control_dependencies(tf.nest.flatten(gradients)):
       gradients = tf.nest.map_structure(tf.identity, gradients)
-    for optimizer, symbols in ((self.optimizer, ("E1", "E2", "G", "q", "a")), (self.optimizer_d, ("D",))):
+    eg = [symbol for symbol in weights if symbol != "D"]
+    for optimizer, symbols in ((self.optimizer, eg), (self.optimizer_d, ["D"])):
       if pairs := [pair for symbol in symbols if symbol in weights for pair in zip(gradients[symbol], weights[symbol])]:
         optimizer.apply(*zip(*pairs))
 
@@ -381,6 +473,14 @@ class DisentangledVAE(keras.Model):
   def test_step(self, batch):
     """The terms on a batch of validation data, with the same noise every time."""
     return self._track(self.terms(batch, tf.constant(-1, tf.int64)))
+
+  def _sample_z2(self, f, q_z2, noise):
+    parts = zip(q_z2, self.feature.split(f), self._split_z2(noise))
+    return tf.concat([f_part if q is None else reparameterise(q, noise_part) for q, f_part, noise_part in parts], 1)
+
+  def _split_z2(self, z2):
+    """z2 [B, Z2] as a list of its parts'."""
+    return tf.split(z2, [code.width for code in self.codes], 1)
 
   def _noise(self, place, step, width, stream=0):
     """Standard normal noise [B, width].

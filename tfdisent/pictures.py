@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent.dataset import Examples
-from tfdisent.feature import DISCRETE, Feature
+from tfdisent.feature import COMPOSITE, DISCRETE, Feature
 from tfdisent.inference import TrainedModel, to_uint8
 
 GAP = 2  # white pixels between images
@@ -40,22 +40,47 @@ def pick(f: np.ndarray, feature: Feature, count: int = 10, seed: int = 0) -> np.
   while len(chosen) < min(count, len(order)):
     distance = np.minimum(distance, np.linalg.norm(f[order] - f[chosen[-1]], axis=1))
     chosen.append(order[np.argmax(distance)])
-  return np.array(sorted(chosen, key=lambda row: tuple(f[row])))
+  keys = f if feature.kind == COMPOSITE else feature.to_natural(f).reshape(len(f), -1)  # angles in their order
+  return np.array(sorted(chosen, key=lambda row: tuple(keys[row])))
 
 
-def fusion_grid(model: TrainedModel, rows: np.ndarray, columns: np.ndarray, f_columns: np.ndarray) -> np.ndarray:
+def fusion_grid(
+  model: TrainedModel,
+  rows: np.ndarray,
+  columns: np.ndarray,
+  f_columns: np.ndarray,
+  f_rows: np.ndarray | None = None,
+  part: int | None = None,
+) -> np.ndarray:
   """x̂ = G(z1, z̃2): rows share z1, columns share z̃2; their sources along the edges.
 
   Args:
     rows: images that give z1, uint8 [R, H, W, C].
     columns: images that give z̃2, uint8 [K, H, W, C].
     f_columns: f of `columns`, [K, width].
+    f_rows, part: of a feature with several parts, the columns give this one alone; f of `rows`, [R, width], the others.
   """
-  z1, z2 = model.encode_z1(rows)[0], model.encode_z2(f_columns)
-  fusions = to_uint8(model.decode(np.repeat(z1, len(z2), 0), np.tile(z2, (len(z1), 1)))).reshape(
-    len(z1), len(z2), *rows.shape[1:]
-  )
+  z1 = model.encode_z1(rows)[0]
+  f = np.tile(f_columns, (len(rows), 1, 1))
+  if part is not None:
+    f = _with_part(model.feature, f_rows, part, model.feature.split(f_columns)[part])
+  fusions = _grid(model, z1, f)
   return tile([[None, *columns], *([row, *images] for row, images in zip(rows, fusions))])
+
+
+def _with_part(feature: Feature, f: np.ndarray, part: int, values: np.ndarray) -> np.ndarray:
+  """f [R, width] with its `part` replaced by each of `values` [K, the part's width]: [R, K, width]."""
+  parts = [np.repeat(of_part[:, None], len(values), 1) for of_part in feature.split(f)]
+  parts[part] = np.tile(values, (len(f), 1, 1))
+  return np.concatenate(parts, 2)
+
+
+def _grid(model: TrainedModel, z1: np.ndarray, f: np.ndarray) -> np.ndarray:
+  """G(z1, z2) of z1 [R, Z1] along the rows, with f [R, K, width]: uint8 [R, K, H, W, C]."""
+  count = f.shape[1]
+  z2 = model.encode_z2(f.reshape(-1, f.shape[2]).astype(np.float32))
+  images = to_uint8(model.decode(np.repeat(z1, count, 0), z2))
+  return images.reshape(len(z1), count, *images.shape[1:])
 
 
 def reconstruction_grid(model: TrainedModel, images: np.ndarray, f: np.ndarray) -> np.ndarray:
@@ -66,31 +91,34 @@ def reconstruction_grid(model: TrainedModel, images: np.ndarray, f: np.ndarray) 
   return tile([list(kind[start : start + per_line]) for start in lines for kind in (images, x_rec)])
 
 
-def traversal_grid(model: TrainedModel, images: np.ndarray, f_path: np.ndarray, f: np.ndarray) -> np.ndarray:
+def traversal_grid(
+  model: TrainedModel, images: np.ndarray, f_path: np.ndarray, f: np.ndarray, part: int = 0
+) -> np.ndarray:
   """Two traversals, one above the other.
 
-  Above, z1 is fixed in each row and z2 follows f_path; below, z2 is fixed in each row and z1 goes from one image to the
-  next.
+  Above, z1 is fixed in each row and a part of f follows f_path; below, z2 is fixed in each row and z1 goes from one
+  image to the next.
 
   Args:
     images: uint8 [N, H, W, C]; the rows.
-    f_path: [K, width]: each class, or points to move between.
+    f_path: [K, the part's width]: each class, or points to move between, evenly in the natural form.
     f: f of `images`, [N, width].
+    part: of a feature with several, the one that moves.
   """
-  z1, steps = model.encode_z1(images)[0], 10
-  if model.feature.kind != DISCRETE:
-    f_path = np.concatenate(
-      [np.linspace(a, b, steps // (len(f_path) - 1), endpoint=False) for a, b in itertools.pairwise(f_path)]
-    ).astype(np.float32)
-  z2_path = model.encode_z2(f_path)
-  moved_z2 = to_uint8(model.decode(np.repeat(z1, len(z2_path), 0), np.tile(z2_path, (len(z1), 1)))).reshape(
-    len(z1), -1, *images.shape[1:]
-  )
-  paths = np.linspace(z1, np.roll(z1, -1, 0), len(z2_path), axis=1).astype(np.float32)  # [N, K, Z1]
+  z1, steps, moving = model.encode_z1(images)[0], 10, model.feature.parts[part]
+  if moving.kind != DISCRETE:
+    natural = moving.to_natural(f_path)
+    f_path = moving.to_vector(
+      np.concatenate(
+        [np.linspace(a, b, steps // (len(f_path) - 1), endpoint=False) for a, b in itertools.pairwise(natural)]
+      )
+    )
+  moved_z2 = _grid(model, z1, _with_part(model.feature, f, part, f_path))
+  paths = np.linspace(z1, np.roll(z1, -1, 0), len(f_path), axis=1).astype(np.float32)  # [N, K, Z1]
   moved_z1 = to_uint8(
-    model.decode(paths.reshape(-1, z1.shape[1]), np.repeat(model.encode_z2(f), len(z2_path), 0))
+    model.decode(paths.reshape(-1, z1.shape[1]), np.repeat(model.encode_z2(f), len(f_path), 0))
   ).reshape(len(z1), -1, *images.shape[1:])
-  blank = [[None] * (len(z2_path) + 1)]
+  blank = [[None] * (len(f_path) + 1)]
   return tile(
     [*([x, *line] for x, line in zip(images, moved_z2)), *blank, *([x, *line] for x, line in zip(images, moved_z1))]
   )
@@ -111,21 +139,24 @@ def write_png(path: pathlib.Path, picture: np.ndarray, zoom: int = 2) -> None:
 def write_pictures(folder: pathlib.Path, model: TrainedModel, examples: Examples, f: np.ndarray) -> list[pathlib.Path]:
   """Writes `fusion.png`, `reconstruction.png` and `traversal.png` of examples with f [N, width].
 
-  Returns their paths.
+  Of a feature with several parts also `fusion_NAME.png` and `traversal_NAME.png`, in which one part moves alone, in
+  place of `traversal.png`. Returns their paths.
   """
-  x = examples["image"]
-  columns = pick(f, model.feature)
+  x, feature = examples["image"], model.feature
+  columns = pick(f, feature)
   rows = np.random.default_rng(1).permutation(len(x))
   pictures = {
     "fusion": fusion_grid(model, x[rows[:10]], x[columns], f[columns]),
     "reconstruction": reconstruction_grid(model, x[rows[:40]], f[rows[:40]]),
-    "traversal": traversal_grid(
-      model,
-      x[rows[:6]],
-      f[columns] if model.feature.kind == DISCRETE else f[columns[:: max(1, len(columns) // 3)]],
-      f[rows[:6]],
-    ),
   }
+  for index, (name, part) in enumerate(zip(feature.part_names, feature.parts)):
+    f_part = feature.split(f)[index]
+    columns = pick(f_part, part)
+    suffix = "" if len(feature.parts) == 1 else f"_{name}"
+    if suffix:
+      pictures[f"fusion{suffix}"] = fusion_grid(model, x[rows[:10]], x[columns], f[columns], f[rows[:10]], index)
+    points = columns if part.kind == DISCRETE else columns[:: max(1, len(columns) // 3)]
+    pictures[f"traversal{suffix}"] = traversal_grid(model, x[rows[:6]], f_part[points], f[rows[:6]], index)
   paths = [folder / f"{name}.png" for name in pictures]
   for path, picture in zip(paths, pictures.values()):
     write_png(path, picture)

@@ -57,8 +57,13 @@ class Registry:
     )
 
   def create(self, name: str, **arguments):
-    """Calls the plug-in called `name` with its gin bindings, `arguments` going first."""
-    return gin.get_configurable(self[name])(**arguments)
+    """Calls the plug-in called `name` with its gin bindings, `arguments` going first.
+
+    With a `name` of "scope/plug-in" those of gin's scope go before the others.
+    """
+    scope, _, name = name.rpartition("/")
+    with gin.config_scope(scope or None):
+      return gin.get_configurable(self[name])(**arguments)
 
   def __contains__(self, name: str) -> bool:
     return name in self._entries

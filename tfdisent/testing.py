@@ -12,7 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent.errors import FeatureError, TfdisentError
-from tfdisent.feature import CONTINUOUS, DISCRETE, Feature, check_gradient, feature_from_config, feature_values
+from tfdisent.feature import (
+  COMPOSITE,
+  CONTINUOUS,
+  DISCRETE,
+  Feature,
+  check_gradient,
+  feature_from_config,
+  feature_values,
+)
 
 TOLERANCE = 1e-4  # of values that must agree, relative to their spread
 GRADIENT_TOLERANCE = 0.05  # of the gradient against finite differences, relative
@@ -35,6 +43,10 @@ def check_feature(feature: Feature, examples: Mapping[str, np.ndarray] | np.ndar
   """
   examples = dict(examples) if isinstance(examples, Mapping) else {"image": np.asarray(examples)}
   _check_declaration(feature)
+  if feature.kind == COMPOSITE:
+    for part in feature.parts:
+      check_feature(part, examples)
+  feature.build(tuple(np.shape(examples["image"])[1:]))  # a learned one may be checked before it is fitted
   values = feature_values(
     feature, {name: np.array(column) for name, column in examples.items()}
   )  # width, NaN, constant, 0 and 1
@@ -51,7 +63,7 @@ def check_feature(feature: Feature, examples: Mapping[str, np.ndarray] | np.ndar
 
 def _check_declaration(feature):
   name = getattr(type(feature), "__name__", "feature")
-  if getattr(feature, "kind", None) not in (DISCRETE, CONTINUOUS):
+  if getattr(feature, "kind", None) not in (DISCRETE, CONTINUOUS, COMPOSITE):
     raise FeatureError(f"{name}.kind is {getattr(feature, 'kind', None)!r}: set it to 'discrete' or 'continuous'.")
   width = getattr(feature, "width", None)
   if not isinstance(width, int) or width < 1:

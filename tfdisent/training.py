@@ -30,6 +30,7 @@ def make_optimizer(
   algorithm: str = "adam",
   learning_rate: float = 1e-3,
   decay: str | None = "cosine",
+  warmup_steps: int = 0,
   arguments: Mapping | None = None,
 ) -> keras.optimizers.Optimizer:
   """A Keras optimizer by name.
@@ -37,8 +38,9 @@ def make_optimizer(
   Args:
     steps: of the whole training, for the decay.
     algorithm: any name that `keras.optimizers.get` knows.
-    learning_rate: at the start.
+    learning_rate: the highest.
     decay: "cosine" to 2 % of the learning rate at the end, or None for a constant one.
+    warmup_steps: the learning rate rises to its height over so many steps, in proportion.
     arguments: more arguments of the optimizer: {"beta_1": 0.5}.
 
   Raises:
@@ -48,9 +50,20 @@ def make_optimizer(
     raise ConfigError(f"learning_rate = {learning_rate!r} of the optimizer '{algorithm}' must be a positive number.")
   if decay not in ("cosine", None):
     raise ConfigError(f"unknown decay {decay!r} of the learning rate: choose 'cosine' or None.")
+  if not (isinstance(warmup_steps, int) and warmup_steps >= 0):
+    raise ConfigError(
+      f"warmup_steps = {warmup_steps!r} of the optimizer '{algorithm}' must be a whole number, 0 or more."
+    )
   rate = learning_rate
-  if decay:
-    rate = keras.optimizers.schedules.serialize(keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.02))
+  if decay or warmup_steps:
+    schedule = keras.optimizers.schedules.CosineDecay(
+      0.0 if warmup_steps else rate,
+      max(1, steps - warmup_steps),
+      alpha=0.02 if decay else 1.0,
+      warmup_target=rate if warmup_steps else None,
+      warmup_steps=warmup_steps,
+    )
+    rate = keras.optimizers.schedules.serialize(schedule)
   try:
     return keras.optimizers.get({"class_name": algorithm, "config": {"learning_rate": rate, **(arguments or {})}})
   except (TypeError, ValueError, AttributeError) as error:
@@ -101,6 +114,7 @@ def train(
   """
   # --- Check everything that can be checked before hours are spent ---
   _check_counts(epochs=epochs, batch_size=batch_size)
+  feature.check_fitted()
   strategy = strategy or tf.distribute.get_strategy()
   share = 2 * strategy.num_replicas_in_sync  # neighbours lend one another their z1
   if batch_size % share:
@@ -120,8 +134,9 @@ def train(
   with strategy.scope():
     model = make_model(dataset.image_shape, feature, seed=seed)
     model.compile(make_optimizer_eg(epochs * steps), make_optimizer_d(epochs * steps), jit_compile=jit_compile)
-  if model.feature_loss == "f2" and model.objective.lambda3:
-    check_gradient(feature, dataset.train["image"][:32].astype(np.float32) / 255)
+  for part, loss in zip(feature.parts, model.feature_losses):
+    if loss == "f2" and model.objective.lambda3:
+      check_gradient(part, dataset.train["image"][:32].astype(np.float32) / 255)
 
   # --- Begin the run folder, or go on with it ---
   run_dir = pathlib.Path(run_dir)

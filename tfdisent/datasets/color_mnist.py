@@ -115,7 +115,13 @@ def color_mnist(
       f"color_mnist({source}, {saturation}, {value}, {rotation_degrees}, "
       f"{probe_fraction}, {validation_fraction}, {seed}{''.join(f', {name}={x}' for name, x in bias.items())})"
     ),
-    judges=(Judge("digit", "label", "classifier"), Judge("color", "color", "color")),
+    judges=(
+      Judge("digit", "label", "classifier"),
+      Judge("color", "color", "color"),
+      *(
+        (Judge("rotation", "angle", "angle", 2 * np.pi), Judge("axis", "axis", "axis")) if any(rotation_degrees) else ()
+      ),
+    ),
     unbiased=color_mnist(
       source, data_dir, saturation, value, rotation_degrees, 0.0, 0.0, probe_fraction, validation_fraction, seed
     )

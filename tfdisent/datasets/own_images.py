@@ -85,6 +85,7 @@ def image_table(
   file_column: str = "file",
   discrete: Sequence[str] = (),
   continuous: Sequence[str] = (),
+  angles: Mapping[str, float] | None = None,
   test_every: int = 0,
   size: int | tuple[int, int] = 64,
   channels: int = 3,
@@ -102,6 +103,7 @@ def image_table(
     file_column: the column with the files' names.
     discrete: columns that become int64 [N], the place of the value among the sorted ones.
     continuous: columns of numbers that become float32 [N].
+    angles: columns of angles, likewise, each with what a full turn is in its unit: {"azimuth": 360}.
     test_every: with k > 0, every k-th row is the test split, and `test_fraction` does not count.
     size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed: as in `image_folder`.
 
@@ -110,7 +112,10 @@ def image_table(
   """
   root = _root(data_dir, "image_table")
   rows = _read_table(root / table)
-  for column in (file_column, *discrete, *continuous):
+  angles = dict(angles or {})
+  if not all(turn > 0 for turn in angles.values()):
+    raise ConfigError(f"image_table.angles = {angles}: a full turn must be positive, as in {{'azimuth': 360}}.")
+  for column in (file_column, *discrete, *continuous, *angles):
     if missing := next((number for number, row in enumerate(rows, 1) if row.get(column) in (None, "")), None):
       raise DataError(
         f"row {missing} of {root / table} has no '{column}'; its columns are {', '.join(map(str, rows[missing - 1]))}."
@@ -118,7 +123,7 @@ def image_table(
   columns: dict[str, np.ndarray] = {}
   for name in discrete:
     columns[name] = np.unique([str(row[name]) for row in rows], return_inverse=True)[1].astype(np.int64)
-  for name in continuous:
+  for name in (*continuous, *angles):
     try:
       columns[name] = np.array([float(row[name]) for row in rows], np.float32)
     except (TypeError, ValueError) as error:
@@ -128,10 +133,14 @@ def image_table(
     "image_table",
     [root / str(row[file_column]) for row in rows],
     columns,
-    tuple(Judge(name, name, "classifier") for name in discrete),
+    (
+      *(Judge(name, name, "classifier") for name in discrete),
+      *(Judge(name, name, "number") for name in continuous),
+      *(Judge(name, name, "angle", turn) for name, turn in angles.items()),
+    ),
     fixed,
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
-    description=f"{(root / table).resolve()}, {discrete}, {continuous}, {test_every}",
+    description=f"{(root / table).resolve()}, {discrete}, {continuous}, {angles}, {test_every}",
   )
 
 

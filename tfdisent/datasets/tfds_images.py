@@ -11,7 +11,9 @@
 Classes and truth values are int64 [N], other numbers float32 [N]. Any other set with an `image` is read likewise.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +31,13 @@ class Kind(NamedTuple):
 
   Attributes:
     judged: columns of classes that the evaluation reads from images.
+    angles: columns of angles that it reads, with what a full turn is in their unit.
     splits: TFDS's splits.
     fix: from the image as TFDS has it to one that looks as it should.
   """
 
   judged: tuple[str, ...] = ("label",)
+  angles: Mapping[str, float] = MappingProxyType({})
   splits: tuple[str, ...] = ("train", "test")
   fix: Callable[[np.ndarray], np.ndarray] = lambda image: image
 
@@ -43,10 +47,15 @@ KINDS = {
   "fashion_mnist": Kind(),
   "kmnist": Kind(),
   "emnist": Kind(fix=lambda image: image.transpose(1, 0, 2)),  # TFDS keeps it as published, lines for columns
-  "celeb_a": Kind((), ("train", "validation", "test")),
-  "shapes3d": Kind(("label_shape",), ("train",)),
-  "dsprites": Kind(("label_shape",), ("train",), lambda image: image * np.uint8(255)),  # of 0 and 1
-  "smallnorb": Kind(("label_category",)),
+  "celeb_a": Kind((), splits=("train", "validation", "test")),
+  "shapes3d": Kind(("label_shape",), {"value_orientation": 360.0}, ("train",)),
+  "dsprites": Kind(
+    ("label_shape",),
+    {"value_orientation": 2 * math.pi},
+    ("train",),
+    lambda image: image * np.uint8(255),  # of 0 and 1
+  ),
+  "smallnorb": Kind(("label_category",), {"label_azimuth": 18.0}),
 }
 
 
@@ -57,6 +66,7 @@ def tfds_images(
   size: int | tuple[int, int] | None = None,
   channels: int | None = None,
   judged: Sequence[str] | None = None,
+  angles: Mapping[str, float] | None = None,
   limit: int | None = None,
   test_fraction: float = 0.1,
   probe_fraction: float = 0.1,
@@ -73,6 +83,7 @@ def tfds_images(
     size: height and width that images are cropped and resized to, or one number for both; None leaves them.
     channels: 1 for grey, 3 for RGB; None leaves them.
     judged: columns of classes that the evaluation reads from images; None takes the set's own, as in `KINDS`.
+    angles: columns of angles that it reads, with what a full turn is in their unit; None likewise.
     limit: at most so many images of each of TFDS's splits; None for all.
     test_fraction, validation_fraction: shares of `train` that become these splits, where TFDS has none.
     probe_fraction: share of `train` that becomes the probe split.
@@ -118,12 +129,13 @@ def tfds_images(
       parts[split] = {column: values[start:end] for column, values in train.items()}
       start = end
   parts["train"] = {column: values[start:] for column, values in train.items()}
-  judged = kind.judged if judged is None else judged
+  judged, angles = kind.judged if judged is None else judged, kind.angles if angles is None else angles
   return Dataset(
     **parts,
     name=f"tfds_images({name}, {builder.version}, {shape}, {limit}, {fractions})",
-    judges=tuple(
-      Judge("digit" if column == "label" and "mnist" in name else column, column, "classifier") for column in judged
+    judges=(
+      *(Judge("digit" if column == "label" and "mnist" in name else column, column, "classifier") for column in judged),
+      *(Judge(column, column, "angle", turn) for column, turn in angles.items()),
     ),
   )
 

@@ -8,8 +8,8 @@ Each measure is a function of arrays and a random state, so it takes the codes o
 | `plain_vae`: what leaks when nobody asks it not to | a VAE without z2, of the model's own E1 and G | Kingma & Welling 2014 |
 | `read_images`: leakage from images | a convolutional network trained on fusions | Denton & Birodkar 2017 |
 | `information_bound` of I(z̃2; x̂ \\| z1), nats | a q that is trained once the model is frozen | Barber & Agakov 2003, Tang et al. |
-| `Oracle`: a class in an image | a convolutional network trained on real images | |
-| `measured_color`, `slant`, `stroke_thickness`, `ink_iou` | pixels | Teow & Loe 2002, Jaccard 1912 |
+| `Oracle`: a class in an image; `Estimator`: an angle, numbers | a convolutional network trained on real images | |
+| `measured_color`, `axis`, `slant`, `stroke_thickness`, `ink_iou` | pixels | Hu 1962, Teow & Loe 2002, Jaccard 1912 |
 | `psnr`, `ssim` | pixels | Wang et al. 2004 |
 | `fid`, `kid`, with `FIDExtractor` | features of a network of the images' own domain | Heusel et al. 2017, Bińkowski et al. 2018 |
 | `bootstrap_interval`, `with_interval` | resampled test examples | Efron 1979 |
@@ -18,14 +18,17 @@ Each measure is a function of arrays and a random state, so it takes the codes o
 """  # noqa: E501 (a table)
 
 from tfdisent.evaluation.bound import cells, entropy, information_bound
-from tfdisent.evaluation.judges import FIDExtractor, Oracle, plain_vae, read_images
+from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae, read_images
 from tfdisent.evaluation.metrics import (
+  angle_error,
+  axis,
   bootstrap_interval,
   fid,
   ink,
   ink_iou,
   kid,
   measured_color,
+  median_with_interval,
   other_feature,
   psnr,
   slant,
@@ -38,9 +41,12 @@ from tfdisent.evaluation.protocol import Metrics, evaluate
 
 __all__ = [
   "PROBES",
+  "Estimator",
   "FIDExtractor",
   "Metrics",
   "Oracle",
+  "angle_error",
+  "axis",
   "bootstrap_interval",
   "cells",
   "chance",
@@ -53,6 +59,7 @@ __all__ = [
   "kid",
   "leakage",
   "measured_color",
+  "median_with_interval",
   "other_feature",
   "plain_vae",
   "predict",

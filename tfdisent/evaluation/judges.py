@@ -1,9 +1,9 @@
 """Networks that judge images: trained on real images, or on fusions, but never together with a model.
 
-The *oracle* reads a class, the *extractor* gives the features of FID and KID. Both are trained once on the `train`
-split of a data set and kept in the cache, `$TFDISENT_CACHE` or `~/.cache/tfdisent`. Their architectures differ from one
-another and from every network of the model (4x4 convolutions of stride 2), and so do their seeds. The *plain VAE*, with
-which a model's leakage is compared, is kept there as well.
+The *oracle* reads a class, the *estimator* an angle or a number; the *extractor* gives the features of FID and KID.
+They are trained once on the `train` split of a data set and kept in the cache, `$TFDISENT_CACHE` or
+`~/.cache/tfdisent`. Their architectures differ from every network of the model (4x4 convolutions of stride 2), and so
+do their seeds. The *plain VAE*, with which a model's leakage is compared, is kept there as well.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from absl import logging
 from sklearn.preprocessing import StandardScaler
 
 from tfdisent.cache import cache_folder
-from tfdisent.dataset import Dataset, image_reader, training_batches
+from tfdisent.dataset import Dataset, Examples, image_reader, training_batches
 from tfdisent.evaluation.probes import Parts, is_classes
 from tfdisent.inference import TrainedModel
 from tfdisent.model import DisentangledVAE
@@ -29,52 +29,57 @@ from tfdisent.model import DisentangledVAE
 ORACLE_SEED, EXTRACTOR_SEED, VAE_SEED = 1_000_003, 2_000_003, 3_000_017
 
 
-class _CachedClassifier:
-  """A classifier of real images, trained once on the `train` split of a data set.
+class _CachedJudge:
+  """A network that reads a column from real images, trained once on the `train` split of a data set.
 
   Args:
     dataset: its `train` split is learned, or that of `unbiased`, where it has one: a judge that learned from correlated
       properties would tell one by the other.
-    column: the column with the class.
+    what: is read: a column, or what `values` says.
     epochs: of training, should there be none in the cache.
+    values: from examples to what is read of them, [N] or [N, K]; None for the column `what`.
   """
 
   name: str
   seed: int
 
-  def __init__(self, dataset: Dataset, column: str = "label", epochs: int = 6):
+  def __init__(self, dataset: Dataset, what: str, epochs: int, values: Callable[[Examples], np.ndarray] | None = None):
     dataset = dataset.unbiased or dataset
-    label = dataset.train[column]
-    classes = int(label.max()) + 1
-    epochs *= max(1, round(20_000 / len(label)))  # a small set is seen as often as a large one
+    outputs, target, loss = self._task(values(dataset.train) if values else dataset.train[what])
+    count = len(target)
+    rounds = max(1, round(20_000 / count))  # a small set is seen as often as a large one
+    epochs *= rounds
     key = hashlib.sha256(
-      f"{self.name} 1 {dataset.name} {dataset.image_shape} {column} {classes} {epochs} {keras.__version__}".encode()
+      f"{self.name} 1 {dataset.name} {dataset.image_shape} {what} {outputs} {epochs} {keras.__version__}".encode()
     ).hexdigest()[:16]
-    self._network = self._make(dataset.image_shape, classes)
+    self._network = self._make(dataset.image_shape, outputs)
 
     def fit():
-      steps = epochs * max(1, len(label) // 128)
+      steps = epochs * max(1, count // 128)
       self._network.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=False,
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)), loss=loss, jit_compile=False
       )
-      read, labels = image_reader(dataset.train["image"]), tf.constant(label)
+      read, targets = image_reader(dataset.train["image"]), tf.constant(target)
       batches = (
-        tf.data.Dataset.range(len(label))
-        .shuffle(len(label), self.seed)
-        .batch(128, drop_remainder=len(label) >= 128)
-        .map(lambda rows: (read(rows), tf.gather(labels, rows)))
+        tf.data.Dataset.range(count)
+        .shuffle(count, self.seed)
+        .batch(128, drop_remainder=count >= 128)
+        .map(lambda rows: (read(rows), tf.gather(targets, rows)))
+        .repeat(rounds)
       )
-      self._network.fit(batches.prefetch(2), epochs=epochs, shuffle=False, verbose=1 if sys.stdout.isatty() else 0)
+      verbose = 1 if sys.stdout.isatty() else 0
+      self._network.fit(batches.prefetch(2), epochs=epochs // rounds, shuffle=False, verbose=verbose)
 
     _keep(
       self._network,
       f"{self.name}-{key}",
       fit,
-      f"the {self.name}, a judge of the evaluation, on {len(label)} real images",
+      f"the {self.name} of {what.split(maxsplit=1)[0]}, a judge of the evaluation, on {count} real images",
     )
+
+  def _task(self, values: np.ndarray):
+    """How many outputs there are, what they learn from `values`, and their loss; here, a class [N]."""
+    return int(values.max()) + 1, values, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def _keep(network: keras.Model, name: str, fit: Callable[[], None], what: str) -> None:
@@ -95,13 +100,16 @@ def _keep(network: keras.Model, name: str, fit: Callable[[], None], what: str) -
     os.replace(pathlib.Path(folder) / file.name, file)
 
 
-class Oracle(_CachedClassifier):
+class Oracle(_CachedJudge):
   """A classifier of real images, used as a judge.
 
   Three 3x3 convolutions with batch normalisation and pooling, and dropout; none of the model's networks has those.
   """
 
   name, seed = "oracle", ORACLE_SEED
+
+  def __init__(self, dataset: Dataset, column: str = "label", epochs: int = 6):
+    super().__init__(dataset, column, epochs)
 
   def _make(self, image_shape, classes):
     return keras.Sequential(
@@ -113,7 +121,51 @@ class Oracle(_CachedClassifier):
     return np.argmax(self._network.predict(image, batch_size=500, verbose=0), axis=1)
 
 
-class FIDExtractor(_CachedClassifier):
+class Estimator(_CachedJudge):
+  """An oracle of an angle or of numbers: of the same convolutions.
+
+  Args:
+    dataset, what, values: as of `_CachedJudge`.
+    turn: of angles, a full turn in their unit; 0 for numbers.
+    epochs: of training, should there be none in the cache.
+  """
+
+  name, seed = "estimator", ORACLE_SEED
+
+  def __init__(
+    self,
+    dataset: Dataset,
+    what: str,
+    turn: float = 0.0,
+    values: Callable[[Examples], np.ndarray] | None = None,
+    epochs: int = 12,
+  ):
+    self._turn = turn
+    super().__init__(dataset, what, epochs, values)
+
+  def _task(self, values):
+    values = values.astype(np.float32)
+    if self._turn:
+      theta = values * np.float32(2 * np.pi / self._turn)
+      return 2, np.stack([np.cos(theta), np.sin(theta)], 1), "mse"
+    self._shape = values.shape[1:]
+    values = values.reshape(len(values), -1)
+    self._mean, self._scale = values.mean(0), np.maximum(values.std(0), 1e-6)
+    return values.shape[1], (values - self._mean) / self._scale, "mse"
+
+  def _make(self, image_shape, outputs):
+    layers = [keras.Input(image_shape), *_convolutions(ORACLE_SEED), *_head(outputs, ORACLE_SEED, dropout=0.0)]
+    return keras.Sequential(layers, name="estimator")
+
+  def __call__(self, image: np.ndarray) -> np.ndarray:
+    """The angle [N] or the numbers [N] or [N, K] of each image, in their unit, from uint8 [N, H, W, C]."""
+    read = self._network.predict(image, batch_size=500, verbose=0)
+    if self._turn:
+      return np.arctan2(read[:, 1], read[:, 0]) * (self._turn / (2 * np.pi))
+    return (read * self._scale + self._mean).reshape(-1, *self._shape)
+
+
+class FIDExtractor(_CachedJudge):
   """The features of FID and KID: the last hidden layer, of 64 in units of their spread, of a classifier of real images.
 
   Inception, trained on photographs, has little to say of digits: an extractor of their own domain is the honest choice,

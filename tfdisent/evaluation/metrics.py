@@ -117,13 +117,40 @@ def slant(image: np.ndarray) -> np.ndarray:
   It is arctan(μ11 / μ02), with μ the central moments of the ink: the angle of the shear that makes the moments upright,
   as used to deskew digits (Teow & Loe 2002). 0 where there is no ink, or no height.
   """
-  weight = ink(image)
-  weight /= np.maximum(weight.sum((1, 2), keepdims=True), 1e-6)
+  mu11, mu02, _ = _central_moments(ink(image))
+  return np.degrees(np.arctan(np.where(mu02 > 1e-6, mu11 / np.maximum(mu02, 1e-6), 0.0)))
+
+
+def _central_moments(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """μ11, μ02 and μ20, [N] each, of weights [N, H, W] that are made to sum to 1; x to the right, y up."""
+  weight = weight / np.maximum(weight.sum((1, 2), keepdims=True), 1e-6)
   up, right = -np.arange(weight.shape[1])[:, None], np.arange(weight.shape[2])[None, :]
   up = up - (weight * up).sum((1, 2), keepdims=True)
   right = right - (weight * right).sum((1, 2), keepdims=True)
-  mu11, mu02 = (weight * right * up).sum((1, 2)), (weight * up * up).sum((1, 2))
-  return np.degrees(np.arctan(np.where(mu02 > 1e-6, mu11 / np.maximum(mu02, 1e-6), 0.0)))
+  return (weight * right * up).sum((1, 2)), (weight * up * up).sum((1, 2)), (weight * right * right).sum((1, 2))
+
+
+def axis(image: np.ndarray) -> np.ndarray:
+  """The angle of the principal axis of the ink in degrees, [N] in (-90, 90], from the x axis towards the top.
+
+  Of the moments of the pixels that have at least half of the ink (Hu 1962): θ = arctan2(2 μ11, μ20 - μ02) / 2.
+  """
+  mu11, mu02, mu20 = _central_moments((ink(image) >= 0.5).astype(np.float32))
+  return np.degrees(np.arctan2(2 * mu11, mu20 - mu02)) / 2
+
+
+def angle_error(a: np.ndarray, b: np.ndarray, turn: float = 360.0) -> np.ndarray:
+  """The smallest difference of angles a and b that are known up to `turn`, [N] in [0, turn / 2], in their unit."""
+  return np.abs((a - b + turn / 2) % turn - turn / 2)
+
+
+def median_with_interval(values: np.ndarray) -> dict[str, float]:
+  """`{"value": …, "low": …, "high": …}`: the median of values [N] and its 95 % bootstrap interval."""
+  values = np.asarray(values, np.float64)
+  random_state = np.random.default_rng(0)
+  medians = [np.median(values[random_state.integers(len(values), size=len(values))]) for _ in range(1000)]
+  low, high = np.quantile(medians, [0.025, 0.975])
+  return {"value": float(np.median(values)), "low": float(low), "high": float(high)}
 
 
 def stroke_thickness(image: np.ndarray) -> np.ndarray:

@@ -1,18 +1,21 @@
 """The whole protocol on one trained model."""
 
+import json
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from tfdisent.dataset import Dataset, Examples
+from tfdisent.dataset import Dataset, Examples, Judge
 from tfdisent.errors import DataError
 from tfdisent.evaluation import metrics as m
 from tfdisent.evaluation.bound import cells, information_bound
-from tfdisent.evaluation.judges import FIDExtractor, Oracle, plain_vae, read_images
+from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae, read_images
 from tfdisent.evaluation.probes import PROBES, Parts, chance, is_classes, leakage, score
-from tfdisent.feature import DISCRETE, feature_values
+from tfdisent.feature import CONTINUOUS, DISCRETE, feature_values
 from tfdisent.inference import TrainedModel, to_uint8
+from tfdisent.learned import LearnedFeature
 
 FID_IMAGES = 10_000
 TRAINING_FUSIONS = 12_000
@@ -37,12 +40,15 @@ def evaluate(
   """Control, complement, quality, leakage and the bound of a model on a split.
 
   Every figure is `{"value": …}`, with the `low` and `high` of its bootstrap 95 % interval over the examples of the split
-  where it is a statistic of them. The quick subset is marked *.
+  where it is a statistic of them. The quick subset is marked *. Of a feature with several parts, each part has figures of
+  its own, `control/NAME/…`, `complement/NAME/…`, `leakage/NAME/…` and `bound/NAME/…`; in its control and complement this
+  part alone is another image's.
 
   | key | what it is |
   |---|---|
   | `control/accuracy_{mean,sample,prior}` * | share of the fusions in which the oracle reads the asked-for class, another one than the source's; z1 the posterior's mean, a sample of it, or drawn from the prior |
-  | `control/mae_{mean,sample,prior}` * | instead, for a colour: mean absolute error of the measured one |
+  | `control/mae_{mean,sample,prior}` * | instead, for a colour: mean absolute error of the measured one; for a number: of an estimator's |
+  | `control/median_error_{mean,sample,prior}` * | instead, for an angle, an axis or another learned f: median absolute error, in degrees where f's unit is that, of an estimator's or of the measured one |
   | `control/own_f_mae_*` * | instead, for a continuous f without a judge: that of f itself. Weak: the model was trained against it |
   | `control/accuracy_unseen` * | `control/accuracy_mean` of the fusions that combine what the training never showed together |
   | `control_by_class/K` * | `control/accuracy_mean` where the class K is asked for |
@@ -51,7 +57,7 @@ def evaluate(
   | `complement_chance/*` * | the same of another real image, drawn at random |
   | `quality/psnr` *, `quality/ssim` | of x', in dB, and in [-1, 1] |
   | `quality/{fid,kid}`, `quality/fid_floor` | between real images of the split and their fusions with independent features (z1 a sample); between them and as many other real images; `extractor` names the network |
-  | `oracle/{split}_accuracy` * | of the oracle on real images |
+  | `oracle/{split}_accuracy`, `oracle/{split}_{rotation}_median_error` * | of the judges on real images |
   | `leakage/{linear,mlp,trees}_{mean,sample}` | f read from z1: accuracy, or R² of a continuous f |
   | `leakage/worst`, `leakage/chance` | the largest of the six, and its `probe`; the majority class, or 0 |
   | `leakage/control_{shuffled,pixels,untrained,plain_vae}` | the MLP with shuffled targets, on raw pixels, and on the means of an untrained encoder and of a plain VAE's |
@@ -93,10 +99,6 @@ def evaluate(
   image = {part: examples["image"] for part, examples in parts.items()}
   z1 |= {part: model.encode_z1(image[part])[0] for part in ("train", "validation")}
   z1_sample = {part: model.sample_z1(image[part], seed + i) for i, part in enumerate(sorted(image))}
-  target = targets(f) if model.feature.kind == DISCRETE else f
-
-  metrics |= _leakage({"mean": z1, "sample": z1_sample}, target, seed, tell)
-  metrics |= _leakage_controls(model, dataset, image, z1, target, seed, tell)
 
   # Fusions with independent features; from few images many are made to train on.
   random_state = np.random.default_rng([seed, 1])
@@ -104,19 +106,28 @@ def evaluate(
   row["train"] = np.resize(row["train"], max(TRAINING_FUSIONS, len(row["train"])))
   partner = {part: random_state.permutation(rows) for part, rows in row.items()}
   z2_partner = {part: model.encode_z2(f[part][partner[part]]) for part in f}
-
-  tell("leakage of the source's f into the fusion")
-  fusion = {part: to_uint8(model.decode(z1[part][row[part]], z2_partner[part])) for part in f}
-  source = {part: target[part][row[part]] for part in f}
-  read = read_images(fusion, source, seed)
-  metrics["leakage/image"] = score(source["test"], read.argmax(1) if is_classes(source["test"]) else read)
-
-  tell("the bound of I(z̃2; x̂ | z1)")
   z1_fusion = {part: z1_sample[part][row[part]] for part in f}
+  fusion_of_mean = {part: to_uint8(model.decode(z1[part][row[part]], z2_partner[part])) for part in f}
   fusion = {part: to_uint8(model.decode(z1_fusion[part], z2_partner[part])) for part in f}
-  classes = target if model.feature.kind == DISCRETE else cells(f)
-  asked = {part: classes[part][partner[part]] for part in f}
-  metrics |= {f"bound/{name}": value for name, value in information_bound(z1_fusion, fusion, asked, seed).items()}
+
+  for index, (name, feature) in enumerate(zip(model.feature.part_names, model.feature.parts)):
+    of_part = "" if len(model.feature.parts) == 1 else f"{name}/"
+    tell(f"leakage of {name}")
+    f_part = {part: model.feature.split(values)[index] for part, values in f.items()}
+    target = targets(f_part) if feature.kind == DISCRETE else f_part
+    metrics |= _leakage({"mean": z1, "sample": z1_sample}, target, seed, of_part, tell)
+    metrics |= _leakage_controls(model, dataset, image, z1, target, seed, of_part, tell)
+
+    tell(f"leakage of the source's {name} into the fusion")
+    source = {part: target[part][row[part]] for part in f}
+    read = read_images(fusion_of_mean, source, seed)
+    metrics[f"leakage/{of_part}image"] = score(source["test"], read.argmax(1) if is_classes(source["test"]) else read)
+
+    tell(f"the bound of I(z̃2; x̂ | z1), {name}")
+    classes = target if feature.kind == DISCRETE else cells(f_part)
+    asked = {part: classes[part][partner[part]] for part in f}
+    bound = information_bound(z1_fusion, fusion, asked, seed)
+    metrics |= {f"bound/{of_part}{figure}": value for figure, value in bound.items()}
 
   if column := _class_column(dataset):
     tell("FID and KID")
@@ -152,10 +163,9 @@ def _parts(dataset: Dataset, split: str, limit: int | None) -> dict[str, Example
 
 
 def train_judges(dataset: Dataset) -> None:
-  """Trains the oracles of a data set that are not in the cache yet."""
+  """Trains the networks that judge images of a data set, where they are not in the cache yet."""
   for judge in dataset.judges:
-    if judge.kind == "classifier":
-      Oracle(dataset, judge.column)
+    _reader(judge, dataset)
 
 
 def _class_column(dataset):
@@ -165,74 +175,127 @@ def _class_column(dataset):
 # --- Control and complement -------------------------------------------------------------------------------------------
 
 
+class _Reading(NamedTuple):
+  """How a kind of property is read, compared and summed up."""
+
+  measure: str
+  compare: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+  """What was read and what is true, to one number per example; the last argument is the judge's `turn`."""
+  statistic: Callable[[np.ndarray], dict] = m.with_interval
+
+
+READINGS = {
+  "classifier": _Reading("accuracy", lambda read, true, turn: read == true),
+  "color": _Reading("mae", lambda read, true, turn: _error(read, true)),
+  "number": _Reading("mae", lambda read, true, turn: _error(read, true)),
+  "angle": _Reading(
+    "median_error", lambda read, true, turn: m.angle_error(read, true, turn) * (360 / turn), m.median_with_interval
+  ),
+  "axis": _Reading("median_error", lambda read, true, turn: m.angle_error(read, true, 180.0), m.median_with_interval),
+}
+
+
+def _reader(judge: Judge, dataset: Dataset) -> Callable[[np.ndarray], np.ndarray]:
+  """What reads the property from images."""
+  if judge.kind == "classifier":
+    return Oracle(dataset, judge.column)
+  return {"color": m.measured_color, "axis": m.axis}.get(judge.kind) or Estimator(dataset, judge.column, judge.turn)
+
+
 def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Metrics:
-  random_state = np.random.default_rng(seed)
-  x = examples["image"]
-  partner, stranger = m.other_feature(f, random_state), random_state.permutation(len(f))
-  z2_partner = model.encode_z2(f[partner])
-  fusions = {
-    "mean": to_uint8(model.decode(z1, z2_partner)),
-    "sample": to_uint8(model.decode(model.sample_z1(x, seed), z2_partner)),
-    "prior": to_uint8(model.decode(random_state.standard_normal(z1.shape).astype(np.float32), z2_partner)),
-  }
-  fusion = fusions["mean"]
-  metrics: Metrics = {}
+  x, metrics = examples["image"], {}
+  readers = {judge: _reader(judge, dataset) for judge in dataset.judges}
+  is_measured = {judge: judge.kind in ("color", "axis") for judge in dataset.judges}
+  true = {judge: reader(x) if is_measured[judge] else examples[judge.column] for judge, reader in readers.items()}
+  classifiers = [judge for judge in dataset.judges if judge.kind == "classifier"]
+  for judge, reader in readers.items():
+    if not is_measured[judge]:
+      measure, compare, statistic = READINGS[judge.kind]
+      name = measure if classifiers == [judge] else f"{judge.name}_{measure}"
+      metrics[f"oracle/{split}_{name}"] = statistic(compare(reader(x), true[judge], judge.turn))
 
-  def control(name, compare):
-    values = {kind: compare(image) for kind, image in fusions.items()}
-    metrics.update({f"control/{name}_{kind}": m.with_interval(of_kind) for kind, of_kind in values.items()})
-    return values["mean"]
+  for index, (name, feature) in enumerate(zip(model.feature.part_names, model.feature.parts)):
+    of_part = "" if len(model.feature.parts) == 1 else f"{name}/"
+    random_state = np.random.default_rng(seed)
+    f_parts = model.feature.split(f)
+    partner, stranger = m.other_feature(f_parts[index], random_state), random_state.permutation(len(f))
+    f_parts[index] = f_parts[index][partner]  # this part alone is another one's
+    z2_partner = model.encode_z2(np.concatenate(f_parts, 1))
+    fusions = {
+      "mean": to_uint8(model.decode(z1, z2_partner)),
+      "sample": to_uint8(model.decode(model.sample_z1(x, seed), z2_partner)),
+      "prior": to_uint8(model.decode(random_state.standard_normal(z1.shape).astype(np.float32), z2_partner)),
+    }
 
-  def complement(name, of_fusion, of_stranger):
-    metrics[f"complement/{name}"] = m.with_interval(of_fusion)
-    metrics[f"complement_chance/{name}"] = m.with_interval(of_stranger)
-
-  for judge in dataset.judges:
-    is_controlled = judge.column == model.feature.column
-    if judge.kind == "classifier":
-      oracle, label = Oracle(dataset, judge.column), examples[judge.column]
-      metrics[f"oracle/{split}_accuracy"] = m.with_interval(oracle(x) == label)
-      if is_controlled:
-        asked = label[partner]
-        right = control("accuracy", lambda image, oracle=oracle, asked=asked: oracle(image) == asked)
-        metrics |= {f"control_by_class/{k}": m.with_interval(right[asked == k]) for k in np.unique(asked)}
-        if dataset.unseen:
+    controlled = next((judge for judge in dataset.judges if judge.column == feature.column), None)
+    for judge, reader in readers.items():
+      measure, compare, statistic = READINGS[judge.kind]
+      if judge is controlled:
+        asked = true[judge][partner]
+        values = {kind: compare(reader(fusion), asked, judge.turn) for kind, fusion in fusions.items()}
+        metrics |= {f"control/{of_part}{measure}_{kind}": statistic(of_kind) for kind, of_kind in values.items()}
+        if judge.kind == "classifier":
+          metrics |= {
+            f"control_by_class/{of_part}{k}": m.with_interval(values["mean"][asked == k]) for k in np.unique(asked)
+          }
+        if dataset.unseen and judge.kind == "classifier":
           unseen = dataset.unseen(examples, {name: column[partner] for name, column in examples.items()})
           if unseen.any():
-            metrics["control/accuracy_unseen"] = m.with_interval(right[unseen])
+            metrics[f"control/{of_part}accuracy_unseen"] = m.with_interval(values["mean"][unseen])
       else:
-        complement(f"{judge.name}_accuracy", oracle(fusion) == label, label[stranger] == label)
-    else:
-      real = m.measured_color(x)
-      if is_controlled:
-        control("mae", lambda image, asked=real[partner]: _error(m.measured_color(image), asked))
-      else:
-        complement(f"{judge.name}_mae", _error(m.measured_color(fusion), real), _error(real[stranger], real))
+        kept = compare(reader(fusions["mean"]), true[judge], judge.turn)
+        metrics[f"complement/{of_part}{judge.name}_{measure}"] = statistic(kept)
+        metrics[f"complement_chance/{of_part}{judge.name}_{measure}"] = statistic(
+          compare(true[judge][stranger], true[judge], judge.turn)
+        )
 
-  is_judged = any(judge.column == model.feature.column for judge in dataset.judges)
-  if any(judge.kind == "color" for judge in dataset.judges):  # ink on black: it has a shape
-    for name, *values in _shape(
-      _class_column(dataset), model.feature.column, is_judged, examples, partner, stranger, fusion
-    ):
-      complement(name, *values)
+    if any(judge.kind == "color" for judge in dataset.judges):  # ink on black: it has a shape
+      for shape, kept, of_stranger in _shape(
+        _class_column(dataset), controlled, examples, partner, stranger, fusions["mean"]
+      ):
+        metrics[f"complement/{of_part}{shape}"] = m.with_interval(kept)
+        metrics[f"complement_chance/{of_part}{shape}"] = m.with_interval(of_stranger)
 
-  if not is_judged and model.feature.has_pixels and model.feature.kind != DISCRETE:
-    control("own_f_mae", lambda image: _error(feature_values(model.feature, {"image": image}), f[partner]))
+    if not controlled and feature.has_pixels and feature.kind == CONTINUOUS:
+      asked = model.feature.split(f)[index][partner]
+      metrics |= _unjudged(dataset, feature, x, model.feature.split(f)[index], asked, fusions, split, of_part)
   return metrics
 
 
-def _shape(class_column, controlled, is_judged, examples, partner, stranger, fusion):
-  """What of the ink's shape a change of f must leave: its name, its measure on each fusion, and on each stranger."""
+def _unjudged(dataset, feature, x, f, asked, fusions, split, of_part) -> Metrics:
+  """Control of a continuous f that no column's judge reads.
+
+  A learned f is read by a second network, an estimator of f itself; any other by f.
+  """
+  if isinstance(feature, LearnedFeature):
+    what = f"{feature.name} {json.dumps(feature.get_config(), sort_keys=True)}"
+    read = Estimator(dataset, what, values=lambda examples: feature_values(feature, examples))
+    name, statistic = "median_error", m.median_with_interval
+    metrics = {f"oracle/{of_part}{split}_{name}": statistic(feature.error(read(x), f))}
+  else:
+    read, metrics = (lambda image: feature_values(feature, {"image": image})), {}
+    name, statistic = "own_f_mae", m.with_interval
+  for kind, fusion in fusions.items():
+    metrics[f"control/{of_part}{name}_{kind}"] = statistic(feature.error(read(fusion), asked))
+  return metrics
+
+
+def _shape(class_column, controlled, examples, partner, stranger, fusion):
+  """What of the ink's shape a change of f must leave: its name, its measure on each fusion, and on each stranger.
+
+  Of an f that moves the ink (a pose), or may do so, the thickness of the strokes alone.
+  """
   x = examples["image"]
   label = examples[class_column] if class_column else np.zeros(len(x), int)
-  is_class_controlled = class_column is not None and class_column == controlled
+  is_class_controlled = controlled is not None and controlled.column == class_column
+  moves = controlled is None or controlled.kind not in ("classifier", "color")
   asked = label[partner] if is_class_controlled else label
   for name, measure in (("slant", m.slant), ("stroke", m.stroke_thickness)):
-    if name == "stroke" or is_judged:  # a feature that is not judged may be a pose, and move the slant
+    if name == "stroke" or not moves:
       usual = np.bincount(label, measure(x)) / np.maximum(np.bincount(label), 1)  # of each class
       real, got = measure(x) - usual[label], measure(fusion) - usual[asked]
       yield f"{name}_mae", _error(got, real), _error(real[stranger], real)
-  if is_judged and not is_class_controlled:
+  if not moves and not is_class_controlled:
     yield "ink_iou", m.ink_iou(fusion, x), m.ink_iou(x[stranger], x)
 
 
@@ -244,30 +307,32 @@ def _error(a, b):
 # --- Leakage and distances --------------------------------------------------------------------------------------------
 
 
-def _leakage(z1: dict[str, Parts], target: Parts, seed, tell) -> Metrics:
+def _leakage(z1: dict[str, Parts], target: Parts, seed, of_part, tell) -> Metrics:
   metrics: Metrics = {}
   for probe in PROBES:
     for kind, codes in z1.items():
       tell(f"leakage: {probe} on the {kind} of z1")
-      metrics[f"leakage/{probe}_{kind}"] = leakage(codes, target, probe, seed)
+      metrics[f"leakage/{of_part}{probe}_{kind}"] = leakage(codes, target, probe, seed)
   worst = max(metrics, key=lambda key: metrics[key]["value"])
-  metrics["leakage/worst"] = {**metrics[worst], "probe": worst.removeprefix("leakage/")}
-  metrics["leakage/chance"] = chance(target)
+  metrics[f"leakage/{of_part}worst"] = {**metrics[worst], "probe": worst.removeprefix(f"leakage/{of_part}")}
+  metrics[f"leakage/{of_part}chance"] = chance(target)
   return metrics
 
 
-def _leakage_controls(model, dataset, image: Parts, z1: Parts, target: Parts, seed, tell) -> Metrics:
+def _leakage_controls(model, dataset, image: Parts, z1: Parts, target: Parts, seed, of_part, tell) -> Metrics:
   tell("leakage: controls of the probe")
   random_state = np.random.default_rng([seed, 2])
   shuffled = {part: y if part == "test" else random_state.permutation(y) for part, y in target.items()}
   others = {"untrained": model.untrained(seed), "plain_vae": plain_vae(model, dataset)}
   return {
-    "leakage/control_shuffled": leakage(z1, shuffled, seed=seed),
-    "leakage/control_pixels": leakage(
+    f"leakage/{of_part}control_shuffled": leakage(z1, shuffled, seed=seed),
+    f"leakage/{of_part}control_pixels": leakage(
       {part: np.float32(x.reshape(len(x), -1) / 255) for part, x in image.items()}, target, seed=seed
     ),
     **{
-      f"leakage/control_{name}": leakage({part: other.encode_z1(x)[0] for part, x in image.items()}, target, seed=seed)
+      f"leakage/{of_part}control_{name}": leakage(
+        {part: other.encode_z1(x)[0] for part, x in image.items()}, target, seed=seed
+      )
       for name, other in others.items()
     },
   }

@@ -1,0 +1,62 @@
+"""Attributes that an image has or has not, as Bernoulli features: any of CelebA's 40, any column of 0 and 1."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfdisent import DISCRETE, Feature, FeatureError, register_feature
+
+
+@register_feature("attribute")
+@dataclasses.dataclass(frozen=True)
+class Attribute(Feature):
+  """f(x) = the columns `names`, each 0 or 1; in its natural form an int [B] of one attribute, a dict of several.
+
+  `attribute.names = ('Smiling', 'Eyeglasses')`. Each is a part of its own: it has its own bit of z2, and is controlled,
+  measured and shown apart.
+  """
+
+  names: Sequence[str] = ("Smiling",)
+
+  kind = DISCRETE
+  code = "bernoulli"
+
+  @property
+  def width(self) -> int:
+    return len(self.names)
+
+  @property
+  def column(self) -> str | None:
+    return self.names[0] if len(self.names) == 1 else None
+
+  @property
+  def parts(self):
+    return (self,) if len(self.names) == 1 else tuple(Attribute((name,)) for name in self.names)
+
+  @property
+  def part_names(self):
+    return tuple(self.names)
+
+  def of_example(self, example):
+    return tf.constant(np.stack([self._bits(example[name]) for name in self.names], 1))
+
+  def to_vector(self, value):
+    if isinstance(value, dict):
+      if set(value) != set(self.names):
+        raise FeatureError(f"{self.name} takes a dict of {', '.join(self.names)}, not of {', '.join(value)}.")
+      return np.stack([self._bits(value[name]) for name in self.names], 1)
+    if len(self.names) > 1:
+      raise FeatureError(f"{self.name} takes a dict of {', '.join(self.names)}, not {type(value).__name__}.")
+    return self._bits(value)[:, None]
+
+  def to_natural(self, vector):
+    values = {name: np.asarray(vector)[:, i].astype(int) for i, name in enumerate(self.names)}
+    return values if len(self.names) > 1 else values[self.names[0]]
+
+  def _bits(self, value):
+    value = np.asarray(value)
+    if value.ndim != 1 or not np.isin(value, (0, 1)).all():
+      raise FeatureError(f"{self.name} takes 0 or 1 of shape [B], not {value.dtype} {list(value.shape)}.")
+    return value.astype(np.float32)

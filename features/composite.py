@@ -1,0 +1,119 @@
+"""Several features at once: z2 is their joint code, and each can be controlled while the others stay."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfdisent import COMPOSITE, ConfigError, Feature, FeatureError, register_feature
+from tfdisent.feature import feature_from_config
+from tfdisent.registry import FEATURES
+
+
+@register_feature("composite")
+@dataclasses.dataclass(frozen=True)
+class Composite(Feature):
+  """f(x) = the parts' f(x), side by side; in its natural form a dict of theirs: {"digit_label": [B], "color": [B, 3]}.
+
+      import features.composite
+      import features.digit_label
+      import features.color
+      train.feature = 'composite'
+      composite.parts = ('digit_label', 'color')
+
+  A part is the name of a registered feature, with its bindings; 'hat/category', in the scope of gin that goes first, is
+  called `hat` (`hat/category.column = 'hat'`).
+
+  Attributes:
+    parts: names, or features.
+    weights: of each part's L_f, within λ3 L_f; none for 1 each.
+    leakage_weights: of each part's L_a, within λ6 L_a; none for 1 each.
+    part_names: none for the names in `parts`.
+  """
+
+  parts: Sequence = ()
+  weights: Sequence[float] = ()
+  leakage_weights: Sequence[float] = ()
+  part_names: Sequence[str] = ()
+
+  kind = COMPOSITE
+
+  def __post_init__(self):
+    names = self.part_names or [part.split("/")[0] if isinstance(part, str) else part.name for part in self.parts]
+    parts = tuple(_make(part) for part in self.parts)
+    if not parts or len(set(names)) < len(parts):
+      raise ConfigError(
+        f"composite.parts = {self.parts!r} must name one or more features, each once; to use one twice, give each "
+        "a scope, as in ('hat/category', 'coat/category')."
+      )
+    fields = {"parts": parts, "part_names": tuple(names)}
+    for field in ("weights", "leakage_weights"):
+      values = tuple(map(float, getattr(self, field))) or (1.0,) * len(parts)
+      if len(values) != len(parts) or not (np.isfinite(values).all() and min(values) >= 0):
+        raise ConfigError(
+          f"composite.{field} = {values} must hold {len(parts)} numbers, one for each part, none negative."
+        )
+      fields[field] = values
+    for field, value in fields.items():
+      object.__setattr__(self, field, value)
+
+  @property
+  def width(self) -> int:
+    return sum(part.width for part in self.parts)
+
+  @property
+  def has_pixels(self) -> bool:
+    return all(part.has_pixels for part in self.parts)
+
+  @property
+  def networks(self):
+    return {
+      f"{part_name}/{name}": network
+      for part_name, part in zip(self.part_names, self.parts)
+      for name, network in part.networks.items()
+    }
+
+  def build(self, image_shape):
+    for part in self.parts:
+      part.build(image_shape)
+
+  def check_fitted(self):
+    for part in self.parts:
+      part.check_fitted()
+
+  def of_example(self, example):
+    return tf.concat([part.of_example(example) for part in self.parts], 1)
+
+  def of_image(self, image):
+    return tf.concat([part.of_image(image) for part in self.parts], 1)
+
+  def to_vector(self, value):
+    if not isinstance(value, Mapping) or set(value) != set(self.part_names):
+      given = sorted(value) if isinstance(value, Mapping) else type(value).__name__
+      raise FeatureError(f"{self.name} takes a dict of {', '.join(self.part_names)}, not {given}.")
+    vectors = [part.to_vector(value[name]) for name, part in zip(self.part_names, self.parts)]
+    if len({len(vector) for vector in vectors}) > 1:
+      lengths = ", ".join(f"{len(vector)} of {name}" for name, vector in zip(self.part_names, vectors))
+      raise FeatureError(f"{self.name} was given {lengths}: they must be of the same length.")
+    return np.concatenate(vectors, 1)
+
+  def to_natural(self, vector):
+    parts = zip(self.part_names, self.parts, self.split(vector))
+    return {name: part.to_natural(of_part) for name, part, of_part in parts}
+
+  def get_config(self):
+    arguments = {
+      "parts": [part.get_config() for part in self.parts],
+      "weights": self.weights,
+      "leakage_weights": self.leakage_weights,
+      "part_names": self.part_names,
+    }
+    return {"module": type(self).__module__, "name": self.name, "arguments": arguments}
+
+
+def _make(part: str | Mapping | Feature) -> Feature:
+  """A part from its name, as in a config; from its configuration, as a run keeps it; or as it is."""
+  if isinstance(part, str):
+    return FEATURES.create(part)
+  return feature_from_config(part) if isinstance(part, Mapping) else part

@@ -1,0 +1,160 @@
+"""Features that are learned: a network is fitted on real pairs, frozen, used in L_f, and kept by the run."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.pose import Rotation
+from tfdisent import ConfigError, FeatureError, LearnedFeature, fit_feature, load
+from tfdisent.dataset import SPLITS, Judge
+from tfdisent.datasets.color_mnist import color_mnist
+from tfdisent.evaluation import Estimator, evaluate
+from tfdisent.feature import feature_from_config
+from tfdisent.registry import FEATURES, register_feature
+
+from .conftest import small, train_tiny
+
+OBJECTIVE = {"lambda4": 0.0, "lambda3": 10.0}
+
+
+@pytest.fixture(scope="module")
+def turned():
+  """512 turned digits of 14x14 pixels, which judges learn quickly; the angle alone is judged."""
+  digits = small(color_mnist(rotation_degrees=(-60.0, 60.0)), 512)
+  halved = {split: {**digits[split], "image": digits[split]["image"][:, ::2, ::2]} for split in SPLITS}
+  judges = tuple(judge for judge in digits.judges if judge.column == "angle")
+  return dataclasses.replace(digits, **halved, judges=judges)
+
+
+@pytest.fixture(scope="module")
+def fitted(turned, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("runs") / "f"
+  figures = fit_feature(folder, turned, Rotation(), epochs=20, batch_size=32)
+  return folder, figures
+
+
+@pytest.fixture(scope="module")
+def run(turned, fitted, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("runs") / "run"
+  return folder, train_tiny(folder, turned, Rotation(fitted=str(fitted[0])), OBJECTIVE, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def parity():
+  """A discrete feature that is learned."""
+  with FEATURES.temporary():
+
+    @register_feature("parity_for_test")
+    @dataclasses.dataclass(frozen=True)
+    class Parity(LearnedFeature):
+      kind, width = "discrete", 2
+
+      def of_example(self, example):
+        return tf.one_hot(np.asarray(example["label"]) % 2, 2)
+
+    yield Parity
+
+
+def test_fitting_learns_what_is_known_and_tells_its_error_on_held_out_images(fitted, turned):
+  folder, figures = fitted
+  shuffled = Rotation().error(
+    Rotation().to_vector(turned.validation["angle"]), Rotation().to_vector(turned.validation["angle"][::-1])
+  )
+  assert figures["median_error"] < 0.6 * np.median(shuffled)
+  assert json.loads((folder / "feature.json").read_text())["held_out"] == figures
+
+
+def test_a_fitted_feature_reads_pixels_and_an_example_has_what_is_known(fitted, turned):
+  f = Rotation(fitted=str(fitted[0]))
+  f.build(turned.image_shape)
+  x = turned.validation["image"] / np.float32(255)
+  error = f.error(f.of_image(tf.constant(x)).numpy(), f.of_example(turned.validation).numpy())
+  np.testing.assert_allclose(np.median(error), fitted[1]["median_error"], rtol=1e-4)
+
+
+def test_a_network_that_was_not_made_or_not_fitted_says_so(turned, tmp_path):
+  with pytest.raises(FeatureError, match="call build"):
+    Rotation().of_image(tf.zeros([1, 14, 14, 3]))
+  with pytest.raises(FeatureError, match=r"(?s)'rotation' is learned.*--mode=fit_feature.*rotation\.fitted = "):
+    train_tiny(tmp_path / "run", turned, Rotation(), OBJECTIVE)
+  assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_something_else_is_refused(fitted, turned, tmp_path):
+  for feature, words in (
+    (Rotation(fitted=str(tmp_path)), "holds no fitted feature"),
+    (Rotation(turn=360.0, fitted=str(fitted[0])), "holds another feature"),
+  ):
+    with pytest.raises((FeatureError, ConfigError), match=words):
+      train_tiny(tmp_path / "run", turned, feature, OBJECTIVE)
+  with pytest.raises(ConfigError, match="holds another feature"):
+    Rotation(fitted=str(fitted[0])).build((64, 64, 3))
+  copy = tmp_path / "copy"
+  copy.mkdir()
+  (copy / "feature.json").write_bytes((fitted[0] / "feature.json").read_bytes())
+  (copy / "feature.weights.h5").write_bytes(b"no weights")
+  with pytest.raises(FeatureError, match=r"cannot be read .*fit the feature anew"):
+    Rotation(fitted=str(copy)).build(turned.image_shape)
+
+
+def test_training_leaves_the_network_as_it_was_fitted(run, fitted, turned):
+  _, trained = run
+  f = Rotation(fitted=str(fitted[0]))
+  f.build(turned.image_shape)
+  for kept, was in zip(trained.feature.networks["network"].get_weights(), f.networks["network"].get_weights()):
+    np.testing.assert_array_equal(kept, was)
+
+
+def test_a_run_folder_is_enough(run, turned):
+  folder, trained = run
+  loaded, x = load(folder), turned.test["image"]
+  assert loaded.feature.fitted is None
+  np.testing.assert_array_equal(loaded.encode(x).feature, trained.encode(x).feature)
+  assert (loaded.encode(x).feature != load_untrained(folder).encode(x).feature).all()
+
+
+def load_untrained(folder):
+  return load(folder).untrained(7)
+
+
+def test_the_evaluation_judges_by_a_second_network(run, turned):
+  _, trained = run
+  metrics = evaluate(trained, turned, quick=True, progress=None)
+  assert {f"control/median_error_{kind}" for kind in ("mean", "sample", "prior")} <= set(metrics)
+  assert "oracle/test_rotation_median_error" in metrics
+  estimator = Estimator(turned, "angle", 2 * np.pi)
+  assert {layer.name for layer in estimator._network.layers}.isdisjoint(
+    layer.name for layer in trained.feature.networks["network"].layers
+  )
+  unjudged = dataclasses.replace(turned, judges=())
+  assert "oracle/test_median_error" in evaluate(trained, unjudged, quick=True, progress=None)
+
+
+def test_an_estimator_reads_numbers_in_their_unit(turned):
+  brightness = {split: turned[split]["color"].max(1) * 100 for split in ("train", "test")}
+  data = dataclasses.replace(
+    turned,
+    train={**turned.train, "percent": brightness["train"]},
+    judges=(Judge("percent", "percent", "number"),),
+    name="for test_learned",
+  )
+  read = Estimator(data, "percent")(turned.test["image"])
+  spread = np.abs(brightness["test"] - brightness["train"].mean()).mean()
+  assert np.abs(read - brightness["test"]).mean() < 0.7 * spread
+
+
+def test_a_discrete_one_gives_the_q_of_the_second_bound(parity, turned, tmp_path):
+  figures = fit_feature(tmp_path / "f", turned, parity(), epochs=10, batch_size=32)
+  assert figures["accuracy"] > 0.6
+  f = parity(fitted=str(tmp_path / "f"))
+  trained = train_tiny(tmp_path / "run", turned, f, {**OBJECTIVE, "feature_loss": "f2"}, epochs=1)
+  assert trained.model.q is None
+  x, asked = turned.test["image"] / np.float32(255), f.of_example(turned.test)
+  outputs = f.networks["network"](x)
+  np.testing.assert_allclose(f.loss_f2(x, asked), tf.nn.softmax_cross_entropy_with_logits(asked, outputs), rtol=1e-4)
+  np.testing.assert_array_equal(f.of_image(tf.constant(x)), tf.one_hot(tf.argmax(outputs, 1), 2))
+  again = feature_from_config(f.get_config())
+  assert again == f and again.fitted is None

@@ -1,0 +1,139 @@
+"""Several features at once: each part has its own code, its own L_f, and its own control, measures and pictures."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.attribute import Attribute
+from features.color import Color
+from features.composite import Composite
+from features.digit_label import DigitLabel
+from tfdisent import losses
+from tfdisent.evaluation import evaluate
+from tfdisent.inference import load
+from tfdisent.pictures import write_pictures
+
+from .conftest import train_tiny
+
+BOTH = Composite((DigitLabel(), Color()), weights=(2.0, 300.0), leakage_weights=(1.0, 5.0))
+
+
+@pytest.fixture
+def both_batch(batch):
+  random_state = np.random.default_rng(2)
+  colors = {name: random_state.random((8, 3), np.float32) for name in ("feature", "partner")}
+  return {**batch, **{name: tf.concat([batch[name], color], 1) for name, color in colors.items()}}
+
+
+@pytest.fixture(scope="module")
+def both_run(few_digits, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("runs") / "both"
+  objective = {"q_data": "both", "lambda5": 0.1, "lambda6": 0.1}
+  return folder, train_tiny(folder, few_digits, BOTH, objective=objective)
+
+
+def test_z2_is_the_label_itself_beside_a_code_of_the_colour(make_tiny, both_batch):
+  model = make_tiny(BOTH)
+  assert set(model.networks) == {"E1", "E2/color", "G", "q", "D"}
+  assert [code.width for code in model.codes] == [10, model.codes[1].width] and not model.codes[0].learned
+  z2 = model.mean_z2(both_batch["feature"])
+  np.testing.assert_array_equal(z2[:, :10], both_batch["feature"][:, :10])
+  alone = make_tiny(Color())
+  alone.E2[0].set_weights(model.networks["E2/color"].get_weights())
+  np.testing.assert_allclose(z2[:, 10:], alone.mean_z2(both_batch["feature"][:, 10:]), atol=1e-6)
+
+
+def test_a_part_of_z2_depends_on_its_own_part_of_f_alone(make_tiny, both_batch):
+  model, f = make_tiny(BOTH), both_batch["feature"].numpy()
+  other = f.copy()
+  other[:, 10:] = f[::-1, 10:]
+  a, b = model.mean_z2(tf.constant(f)).numpy(), model.mean_z2(tf.constant(other)).numpy()
+  np.testing.assert_array_equal(a[:, :10], b[:, :10])
+  assert (a[:, 10:] != b[:, 10:]).any()
+
+
+def test_l_f_is_the_weighted_sum_of_the_parts(make_tiny, both_batch):
+  terms = make_tiny(BOTH).terms(both_batch, tf.constant(0, tf.int64))
+  np.testing.assert_allclose(terms["L_f"], 2 * terms["L_f/digit_label"] + 300 * terms["L_f/color"], rtol=1e-5)
+  np.testing.assert_allclose(terms["L_q"], terms["L_f/digit_label"], rtol=1e-6)  # q reads the label alone
+
+
+def test_l_a_is_the_weighted_sum_of_what_the_adversary_reads_of_each_part(make_tiny, both_batch, monkeypatch):
+  model, seen = make_tiny(BOTH, lambda6=1.0), []
+  true = losses.adversary_loss
+
+  def spy(*arguments):
+    seen.append(tf.reduce_mean(true(*arguments)))
+    return true(*arguments)
+
+  monkeypatch.setattr(losses, "adversary_loss", spy)
+  terms = model.terms(both_batch, tf.constant(0, tf.int64))
+  np.testing.assert_allclose(terms["L_a"], seen[0] + 5 * seen[1], rtol=1e-5)
+  np.testing.assert_allclose(seen[0], np.log(10), rtol=0.1)  # nothing learned yet: a categorical of ten
+
+
+def test_all_networks_learn(make_tiny, both_batch):
+  model = make_tiny(BOTH, lambda6=1.0)
+  before = {symbol: network.get_weights() for symbol, network in model.networks.items()}
+  terms = model.update(both_batch)
+  for symbol, network in model.networks.items():
+    assert float(terms[f"gradient_norm/{symbol}"]) > 0
+    assert any((a != b).any() for a, b in zip(before[symbol], network.get_weights())), symbol
+
+
+def test_attributes_are_bernoulli_bits_that_q_reads_one_by_one(make_tiny, batch):
+  bits = np.float32(np.random.default_rng(0).integers(2, size=(2, 8, 3)))
+  model = make_tiny(Attribute(("a", "b", "c")), q_data="both")
+  assert set(model.networks) == {"E1", "G", "q", "D"} and model.z2_width == 3
+  terms = model.terms({**batch, "feature": bits[0], "partner": bits[1]}, tf.constant(0, tf.int64))
+  assert {"L_f/a", "L_f/b", "L_f/c"} <= set(terms)
+  np.testing.assert_allclose(terms["L_f"], sum(terms[f"L_f/{name}"] for name in "abc"), rtol=1e-6)
+  np.testing.assert_allclose(terms["L_f/a"], np.log(2), rtol=0.2)
+
+
+# --- A short training -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_loaded_again_with_its_parts(both_run, few_digits):
+  folder, trained = both_run
+  loaded, x = load(folder), few_digits.test["image"]
+  assert loaded.feature == BOTH
+  for name, value in trained.encode(x).feature.items():
+    np.testing.assert_array_equal(loaded.encode(x).feature[name], value)
+
+
+def test_what_control_does_not_name_stays_as_it_is_in_the_image(both_run, few_digits):
+  _, trained = both_run
+  x = few_digits.test["image"] / np.float32(255)
+  own, asked = trained.encode(x).feature, few_digits.test["color"][::-1]
+  np.testing.assert_allclose(
+    trained.control(x, {"color": asked}), trained.control(x, {**own, "color": asked}), atol=1e-6
+  )
+  np.testing.assert_allclose(trained.control(x, {}), trained.reconstruct(x), atol=1e-5)
+  assert trained.generate({"digit_label": [1, 2], "color": asked[:2]}).shape == (2, *trained.image_shape)
+
+
+def test_each_part_is_measured_while_the_other_stays(both_run, few_digits):
+  _, trained = both_run
+  metrics = evaluate(trained, few_digits, quick=True, progress=None)
+  assert {f"control/digit_label/accuracy_{kind}" for kind in ("mean", "sample", "prior")} <= set(metrics)
+  assert {f"control/color/mae_{kind}" for kind in ("mean", "sample", "prior")} <= set(metrics)
+  assert {"complement/digit_label/color_mae", "complement/color/digit_accuracy", "complement/color/ink_iou"} <= set(
+    metrics
+  )
+  assert "complement/digit_label/digit_accuracy" not in metrics and "complement/color/color_mae" not in metrics
+
+
+def test_each_part_has_its_pictures(both_run, few_digits, tmp_path):
+  _, trained = both_run
+  f = np.asarray(BOTH.of_example({**few_digits.test, "image": tf.constant(few_digits.test["image"] / np.float32(255))}))
+  names = [path.name for path in write_pictures(tmp_path, trained, few_digits.test, f)]
+  assert names == [
+    "fusion.png",
+    "reconstruction.png",
+    "fusion_digit_label.png",
+    "traversal_digit_label.png",
+    "fusion_color.png",
+    "traversal_color.png",
+  ]
+  assert all((tmp_path / name).stat().st_size > 1000 for name in names)
