@@ -1,6 +1,7 @@
 """Runs side by side: which share a line, their intervals, and what is said of a run that is not measured."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -112,3 +113,16 @@ def test_a_run_that_is_not_measured_is_named_with_the_command_to_run(make_run, t
   (tmp_path / "a" / "metrics.json").write_text('{"leakage/worst": ', encoding="utf-8")
   with pytest.raises(RunError, match=r"metrics.json cannot be read"):
     read_runs([run])
+
+
+def test_the_figures_of_parts_stand_where_those_of_a_single_feature_do(make_run):
+  parts = {"control/color/mae_mean": 0.02, "leakage/color/worst": 0.1, "leakage/digit_label/worst": 0.2}
+  run = make_run("both", **parts)
+  metrics = json.loads((pathlib.Path(run) / "metrics.json").read_text(encoding="utf-8"))
+  del metrics["leakage/worst"]  # there is no such thing over several parts
+  (pathlib.Path(run) / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+  (header, *_) = markdown(read_runs([run])).splitlines()
+  assert header == (
+    "|  | seeds | control/accuracy_mean | control/color/mae_mean | leakage/color/worst | leakage/digit_label/worst "
+    "| quality/psnr |"
+  )

@@ -6,6 +6,7 @@ import math
 
 import gin
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -24,7 +25,7 @@ def clean_gin():
 
 
 @pytest.fixture(scope="module")
-def dataset_of(coil20_dir):
+def dataset_of(coil20_dir, digits, tmp_path_factory):
   """The data set of the config that was read: small, and with no more than the machine has."""
 
   @functools.cache
@@ -32,6 +33,12 @@ def dataset_of(coil20_dir):
     if name == "tfds_images":
       with tfds.testing.mock_data(num_examples=40):
         return config.dataset_of_run()
+    if name == "image_folder":
+      folder = tmp_path_factory.mktemp("photos")
+      for i, (image, label) in enumerate(zip(digits.test["image"][:60], digits.test["label"])):
+        (folder / str(label)).mkdir(exist_ok=True)
+        PIL.Image.fromarray(image).save(folder / str(label) / f"{i}.png")
+      return config.dataset_of_run(str(folder))
     if name == "image_table":
       if not coil20_dir.is_dir():
         pytest.skip(f"there are no photographs in {coil20_dir}")

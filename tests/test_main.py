@@ -13,7 +13,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from tfdisent import load, main, sweep
+from tfdisent import config, load, main, sweep
 from tfdisent.datasets.color_mnist import color_mnist
 from tfdisent.evaluation import evaluate, protocol, report
 
@@ -222,3 +222,36 @@ def test_bench_prints_one_json_line(tfdisent):
   code, out, _ = tfdisent("--mode=bench", *(f"--gin_param=bench.{parameter}" for parameter in parameters))
   result = json.loads(out)
   assert code == 0 and result["images_per_s"] > 0 and result["precision"] == "mixed_bfloat16"
+
+
+# --- Learned features -------------------------------------------------------------------------------------------------
+
+ROTATION = (
+  "--gin_param=import features.pose",
+  "--gin_param=train.feature = 'rotation'",
+  "--gin_param=color_mnist.rotation_degrees = (-60.0, 60.0)",
+  "--gin_param=objective.lambda4 = 0.0",
+)
+
+
+def test_a_learned_feature_is_fitted_and_then_trained_with(tfdisent, tmp_path):
+  code, out, err = tfdisent(*SHORT, *ROTATION, f"--run_dir={tmp_path / 'run'}")
+  assert code == 1 and "'rotation' is learned" in err and "--mode=fit_feature" in err
+  code, out, _ = tfdisent(
+    "--mode=fit_feature", *SHORT, *ROTATION, "--gin_param=fit_feature.epochs = 1", f"--run_dir={tmp_path / 'f'}"
+  )
+  assert code == 0 and "On held-out images: median_error" in out and str(tmp_path / "f") in out
+  config.read([SHORT[0].removeprefix("--gin_file=")], [b.removeprefix("--gin_param=") for b in (*SHORT[1:], *ROTATION)])
+  try:
+    with gin.unlock_config():
+      gin.bind_parameter("rotation.fitted", str(tmp_path / "f"))
+    feature = config.make_feature("rotation")
+  finally:
+    gin.clear_config()
+  feature.build((28, 28, 3))
+  assert feature.fitted == str(tmp_path / "f")
+
+
+def test_there_is_nothing_to_fit_of_a_feature_with_a_formula(tfdisent, tmp_path):
+  code, _, err = tfdisent("--mode=fit_feature", *SHORT, f"--run_dir={tmp_path / 'f'}")
+  assert code == 1 and "'digit_label' is not learned" in err and not (tmp_path / "f").exists()

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from tfdisent.evaluation import (
+  angle_error,
+  axis,
   bootstrap_interval,
   fid,
   ink_iou,
   kid,
   measured_color,
+  median_with_interval,
   other_feature,
   psnr,
   slant,
@@ -94,6 +97,25 @@ def test_ink_iou_by_hand():
   a, b = (np.rint(255 * draw(label, [[1, 1, 1]])).astype(np.uint8) for label in ([0], [1]))
   assert ink_iou(a, a) == 1 and ink_iou(a, b) == 0
   assert ink_iou(a, a | b) == 0.5  # two of four columns
+
+
+@pytest.mark.parametrize("degrees", [-50.0, -10.0, 0.0, 30.0])
+def test_the_axis_of_a_stroke_is_its_direction(degrees):
+  upright = 90 - degrees  # a stroke that leans to the right by so much
+  assert angle_error(axis(stroke(3, degrees)), np.array([upright]), 180.0)[0] < 1
+
+
+def test_angles_are_compared_the_shorter_way_round():
+  a, b = np.array([170.0, 10.0, 0.0]), np.array([-170.0, 40.0, 180.0])
+  np.testing.assert_allclose(angle_error(a, b), [20, 30, 180])
+  np.testing.assert_allclose(angle_error(a, b, 180.0), [20, 30, 0])
+
+
+def test_a_median_lies_within_its_interval():
+  figure = median_with_interval(np.random.default_rng(0).exponential(size=2000))
+  assert figure["low"] < figure["value"] < figure["high"]
+  assert figure["value"] == pytest.approx(math.log(2), abs=0.05)
+  assert figure["high"] - figure["low"] == pytest.approx(2 * 1.96 / math.sqrt(2000), rel=0.3)  # 1 / (2 f(median)) = 1
 
 
 # --- Quality ----------------------------------------------------------------------------------------------------------

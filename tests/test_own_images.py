@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from features.category import Category
-from tfdisent.dataset import SPLITS, training_batches
+from tfdisent.dataset import SPLITS, Judge, training_batches
 from tfdisent.datasets import own_images
 from tfdisent.datasets.own_images import decoded, image_folder, image_table
 from tfdisent.errors import ConfigError, DataError
@@ -51,7 +51,7 @@ def test_every_image_is_in_one_split_with_the_label_of_its_folder(folder):
   pixel, label = all_of(dataset, "image")[:, 0, 0], all_of(dataset, "label")
   assert len({tuple(p) for p in pixel}) == 60
   np.testing.assert_array_equal(label, np.select([pixel[:, 0] > 0, pixel[:, 1] > 0], [0, 1], 2))
-  assert dataset.judges == (("label", "label", "classifier"),)
+  assert dataset.judges == (Judge("label", "label", "classifier"),)
 
 
 def test_splits_follow_the_seed_alone(folder):
@@ -145,7 +145,7 @@ def test_a_table_names_files_and_columns(table):
   kind = all_of(dataset, "animal")
   np.testing.assert_array_equal(kind, np.select([pixel[:, 0] > 0, pixel[:, 1] > 0], [0, 1], 2))
   np.testing.assert_allclose(all_of(dataset, "age"), (pixel[:, 2] - np.array([0, 0, 50])[kind]) / 2)
-  assert [judge.column for judge in dataset.judges] == ["animal"]
+  assert dataset.judges == (Judge("animal", "animal", "classifier"), Judge("age", "age", "number"))
 
 
 def test_json_lines_are_a_table_as_well(table):
@@ -153,6 +153,13 @@ def test_json_lines_are_a_table_as_well(table):
   (table / "table.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
   dataset = image_table(table, "table.jsonl", discrete=("animal",), continuous=("age",), size=8)
   assert len(all_of(dataset, "image")) == 30 and set(all_of(dataset, "age")) == {1.0}
+
+
+def test_an_angle_of_a_table_is_judged_as_one(table):
+  dataset = image_table(table, angles={"age": 30.0}, size=8)
+  assert dataset.judges == (Judge("age", "age", "angle", 30.0),)
+  assert all_of(dataset, "age").dtype == np.float32
+  assert dataset.name != image_table(table, angles={"age": 360.0}, size=8).name  # another estimator
 
 
 def test_every_third_row_can_be_the_test_split(table):
@@ -169,6 +176,8 @@ def test_every_third_row_can_be_the_test_split(table):
     ({"table": "no.csv"}, DataError, "no.csv cannot be read"),
     ({"discrete": ("size",)}, DataError, "row 1 .* has no 'size'; its columns are file, animal, age"),
     ({"continuous": ("animal",)}, DataError, "'animal' .* not of numbers"),
+    ({"angles": {"animal": 360.0}}, DataError, "'animal' .* not of numbers"),
+    ({"angles": {"age": 0.0}}, ConfigError, "a full turn must be positive"),
     ({"channels": 4}, ConfigError, "channels = 4"),
     ({"broken": "ignore"}, ConfigError, "broken = 'ignore'"),
     ({"size": 0}, ConfigError, "size = 0"),

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from features.color import Color
+from features.composite import Composite
 from features.digit_label import DigitLabel
 from tfdisent.errors import DataError
 from tfdisent.evaluation import evaluate, other_feature, protocol
@@ -214,6 +215,25 @@ def test_a_continuous_feature_is_scored_by_r_squared(whole):
   assert value["leakage/linear_mean"] > 0.95 and value["leakage/chance"] == 0
   assert abs(value["leakage/image"]) < 0.1 and abs(value["leakage/control_untrained"]) < 0.2
   assert value["bound/ratio"] > 0.4 and value["complement/ink_iou"] == 1
+
+
+def test_of_several_features_each_is_measured_while_the_others_stay(whole):
+  evaluate_whole, _ = whole
+  both = Composite((BANDS, Color()), part_names=("band", "ink"))
+  value = {
+    key: figure["value"]
+    for key, figure in evaluate_whole(Fake(both, lambda x, f: draw(np.argmax(f[:, :4], 1), f[:, 4:]))).items()
+  }
+  of_parts = {
+    key.replace("/", f"/{part}/") for key in KEYS if key[:5] in ("leaka", "bound") for part in ("band", "ink")
+  }
+  assert of_parts < set(value) and not any(key in value for key in KEYS if key.startswith(("leakage", "bound")))
+  assert value["control/band/accuracy_mean"] == 1 and value["control/ink/mae_mean"] < 0.01
+  assert value["complement/band/color_mae"] < 0.01 and value["complement/ink/band_accuracy"] == 1
+  assert value["leakage/band/image"] < value["leakage/band/chance"] + 0.12 and abs(value["leakage/ink/image"]) < 0.1
+  only_the_band = Fake(both, lambda x, f: draw(np.argmax(f[:, :4], 1), read_color(x)))
+  value = {key: figure["value"] for key, figure in evaluate_whole(only_the_band, quick=True).items()}
+  assert value["control/band/accuracy_mean"] == 1 and value["control/ink/mae_mean"] > 0.1
 
 
 def test_choices_on_validation_leave_the_test_split_alone(whole, monkeypatch):

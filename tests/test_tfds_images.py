@@ -56,11 +56,14 @@ def test_every_set_goes_the_whole_way(name, mocked, tmp_path, monkeypatch):
   """Two training steps, the quick evaluation, and a picture."""
   column = "Smiling" if name == "celeb_a" else KINDS[name.split("/")[0]].judged[0]
   monkeypatch.setattr(protocol, "Oracle", lambda dataset, column: lambda image: np.zeros(len(image), int))
+  monkeypatch.setattr(protocol, "Estimator", lambda dataset, column, turn: lambda image: np.zeros(len(image)))
   dataset = tfds_images(name, size=32, channels=3, probe_fraction=0.2, validation_fraction=0.2)
   feature = Category(num_classes=10, column=column)
   trained = train_tiny(tmp_path / "run", dataset, feature, epochs=1, batch_size=4, evaluate_every=0)
   metrics = evaluate(trained, dataset, "validation", quick=True, progress=None)
   assert "quality/psnr" in metrics
+  for angle in KINDS[name.split("/")[0]].angles:
+    assert f"complement/{angle}_median_error" in metrics
   f = feature_values(feature, dataset.train)
   grid = fusion_grid(trained, dataset.train["image"][:2], dataset.train["image"][:3], f[:3])
   assert grid.dtype == np.uint8 and grid.ndim == 3

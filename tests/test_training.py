@@ -3,8 +3,10 @@
 import dataclasses
 import fcntl
 import math
+import os
 import pathlib
 import shutil
+import signal
 import types
 
 import keras
@@ -18,7 +20,15 @@ from features.digit_label import DigitLabel
 from features.pose import Pose
 from tfdisent import inference, training
 from tfdisent.dataset import Dataset
-from tfdisent.errors import CheckpointError, ConfigError, DataError, FeatureError, NonFiniteLossError, RunError
+from tfdisent.errors import (
+  CheckpointError,
+  ConfigError,
+  DataError,
+  FeatureError,
+  Interrupted,
+  NonFiniteLossError,
+  RunError,
+)
 from tfdisent.evaluation import evaluate
 from tfdisent.feature import Feature
 from tfdisent.model import DisentangledVAE, Objective
@@ -185,7 +195,9 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_to_the_bit(digit_run, fe
   numbers = checkpoint(folder, 3)
   networks = digit_run.trained.model.networks.values()
   weights = sum(len(network.weights) for network in networks)
-  assert len(numbers) == weights + 2 * weights + 2 + 2  # Adam's two moments, two counts of steps, epoch and best loss
+  means = 2 * len(digit_run.trained.model.metrics)  # a sum and a count each
+  # Adam's two moments, two counts of steps; epoch, step and best loss
+  assert len(numbers) == weights + 2 * weights + 2 + means + 3
   assert_equal_to_the_bit(numbers, checkpoint(digit_run.folder, 3))
   x, label = few_digits.test["image"], few_digits.test["label"]
   np.testing.assert_array_equal(trained.control(x, label), digit_run.trained.control(x, label))
@@ -194,6 +206,42 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_to_the_bit(digit_run, fe
   assert all(values.keys() == {1, 2, 3} for name, values in curves.items() if not name.startswith("evaluation/"))
   assert losses_of(folder) == pytest.approx(losses_of(digit_run.folder), rel=1e-6)  # a mean may round in another way
   assert curves["fusion"][3].tolist() == events(digit_run.folder)["fusion"][3].tolist()
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_it_goes_on_from_within_an_epoch_as_well(step, digit_run, few_digits, tmp_path, monkeypatch):
+  folder = tmp_path / "run"
+  with monkeypatch.context() as context:
+    interrupt_at_step(context, step)
+    with pytest.raises(KeyboardInterrupt):
+      train_tiny(folder, few_digits, describe=lambda: CONFIG, checkpoint_every=1)
+  newest = {1: "epoch-0-step-1", 2: "epoch-1", 3: "epoch-1-step-1"}[step]
+  assert newest in {path.stem for path in folder.glob("checkpoints/last/*.index")}
+  train_tiny(folder, few_digits, describe=lambda: CONFIG, checkpoint_every=1)
+  assert_equal_to_the_bit(checkpoint(folder, 3), checkpoint(digit_run.folder, 3))
+  curves, expected = events(folder), events(digit_run.folder)
+  for name in (name for name in expected if name.startswith("train/")):
+    assert {epoch: value.item() for epoch, value in curves[name].items()} == pytest.approx(
+      {epoch: value.item() for epoch, value in expected[name].items()}, rel=1e-6
+    ), name
+
+
+def test_on_sigterm_the_step_is_finished_and_a_checkpoint_written(digit_run, few_digits, tmp_path, monkeypatch):
+  folder = tmp_path / "run"
+  before = signal.getsignal(signal.SIGTERM)
+  with monkeypatch.context() as context:
+    steps = iter([0, 0, signal.SIGTERM])
+    context.setattr(
+      training.StopOnNonFinite,
+      "on_train_batch_begin",
+      lambda self, batch, logs=None: os.kill(os.getpid(), next(steps, 0)),
+    )
+    with pytest.raises(Interrupted, match=r"SIGTERM\), 1 steps after epoch 1\. The same command goes on"):
+      train_tiny(folder, few_digits, describe=lambda: CONFIG)
+  assert signal.getsignal(signal.SIGTERM) is before
+  assert (folder / "checkpoints/last/epoch-1-step-1.index").is_file()
+  train_tiny(folder, few_digits, describe=lambda: CONFIG)
+  assert_equal_to_the_bit(checkpoint(folder, 3), checkpoint(digit_run.folder, 3))
 
 
 def test_the_seed_alone_decides_the_weights(few_digits, tmp_path):

@@ -34,6 +34,7 @@ _EXPORTS = {
   "RegistryError": "errors",
   "RunError": "errors",
   "CheckpointError": "errors",
+  "Interrupted": "errors",
   "NonFiniteLossError": "errors",
 }
 __all__ = list(_EXPORTS)

@@ -1,8 +1,9 @@
 """Checkpoints of a run: the last two and the best two on validation.
 
-Each has every network, those of a learned feature among them, both optimizers and the epoch. The noise and the order of
-the data are functions of the seed and the step (`tfdisent.model`, `tfdisent.dataset`): the seed is part of the model,
-the step of its optimizer, so nothing else is needed to go on exactly.
+Each has every network, those of a learned feature among them, both optimizers, the epoch, and within one the step and
+the running means of the loss. The noise and the order of the data are functions of the seed and the step
+(`tfdisent.model`, `tfdisent.dataset`): the seed is part of the model, the step of its optimizer, so nothing else is
+needed to go on exactly, from the end of an epoch or from any step.
 """
 
 import pathlib
@@ -23,22 +24,28 @@ class Checkpoints:
   """Writes and restores the checkpoints of a compiled model.
 
   Args:
-    run_dir: the run folder; checkpoints are `checkpoints/{last,best}/epoch-<number>`.
+    run_dir: the run folder; checkpoints are `checkpoints/{last,best}/epoch-<number>`, and within the epoch after that
+      `checkpoints/last/epoch-<number>-step-<number>`.
     model: a compiled model.
 
   Attributes:
-    epoch: epochs trained so far.
+    epoch: whole epochs trained so far.
+    step: steps trained of the epoch after them.
     best_loss: the lowest validation loss so far.
   """
 
   def __init__(self, run_dir: str, model: DisentangledVAE):
     self._run_dir = run_dir
-    self._epoch, self._best_loss = tf.Variable(0, dtype=tf.int64), tf.Variable(float("inf"), dtype=tf.float64)
+    self._epoch, self._step = tf.Variable(0, dtype=tf.int64), tf.Variable(0, dtype=tf.int64)
+    self._best_loss = tf.Variable(float("inf"), dtype=tf.float64)
+    self._means = {f"{m.name}/{place}": v.value for m in model.metrics for place, v in enumerate(m.variables)}
     self._parts = {
       **_networks(model),
       "optimizer": _numbered(model.optimizer.variables),
       "optimizer_d": _numbered(model.optimizer_d.variables),
+      "means": self._means,
       "epoch": self._epoch,
+      "step": self._step,
       "best_loss": self._best_loss,
     }
     self._checkpoint = tf.train.Checkpoint(**self._parts)
@@ -48,6 +55,10 @@ class Checkpoints:
     return int(self._epoch.numpy())
 
   @property
+  def step(self) -> int:
+    return int(self._step.numpy())
+
+  @property
   def best_loss(self) -> float:
     return float(self._best_loss.numpy())
 
@@ -55,14 +66,23 @@ class Checkpoints:
     """Writes the checkpoint of `epoch` as the last one, and as the best one if `validation_loss` is the lowest yet."""
     improved = validation_loss < self.best_loss
     self._epoch.assign(epoch)
+    self._step.assign(0)
+    for mean in self._means.values():
+      mean.assign(tf.zeros_like(mean))  # they begin anew with the epoch
     if improved:
       self._best_loss.assign(validation_loss)
       self._write("best")
     self._write("last")
 
+  def save_step(self, step: int) -> None:
+    """Writes the last checkpoint after `step` steps of the epoch under way."""
+    self._step.assign(step)
+    self._write("last")
+
   def _write(self, kind):
     folder = pathlib.Path(self._run_dir, FOLDER, kind)
-    self._checkpoint.write(str(folder / f"epoch-{self.epoch}"))
+    name = f"epoch-{self.epoch}" + (f"-step-{self.step}" if self.step else "")
+    self._checkpoint.write(str(folder / name))
     for old in _paths(self._run_dir, kind)[KEPT:]:
       for file in sorted(folder.glob(f"{pathlib.Path(old).name}.*"), reverse=True):  # the index first, that names it
         file.unlink()
@@ -72,7 +92,13 @@ class Checkpoints:
     if not _paths(self._run_dir, "last"):
       return False
     _restore(self._run_dir, "last", self._parts)
+    self._restored = {name: mean.numpy() for name, mean in self._means.items()}
     return True
+
+  def restore_means(self) -> None:
+    """Gives the model the running means of the epoch under way again, which `fit` forgets as it begins."""
+    for name, value in self._restored.items():
+      self._means[name].assign(value)
 
 
 def restore(run_dir: str, which: str, model: DisentangledVAE) -> None:
@@ -116,9 +142,9 @@ def _paths(run_dir, kind) -> list[str]:
   """Checkpoints, newest first; read off the files, since a list beside them could be damaged as well."""
   found = {}
   for file in pathlib.Path(run_dir, FOLDER, kind).glob("epoch-*.index"):
-    if match := re.fullmatch(r"epoch-(\d+)\.index", file.name):
-      found[int(match[1])] = str(file.with_suffix(""))
-  return [found[epoch] for epoch in sorted(found, reverse=True)]
+    if match := re.fullmatch(r"epoch-(\d+)(?:-step-(\d+))?\.index", file.name):
+      found[int(match[1]), int(match[2] or 0)] = str(file.with_suffix(""))
+  return [found[place] for place in sorted(found, reverse=True)]
 
 
 def _restore(run_dir, kind, parts) -> None:

@@ -69,6 +69,7 @@ def train(
   batch_size: int = 128,
   seed: int = 0,
   evaluate_every: int = 5,
+  checkpoint_every: int = 500,
   jit_compile: bool = False,
 ) -> tuple[TrainedModel, Dataset]:
   """Trains the model that the config describes; see `training.train`.
@@ -78,7 +79,7 @@ def train(
     dataset: name of a registered data set.
     feature: name of a registered feature.
     data_dir: where the data lies; None is the data set's own default.
-    epochs, batch_size, seed, evaluate_every, jit_compile: as in `training.train`.
+    epochs, batch_size, seed, evaluate_every, checkpoint_every, jit_compile: as in `training.train`.
   """
   data, f = make_dataset(dataset, data_dir), make_feature(feature)
   trained = training.train(
@@ -92,6 +93,7 @@ def train(
     batch_size=batch_size,
     seed=seed,
     evaluate_every=evaluate_every,
+    checkpoint_every=checkpoint_every,
     jit_compile=jit_compile,
     describe=lambda: gin.operative_config_str(max_line_length=140),
   )

@@ -28,6 +28,10 @@ class RunError(TfdisentError, RuntimeError):
   """A run folder that is missing, incomplete or of another configuration."""
 
 
+class Interrupted(TfdisentError):
+  """A training that was asked to stop (SIGTERM), has written a checkpoint, and can go on."""
+
+
 class CheckpointError(RunError):
   """A checkpoint that cannot be read, or that belongs to another model."""
 

@@ -41,7 +41,7 @@ import time
 
 from absl import app, flags, logging
 
-from tfdisent.errors import ConfigError, RunError, TfdisentError
+from tfdisent.errors import ConfigError, Interrupted, RunError, TfdisentError
 
 MODES = ("train", "fit_feature", "eval", "compare", "sweep", "export", "sample", "bench")
 
@@ -90,6 +90,8 @@ def main(arguments):
       "sample": _sample,
       "bench": _bench,
     }[_MODE.value]()
+  except Interrupted as note:
+    print(f"tfdisent: {note}", flush=True)
   except TfdisentError as error:
     message = str(error).split("\n  In call to configurable")[0]  # gin's addition
     print(f"tfdisent: error: {message}", file=sys.stderr)

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from tfdisent.errors import ConfigError, RunError
 from tfdisent.evaluation.comparison import read_metrics, read_runs, write_comparison
+from tfdisent.inference import FEATURE_EXAMPLES_FILE
 
 GIN_FILE = "gin_file"  # a key of the grid that is no binding
 Settings = dict[str, object]
@@ -94,7 +95,8 @@ def run(
       train, evaluate = commands(run_dir, settings, gin_files, gin_params, data_dir)
       for command in (train, evaluate):
         print(f"$ {shlex.join(['tfdisent', *command[3:]])}", flush=True)
-        if subprocess.run(command, check=False).returncode:
+        code = subprocess.run(command, check=False).returncode
+        if code or not (run_dir / FEATURE_EXAMPLES_FILE).is_file():  # a training that was asked to stop ends with 0
           failed[name] = command
           break
     if done := [other for other in runs if is_measured(folder / other)]:

@@ -6,7 +6,9 @@ import json
 import math
 import numbers
 import pathlib
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 
 import keras
@@ -16,7 +18,7 @@ import tensorflow as tf
 from tfdisent import pictures
 from tfdisent.checkpoints import Checkpoints, restore
 from tfdisent.dataset import Dataset, steps_per_epoch, training_batches
-from tfdisent.errors import ConfigError, DataError, NonFiniteLossError, RunError
+from tfdisent.errors import ConfigError, DataError, Interrupted, NonFiniteLossError, RunError
 from tfdisent.evaluation.protocol import evaluate, train_judges
 from tfdisent.feature import Feature, check_gradient, feature_values
 from tfdisent.inference import MODEL_FILE, TrainedModel
@@ -83,11 +85,14 @@ def train(
   batch_size: int = 128,
   seed: int = 0,
   evaluate_every: int = 5,
+  checkpoint_every: int = 500,
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | None = None,
   describe: Callable[[], str] = str,
 ) -> TrainedModel:
-  """Trains a model, or goes on with the training that `run_dir` holds; exactly, from the end of its last whole epoch.
+  """Trains a model, or goes on with the training that `run_dir` holds; exactly, from the step of its last checkpoint.
+
+  On SIGTERM the step in hand is finished and a checkpoint written.
 
   Args:
     run_dir: gets `config.gin`, `model.json`, `checkpoints/`, `tensorboard/` and the pictures.
@@ -101,6 +106,7 @@ def train(
     seed: of everything random here.
     evaluate_every: after so many epochs, and at the end, the quick subset of the evaluation is run on validation
       images, for TensorBoard; 0 for never.
+    checkpoint_every: after so many steps, and at the end of an epoch, a checkpoint is written; 0 for the latter alone.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`; None is the current one.
     describe: gives the configuration as text, once all is built; a run folder is only continued with the one it was
@@ -111,6 +117,7 @@ def train(
 
   Raises:
     TfdisentError: of a kind that says what is wrong: before training starts for all that can be known then.
+    Interrupted: on SIGTERM, once all is written.
   """
   # --- Check everything that can be checked before hours are spent ---
   _check_counts(epochs=epochs, batch_size=batch_size)
@@ -146,25 +153,31 @@ def train(
   goes_on = checkpoints.restore_last()  # fails on another architecture, while the folder is as it was
   _describe(run_dir, config, model)
   if goes_on:
-    print(f"Going on with the run in {run_dir} after epoch {checkpoints.epoch} of {epochs}.")
+    where = f"epoch {checkpoints.epoch}" + (f" and {checkpoints.step} steps" if checkpoints.step else "")
+    print(f"Going on with the run in {run_dir} after {where} of {epochs} epochs.")
 
   # --- Train ---
   if checkpoints.epoch < epochs:
-    with _alone_in(run_dir):
-      model.fit(
-        training_batches(dataset.train, values["train"], batch_size, seed, first_step=checkpoints.epoch * steps),
-        initial_epoch=checkpoints.epoch,
-        epochs=epochs,
-        steps_per_epoch=steps,
-        validation_data=validation,
-        shuffle=False,  # they are already
-        callbacks=[
-          Progress(),
-          StopOnNonFinite(run_dir),
-          SaveCheckpoints(checkpoints),
-          TensorBoard(run_dir / TENSORBOARD_FOLDER, dataset, values["validation"], evaluate_every),
-        ],
-      )
+    with _alone_in(run_dir), _asked_to_stop() as asked_to_stop:
+      callbacks = [
+        Progress(),
+        StopOnNonFinite(run_dir),
+        TensorBoard(run_dir / TENSORBOARD_FOLDER, dataset, values["validation"], epochs, evaluate_every),
+        SaveCheckpoints(checkpoints, checkpoint_every, asked_to_stop),
+      ]
+      while checkpoints.epoch < epochs:  # first the rest of an epoch, if one was under way
+        done = checkpoints.step
+        model.fit(
+          training_batches(
+            dataset.train, values["train"], batch_size, seed, first_step=checkpoints.epoch * steps + done
+          ),
+          initial_epoch=checkpoints.epoch,
+          epochs=checkpoints.epoch + 1 if done else epochs,
+          steps_per_epoch=steps - done,
+          validation_data=validation,
+          shuffle=False,  # they are already
+          callbacks=callbacks,
+        )
   restore(run_dir, "best", model)
   return TrainedModel(model)
 
@@ -211,6 +224,21 @@ def _alone_in(run_dir: pathlib.Path):
         f"another process is training in {run_dir}. Wait until it has ended, or use another --run_dir."
       ) from error
     yield
+
+
+@contextlib.contextmanager
+def _asked_to_stop():
+  """Gives a function that tells whether a SIGTERM has come, which then stops nothing by itself."""
+  asked = threading.Event()
+  try:
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+  except ValueError:  # not in the main thread: signals are somebody else's
+    yield asked.is_set
+    return
+  try:
+    yield asked.is_set
+  finally:
+    signal.signal(signal.SIGTERM, before)
 
 
 def _bindings(config: str) -> set[str]:
@@ -281,22 +309,46 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-  """Writes the checkpoints after each epoch; the best one is that of the lowest validation L - λ4 L_GAN + λ6 L_a.
+  """Writes the checkpoints, the best one being that of the lowest validation L - λ4 L_GAN + λ6 L_a.
 
   L_GAN and L_a are left out, since they tell of D and of the adversary as much as of the model.
+
+  Args:
+    checkpoints: where they are written.
+    every: after so many steps within an epoch; 0 for none. After each epoch there is one.
+    asked_to_stop: tells whether the training shall stop: then a checkpoint is written, and `Interrupted` raised.
   """
 
-  def __init__(self, checkpoints: Checkpoints):
+  def __init__(self, checkpoints: Checkpoints, every: int = 0, asked_to_stop: Callable[[], bool] = lambda: False):
     super().__init__()
-    self._checkpoints = checkpoints
+    self._checkpoints, self._every, self._asked_to_stop = checkpoints, every, asked_to_stop
+
+  def on_epoch_begin(self, epoch, logs=None):
+    self._done = self._checkpoints.step  # of this epoch, before this process
+    if self._done:
+      self._checkpoints.restore_means()
+
+  def on_train_batch_end(self, batch, logs=None):
+    step, stop = self._done + batch + 1, self._asked_to_stop()
+    if batch + 1 < self.params["steps"] and (stop or (self._every and step % self._every == 0)):
+      self._write(f"{step} steps after epoch {self._checkpoints.epoch}", lambda: self._checkpoints.save_step(step))
+      self._stop(stop, f"{step} steps after epoch {self._checkpoints.epoch}")
 
   def on_epoch_end(self, epoch, logs=None):
     o = self.model.objective
     loss = logs["val_L"] - o.lambda4 * logs.get("val_L_GAN", 0.0) + o.lambda6 * logs.get("val_L_a", 0.0)
+    self._write(f"epoch {epoch + 1}", lambda: self._checkpoints.save(epoch + 1, loss))
+    self._stop(self._asked_to_stop(), f"after epoch {epoch + 1}")
+
+  def _write(self, what, save):
     try:
-      self._checkpoints.save(epoch + 1, loss)
+      save()
     except (OSError, tf.errors.OpError) as error:
-      raise RunError(f"the checkpoint of epoch {epoch + 1} cannot be written: {error}") from error
+      raise RunError(f"the checkpoint of {what} cannot be written: {error}") from error
+
+  def _stop(self, stop, where):
+    if stop:
+      raise Interrupted(f"stopped as asked (SIGTERM), {where}. The same command goes on from there.")
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -306,10 +358,13 @@ class TensorBoard(keras.callbacks.Callback):
   """
 
   EVALUATED = 2000
-  SHOWN = ("control/accuracy_mean", "control/mae_mean", "complement/color_mae", "complement/digit_accuracy")
+  SHOWN = ("accuracy_mean", "mae_mean", "median_error_mean", "color_mae", "digit_accuracy")
 
-  def __init__(self, folder: pathlib.Path, dataset: Dataset, f_validation: np.ndarray, evaluate_every: int = 0):
+  def __init__(
+    self, folder: pathlib.Path, dataset: Dataset, f_validation: np.ndarray, epochs: int, evaluate_every: int = 0
+  ):
     super().__init__()
+    self._epochs = epochs
     self._folder, self._images, self._f = str(folder), dataset.validation["image"], f_validation
     self._dataset, self._evaluate_every = dataset, evaluate_every
 
@@ -325,15 +380,24 @@ class TensorBoard(keras.callbacks.Callback):
     with self._writer.as_default(step=epoch + 1):
       for name, value in logs.items():
         tf.summary.scalar(
-          f"validation/{name[4:]}" if name.startswith("val_") else name if "/" in name else f"train/{name}", value
+          f"validation/{name[4:]}"
+          if name.startswith("val_")
+          else name
+          if name.startswith("gradient_norm/")
+          else f"train/{name}",
+          value,
         )
       tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
       tf.summary.image("fusion", grid[None])
-      if self._evaluate_every and ((epoch + 1) % self._evaluate_every == 0 or epoch + 1 == self.params["epochs"]):
+      if self._evaluate_every and ((epoch + 1) % self._evaluate_every == 0 or epoch + 1 == self._epochs):
         metrics = evaluate(self._trained, self._dataset, "validation", quick=True, limit=self.EVALUATED, progress=None)
         for name, figure in metrics.items():
           tf.summary.scalar(f"evaluation/{name}", figure["value"])
-        shown = ", ".join(f"{name} {metrics[name]['value']:.3f}" for name in self.SHOWN if name in metrics)
+        shown = ", ".join(
+          f"{name} {figure['value']:.3f}"
+          for name, figure in metrics.items()
+          if name.startswith(("control/", "complement/")) and name.split("/")[-1] in self.SHOWN
+        )
         print(f"validation images: {shown}" if shown else "", flush=True)
     self._writer.flush()
 

@@ -3,7 +3,7 @@
 import json
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,6 +19,9 @@ COLUMNS = (
   "control/mae_mean",
   "control/mae_sample",
   "control/mae_prior",
+  "control/median_error_mean",
+  "control/median_error_sample",
+  "control/median_error_prior",
   "leakage/worst",
   "leakage/image",
   "complement/color_mae",
@@ -28,7 +31,10 @@ COLUMNS = (
   "quality/fid",
   "bound/ratio",
 )
-"""The figures of the Markdown table, where the runs have them; `comparison.json` has all."""
+"""The figures of the Markdown table, where the runs have them; `comparison.json` has all.
+
+Those of a part of f ("control/color/mae_mean") stand where those of a single f do.
+"""
 
 TABLE_FILE, FIGURES_FILE, PLOT_FILE = "comparison.md", "comparison.json", "comparison.png"
 
@@ -86,7 +92,7 @@ def read_metrics(run_dir: str) -> Metrics:
   file = pathlib.Path(run_dir) / "metrics.json"
   try:
     metrics = json.loads(file.read_text(encoding="utf-8"))
-    measured = "leakage/worst" in metrics and all("value" in figure for figure in metrics.values())
+    measured = bool(_columns(["leakage/worst"], metrics)) and all("value" in figure for figure in metrics.values())
   except FileNotFoundError:
     measured = False
   except (OSError, ValueError, TypeError) as error:
@@ -128,7 +134,7 @@ def write_comparison(folder: pathlib.Path, groups: Sequence[Group]) -> str:
 
 def markdown(groups: Sequence[Group]) -> str:
   """The Markdown table: a line for each configuration; below it, each run by itself."""
-  columns = [key for key in COLUMNS if any(key in group.keys for group in groups)]
+  columns = _columns(COLUMNS, dict.fromkeys(key for group in groups for key in group.keys))
   lines = _lines(columns, [(group.name, len(group.runs), group) for group in groups])
   text = "\n".join(lines) + "\n\n"
   text += "Mean over the seeds [95 % interval: Student's t over seeds; of one seed, bootstrap over test images].\n"
@@ -136,6 +142,12 @@ def markdown(groups: Sequence[Group]) -> str:
     runs = [(run, 1, Group({run: metrics})) for group in groups for run, metrics in group.runs.items()]
     text += "\nEach run:\n\n" + "\n".join(_lines(columns, runs)) + "\n"
   return text
+
+
+def _columns(asked: Sequence[str], keys: Iterable[str]) -> list[str]:
+  """The keys that are asked for, in that order: each as it is, then of the parts of f."""
+  whole = {key: f"{key.split('/')[0]}/{key.split('/')[-1]}" for key in keys}
+  return [key for name in asked for key in whole if name in (key, whole[key])]
 
 
 def _lines(columns, rows):
@@ -161,8 +173,11 @@ def scatter(groups: Sequence[Group]) -> Figure:
 
   A run is a small dot, the mean of its configuration a large one with the interval over seeds.
   """
-  control = next((key for key in ("control/accuracy_mean", "control/mae_mean") if key in groups[0].keys), None)
-  keys = ((control, "leakage/worst"), ("quality/psnr", "leakage/worst"), ("quality/psnr", control))
+  control, worst = (
+    next(iter(_columns(asked, groups[0].keys)), None)
+    for asked in (("control/accuracy_mean", "control/mae_mean", "control/median_error_mean"), ("leakage/worst",))
+  )
+  keys = ((control, worst), ("quality/psnr", worst), ("quality/psnr", control))
   pairs = [pair for pair in keys if all(pair)]
   figure = Figure(figsize=(5 * len(pairs), 4.6), layout="constrained")
   for axes, (x, y) in zip(np.atleast_1d(figure.subplots(1, len(pairs))), pairs):

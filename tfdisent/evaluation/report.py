@@ -112,10 +112,11 @@ def _interval(figure: Mapping) -> str:
 
 
 def _leakage(metrics: Metrics) -> str:
-  """The six probes, then the worst of them beside chance and the controls."""
-  keys = [f"leakage/{probe}_{kind}" for kind in ("mean", "sample") for probe in PROBES]
-  keys += [f"leakage/{name}" for name in ("worst", "image", "chance")]
-  keys += [f"leakage/control_{name}" for name in ("shuffled", "untrained", "plain_vae", "pixels")]
+  """The six probes, then the worst of them beside chance and the controls; of each part of f."""
+  names = [f"{probe}_{kind}" for kind in ("mean", "sample") for probe in PROBES] + ["worst", "image", "chance"]
+  names += [f"control_{name}" for name in ("shuffled", "untrained", "plain_vae", "pixels")]
+  parts = dict.fromkeys(key.removesuffix("worst") for key in metrics if key.startswith("leakage/") and "worst" in key)
+  keys = [part + name for part in parts for name in names]
   return _bars({key: metrics[key] for key in keys if key in metrics}, "leakage/")
 
 

@@ -1,0 +1,100 @@
+"""A training that is killed, at a step or in the middle of a checkpoint, goes on as if nothing had happened.
+
+  pytest -m long tests/test_interruptions.py
+
+kills a training twenty times at random moments.
+"""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+TRAINING = """
+import os, pathlib, signal, sys
+import tensorflow as tf
+from tests.conftest import small, train_tiny
+from tfdisent import training
+from tfdisent.datasets.color_mnist import color_mnist
+
+what, _, number = sys.argv[2].partition(":")
+count = [int(number or 0)]
+
+def kill_in_time():
+  count[0] -= 1
+  if count[0] == 0:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if what == "step":
+  training.StopOnNonFinite.on_train_batch_begin = lambda self, batch, logs=None: kill_in_time()
+if what == "checkpoint":  # half of it lies there
+  write = tf.train.Checkpoint.write
+  def half(self, path):
+    write(self, path)
+    data = pathlib.Path(path + ".data-00000-of-00001")
+    os.truncate(data, data.stat().st_size // 2)
+    kill_in_time()
+    return write(self, path)
+  tf.train.Checkpoint.write = half
+if what == "moment":
+  import threading
+  threading.Timer(float(number), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+
+train_tiny(sys.argv[1], small(color_mnist()), checkpoint_every=1, evaluate_every=0, epochs=int(sys.argv[3]))
+"""
+
+
+def train(folder, kill="", epochs=3) -> int:
+  command = [sys.executable, "-c", TRAINING, str(folder), kill, str(epochs)]
+  return subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode
+
+
+def numbers(folder, epoch) -> dict[str, np.ndarray]:
+  """Everything in the last checkpoint."""
+  reader = tf.train.load_checkpoint(str(folder / f"checkpoints/last/epoch-{epoch}"))
+  names = set(reader.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+  return {name: reader.get_tensor(name) for name in names}
+
+
+def assert_same(a, b):
+  assert a.keys() == b.keys()
+  for name, value in a.items():
+    np.testing.assert_array_equal(value, b[name], err_msg=name)
+
+
+def test_three_kills_leave_no_trace(tmp_path):
+  assert train(tmp_path / "whole") == 0
+  for kill in ("step:2", "checkpoint:2", "step:3"):
+    assert train(tmp_path / "killed", kill) == -signal.SIGKILL, kill
+  assert train(tmp_path / "killed") == 0
+  assert_same(numbers(tmp_path / "killed", 3), numbers(tmp_path / "whole", 3))
+
+
+@pytest.mark.long
+def test_twenty_kills_at_random_moments_leave_no_trace(tmp_path):
+  epochs, random_state, kills = 200, random.Random(os.urandom(8)), 0
+  start = time.monotonic()
+  assert train(tmp_path / "whole", epochs=epochs) == 0
+  duration = time.monotonic() - start
+  while kills < 20:
+    kill = random_state.choice(
+      [f"moment:{random_state.uniform(0, duration / 8)}", f"checkpoint:{random_state.randint(1, 20)}"]
+    )
+    code = train(tmp_path / "killed", kill, epochs)
+    print(kill, code)
+    if code == 0:
+      break
+    assert code == -signal.SIGKILL
+    kills += 1
+  assert kills == 20, f"it was finished after {kills} kills: more epochs are needed"
+  assert train(tmp_path / "killed", epochs=epochs) == 0
+  assert_same(numbers(tmp_path / "killed", epochs), numbers(tmp_path / "whole", epochs))
