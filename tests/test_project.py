@@ -106,7 +106,8 @@ def test_the_wheel_has_every_package():
 
 
 def test_every_test_mirrors_a_module():
-  modules = {path.stem for path in SOURCES if path.parts[0] == "tfdisent"} | {"features", "configs", "project"}
+  modules = {path.stem for path in SOURCES if path.parts[0] == "tfdisent"}
+  modules |= {"features", "parts", "interruptions", "configs", "project"}
   assert {path.stem.removeprefix("test_") for path in SOURCES if path.name.startswith("test_")} <= modules
 
 
