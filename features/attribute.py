@@ -23,6 +23,11 @@ class Attribute(Feature):
   kind = DISCRETE
   code = "bernoulli"
 
+  def __post_init__(self):
+    if isinstance(self.names, str) or not self.names:
+      raise FeatureError(f"attribute.names = {self.names!r} must be one or more names of columns: ('Smiling',).")
+    object.__setattr__(self, "names", tuple(self.names))  # a list, where it was read from a file
+
   @property
   def width(self) -> int:
     return len(self.names)

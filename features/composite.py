@@ -1,6 +1,7 @@
 """Several features at once: z2 is their joint code, and each can be controlled while the others stay."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ class Composite(Feature):
 
   Attributes:
     parts: names, or features.
-    weights: of each part's L_f, within λ3 L_f; none for 1 each.
+    weights: of each part's L_f, within λ3 L_f; none for 1 each. Of several attributes, that of each.
     leakage_weights: of each part's L_a, within λ6 L_a; none for 1 each.
     part_names: none for the names in `parts`.
   """
@@ -40,21 +41,26 @@ class Composite(Feature):
   kind = COMPOSITE
 
   def __post_init__(self):
-    names = self.part_names or [part.split("/")[0] if isinstance(part, str) else part.name for part in self.parts]
-    parts = tuple(_make(part) for part in self.parts)
+    given = tuple(_make(part) for part in self.parts)
+    names = [
+      [part.split("/")[0] if isinstance(part, str) else made.name] if len(made.parts) == 1 else made.part_names
+      for part, made in zip(self.parts, given)
+    ]
+    counts = [len(made.parts) for made in given]  # several attributes are a part each
+    parts, names = sum((made.parts for made in given), ()), tuple(self.part_names or itertools.chain(*names))
     if not parts or len(set(names)) < len(parts):
       raise ConfigError(
         f"composite.parts = {self.parts!r} must name one or more features, each once; to use one twice, give each "
         "a scope, as in ('hat/category', 'coat/category')."
       )
-    fields = {"parts": parts, "part_names": tuple(names)}
+    fields = {"parts": parts, "part_names": names}
     for field in ("weights", "leakage_weights"):
-      values = tuple(map(float, getattr(self, field))) or (1.0,) * len(parts)
-      if len(values) != len(parts) or not (np.isfinite(values).all() and min(values) >= 0):
+      values = tuple(map(float, getattr(self, field))) or (1.0,) * len(given)
+      if len(values) != len(given) or not (np.isfinite(values).all() and min(values) >= 0):
         raise ConfigError(
-          f"composite.{field} = {values} must hold {len(parts)} numbers, one for each part, none negative."
+          f"composite.{field} = {values} must hold {len(given)} numbers, one for each part, none negative."
         )
-      fields[field] = values
+      fields[field] = tuple(np.repeat(values, counts).tolist())
     for field, value in fields.items():
       object.__setattr__(self, field, value)
 

@@ -373,6 +373,12 @@ def test_what_is_no_attribute_is_refused(names, value, words):
     Attribute(names).to_vector(value)
 
 
+@pytest.mark.parametrize("names", ["Smiling", ()])
+def test_names_that_are_none_are_refused(names):
+  with pytest.raises(FeatureError, match=r"must be one or more names of columns: \('Smiling',\)"):
+    Attribute(names)
+
+
 # --- composite ---
 
 
@@ -391,6 +397,15 @@ def test_a_composite_is_made_again_from_its_configuration():
   f = Composite((DigitLabel(num_classes=4), Color()), leakage_weights=(2.0, 3.0), part_names=("kind", "ink"))
   again = feature_from_config(json.loads(json.dumps(f.get_config())))
   assert again.parts == f.parts and again.part_names == ("kind", "ink") and again.leakage_weights == (2.0, 3.0)
+
+
+def test_several_attributes_are_parts_beside_the_others():
+  f = Composite((Color(), Attribute(("a", "b"))), weights=(3.0, 2.0))
+  assert f.part_names == ("color", "a", "b") and f.weights == (3.0, 2.0, 2.0) and f.width == 5
+  again = feature_from_config(json.loads(json.dumps(f.get_config())))
+  assert again.parts == f.parts and again.part_names == f.part_names and again.weights == f.weights
+  natural = {"color": np.zeros([2, 3]), "a": [0, 1], "b": [1, 1]}
+  np.testing.assert_array_equal(f.to_vector(natural)[:, 3:], [[0, 1], [1, 1]])
 
 
 @pytest.mark.parametrize(

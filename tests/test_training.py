@@ -363,6 +363,8 @@ class Constant(Feature):
   ("arguments", "error", "words"),
   [
     ({"epochs": 0}, ConfigError, "train.epochs = 0"),
+    ({"checkpoint_every": -1}, ConfigError, "train.checkpoint_every = -1 must be a whole number of at least 0"),
+    ({"evaluate_every": 1.5}, ConfigError, "train.evaluate_every = 1.5"),
     ({"epochs": 1.5}, ConfigError, "train.epochs = 1.5"),
     ({"batch_size": -2}, ConfigError, "train.batch_size = -2"),
     ({"batch_size": 31}, ConfigError, "train.batch_size = 31 must be a multiple of 2"),

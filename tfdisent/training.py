@@ -120,7 +120,8 @@ def train(
     Interrupted: on SIGTERM, once all is written.
   """
   # --- Check everything that can be checked before hours are spent ---
-  _check_counts(epochs=epochs, batch_size=batch_size)
+  _check_counts(1, epochs=epochs, batch_size=batch_size)
+  _check_counts(0, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
   feature.check_fitted()
   strategy = strategy or tf.distribute.get_strategy()
   share = 2 * strategy.num_replicas_in_sync  # neighbours lend one another their z1
@@ -182,10 +183,10 @@ def train(
   return TrainedModel(model)
 
 
-def _check_counts(**counts):
+def _check_counts(least, **counts):
   for name, count in counts.items():
-    if not isinstance(count, int) or count < 1:
-      raise ConfigError(f"train.{name} = {count!r} must be a whole number of at least 1.")
+    if not isinstance(count, int) or count < least:
+      raise ConfigError(f"train.{name} = {count!r} must be a whole number of at least {least}.")
 
 
 def _refuse_another(run_dir: pathlib.Path, config: str) -> None:
