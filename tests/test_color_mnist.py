@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from features.pose import Pose
-from tfdisent.dataset import SPLITS
+from tfdisent.dataset import SPLITS, Judge
 from tfdisent.datasets.color_mnist import color_mnist
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.feature import feature_values
@@ -161,7 +161,9 @@ def test_fractions_are_those_of_the_training_images(embedded):
 
 def test_it_is_registered_and_judged_by_digit_and_color(digits):
   assert DATASETS["color_mnist"] is color_mnist
-  assert [tuple(judge) for judge in digits.judges] == [("digit", "label", "classifier"), ("color", "color", "color")]
+  assert digits.judges == (Judge("digit", "label", "classifier"), Judge("color", "color", "color"))
+  turned = color_mnist(rotation_degrees=(-60.0, 60.0)).judges
+  assert turned[2:] == (Judge("rotation", "angle", "angle", 2 * np.pi), Judge("axis", "axis", "axis"))
 
 
 def test_the_name_tells_every_argument_that_changes_the_examples(embedded):
