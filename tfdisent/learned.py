@@ -172,6 +172,7 @@ def fit_feature(
     "image_shape": list(dataset.image_shape),
     "data": dataset.name,
     "held_out": figures,
+    "unit": feature.unit,
   }
   network.save_weights(folder / WEIGHTS_FILE)
   (folder / FEATURE_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")

@@ -141,6 +141,7 @@ class Estimator(_CachedJudge):
     epochs: int = 12,
   ):
     self._turn = turn
+    self.name += f"-turn{turn:g}" if turn else ""  # what was learned for another unit is another network
     super().__init__(dataset, what, epochs, values)
 
   def _task(self, values):
