@@ -1,5 +1,9 @@
 """How fast the training step is, on data in memory: the reference networks, and the same through `fit`."""
 
+import contextlib
+import pathlib
+import resource
+import tempfile
 import time
 
 import gin
@@ -7,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdisent.cache import cache_folder
 from tfdisent.dataset import training_batches
 from tfdisent.feature import DISCRETE, Feature
 from tfdisent.model import DisentangledVAE, Objective
@@ -21,56 +26,120 @@ class Label(Feature):
     return {"module": __name__, "name": "label", "arguments": {}}
 
 
-@gin.configurable(module="tfdisent")
+@gin.configurable(module="tfdisent", denylist=["strategy"])
 def bench(
+  strategy: tf.distribute.Strategy | None = None,
   precision: str = "float32",
   batch_size: int = 128,
+  image_size: int = 28,
+  images: int = 10_000,
+  on_disk: bool = False,
   steps: int = 200,
   warmup: int = 20,
   repeats: int = 3,
   jit_compile: bool = False,
 ) -> dict:
-  """Times the training step of the reference networks: 28x28x3 images, z1 of 16, one-hot z2 of 10.
+  """Times the training step of the reference networks: random RGB images, z1 of 16, one-hot z2 of 10.
 
-  E1, q and D have 4x4 stride-2 convolutions of 32 and 64 channels and a dense layer of 128, G mirrors them; the loss is
-  squared error + KL(z1) + L_f1 + L_GAN for encoder and generator, L_D for the discriminator, Adam for both.
+  For 28x28 pixels E1, q and D have 4x4 stride-2 convolutions of 32 and 64 channels and a dense layer of 128, G mirrors
+  them; the loss is squared error + KL(z1) + L_f1 + L_GAN for encoder and generator, L_D for the discriminator, Adam for
+  both.
 
   Args:
+    strategy: of `tf.distribute`; None is the current one.
     precision: "float32" or "mixed_bfloat16".
-    batch_size: images a step.
+    batch_size: images a step, for each replica.
+    image_size: height and width of the images.
+    images: how many there are.
+    on_disk: whether they lie in a file, and are read from there, as a set that is larger than memory.
     steps: timed steps of each repeat.
     warmup: steps before, not timed.
     repeats: how often each is timed; the median counts.
     jit_compile: whether XLA compiles the step.
 
   Returns:
-    `images_per_s` of the step, `fit_images_per_s` of the same step with its metrics inside `fit`, and the settings.
+    `images_per_s` of the step, all replicas together; `waiting`, the share of that time in which it waits for data;
+    `fit_images_per_s` of the same step with its metrics inside `fit`; `memory_growth`, of the process's resident memory
+    from the end of the warm-up to the end, as a share; and the settings.
   """
-  random_state = np.random.default_rng(0)
-  examples = {"image": random_state.integers(256, size=(10_000, 28, 28, 3), dtype=np.uint8)}
-  f = np.eye(10, dtype=np.float32)[random_state.integers(10, size=10_000)]
-  keras.utils.set_random_seed(0)
-  model = DisentangledVAE((28, 28, 3), Label(), Objective(stddev=0.5**0.5, lambda3=1.0), precision=precision)
-  model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(2e-4, beta_1=0.5), jit_compile=jit_compile)
-  batches = training_batches(examples, f, batch_size, seed=0)
+  strategy = strategy or tf.distribute.get_strategy()
+  replicas = strategy.num_replicas_in_sync
+  with contextlib.ExitStack() as stack:
+    examples = {"image": _random_images(images, image_size, stack.enter_context(_folder()) if on_disk else None)}
+    f = np.eye(10, dtype=np.float32)[np.random.default_rng(0).integers(10, size=images)]
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+      model = DisentangledVAE(
+        (image_size, image_size, 3), Label(), Objective(stddev=0.5**0.5, lambda3=1.0), precision=precision
+      )
+      model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(2e-4, beta_1=0.5), jit_compile=jit_compile)
+    batches = strategy.distribute_datasets_from_function(
+      lambda context: training_batches(examples, f, batch_size * replicas, seed=0, context=context)
+    )
+    iterator, waiting = iter(batches), []
 
-  iterator, step = iter(batches), tf.function(model.update, jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile)
+    def step(batch):
+      return strategy.run(model.update, args=(batch,))
 
-  def run(count):
-    for _ in range(count):
-      terms = step(next(iterator))
-    terms["L"].numpy()
+    def run(count):
+      waited = 0.0
+      for _ in range(count):
+        start = time.perf_counter()
+        batch = next(iterator)
+        waited += time.perf_counter() - start
+        terms = step(batch)
+      strategy.experimental_local_results(terms["L"])[0].numpy()
+      waiting.append(waited)
 
-  def fit(count):
-    model.fit(batches, epochs=1, steps_per_epoch=count, shuffle=False, verbose=0)
+    def fit(count):
+      model.fit(batches, epochs=1, steps_per_epoch=count, shuffle=False, verbose=0)
 
-  rates = {}
-  for name, function in (("images_per_s", run), ("fit_images_per_s", fit)):
-    function(warmup)
-    times = []
-    for _ in range(repeats):
-      start = time.perf_counter()
-      function(steps)
-      times.append(time.perf_counter() - start)
-    rates[name] = round(batch_size * steps / float(np.median(times)), 1)
-  return {**rates, "precision": precision, "batch": batch_size, "steps": steps, "repeats": repeats}
+    rates, shares, memory = {}, [], 0
+    for name, function in (("images_per_s", run), ("fit_images_per_s", fit)):
+      function(warmup)
+      memory = memory or _resident()
+      times = []
+      for _ in range(repeats):
+        start = time.perf_counter()
+        function(steps)
+        times.append(time.perf_counter() - start)
+      rates[name] = round(batch_size * replicas * steps / float(np.median(times)), 1)
+      shares = shares or [waited / time for waited, time in zip(waiting[1:], times)]
+    growth = _resident() / memory - 1
+  return {
+    **rates,
+    "waiting": round(float(np.median(shares)), 4),
+    "memory_growth": round(growth, 4),
+    "precision": precision,
+    "batch": batch_size,
+    "replicas": replicas,
+    "image_size": image_size,
+    "images": images,
+    "on_disk": on_disk,
+    "steps": steps,
+    "repeats": repeats,
+  }
+
+
+def _folder():
+  cache_folder().mkdir(parents=True, exist_ok=True)
+  return tempfile.TemporaryDirectory(dir=cache_folder())
+
+
+def _random_images(count: int, size: int, folder: str | None) -> np.ndarray:
+  """Random images, uint8 [count, size, size, 3], in memory, or mapped from a file in `folder`."""
+  random_state, shape = np.random.default_rng(0), (count, size, size, 3)
+  if not folder:
+    return random_state.integers(256, size=shape, dtype=np.uint8)
+  path = pathlib.Path(folder, "images.uint8")
+  with path.open("wb") as file:
+    for start in range(0, count, 1000):
+      file.write(random_state.bytes(min(1000, count - start) * size * size * 3))
+  return np.memmap(path, np.uint8, "r", shape=shape)
+
+
+def _resident() -> int:
+  """Resident memory of this process, in bytes."""
+  with open("/proc/self/statm", encoding="ascii") as file:
+    return int(file.read().split()[1]) * resource.getpagesize()

@@ -8,6 +8,7 @@ needed to go on exactly, from the end of an epoch or from any step.
 
 import pathlib
 import re
+import tempfile
 
 import tensorflow as tf
 from absl import logging
@@ -27,6 +28,8 @@ class Checkpoints:
     run_dir: the run folder; checkpoints are `checkpoints/{last,best}/epoch-<number>`, and within the epoch after that
       `checkpoints/last/epoch-<number>-step-<number>`.
     model: a compiled model.
+    writes: whether the checkpoints are kept. Of several workers all must take part in writing one, and the chief keeps
+      it.
 
   Attributes:
     epoch: whole epochs trained so far.
@@ -34,8 +37,8 @@ class Checkpoints:
     best_loss: the lowest validation loss so far.
   """
 
-  def __init__(self, run_dir: str, model: DisentangledVAE):
-    self._run_dir = run_dir
+  def __init__(self, run_dir: str, model: DisentangledVAE, writes: bool = True):
+    self._run_dir, self._writes = run_dir, writes
     self._epoch, self._step = tf.Variable(0, dtype=tf.int64), tf.Variable(0, dtype=tf.int64)
     self._best_loss = tf.Variable(float("inf"), dtype=tf.float64)
     self._means = {f"{m.name}/{place}": v.value for m in model.metrics for place, v in enumerate(m.variables)}
@@ -57,6 +60,11 @@ class Checkpoints:
   @property
   def step(self) -> int:
     return int(self._step.numpy())
+
+  @property
+  def newest(self) -> tuple[int, int]:
+    """Epoch and step of the newest checkpoint in the folder; zeros where there is none."""
+    return max(_found(self._run_dir, "last"), default=(0, 0))
 
   @property
   def best_loss(self) -> float:
@@ -82,6 +90,10 @@ class Checkpoints:
   def _write(self, kind):
     folder = pathlib.Path(self._run_dir, FOLDER, kind)
     name = f"epoch-{self.epoch}" + (f"-step-{self.step}" if self.step else "")
+    if not self._writes:
+      with tempfile.TemporaryDirectory() as scratch:
+        self._checkpoint.write(str(pathlib.Path(scratch, name)))
+      return
     self._checkpoint.write(str(folder / name))
     for old in _paths(self._run_dir, kind)[KEPT:]:
       for file in sorted(folder.glob(f"{pathlib.Path(old).name}.*"), reverse=True):  # the index first, that names it
@@ -139,12 +151,18 @@ def _numbered(variables) -> dict[str, tf.Variable]:
 
 
 def _paths(run_dir, kind) -> list[str]:
-  """Checkpoints, newest first; read off the files, since a list beside them could be damaged as well."""
+  """Checkpoints, newest first."""
+  found = _found(run_dir, kind)
+  return [found[place] for place in sorted(found, reverse=True)]
+
+
+def _found(run_dir, kind) -> dict[tuple[int, int], str]:
+  """Checkpoints by epoch and step; read off the files, since a list beside them could be damaged as well."""
   found = {}
   for file in pathlib.Path(run_dir, FOLDER, kind).glob("epoch-*.index"):
     if match := re.fullmatch(r"epoch-(\d+)(?:-step-(\d+))?\.index", file.name):
       found[int(match[1]), int(match[2] or 0)] = str(file.with_suffix(""))
-  return [found[place] for place in sorted(found, reverse=True)]
+  return found
 
 
 def _restore(run_dir, kind, parts) -> None:

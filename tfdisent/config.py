@@ -8,6 +8,7 @@
 | `optimizer.*`   | of E1, E2, G, q and a: `tfdisent.training.make_optimizer`                      |
 | `optimizer_d.*` | of D                                                                           |
 | `fit_feature.*` | how a learned feature is fitted: `tfdisent.learned.fit_feature`                |
+| `strategy.*`    | on which devices and hosts: `tfdisent.distribution.make_strategy`              |
 | `sweep.grid`    | what `--mode=sweep` runs through: `tfdisent.sweep.combinations`                |
 | `NAME.*`        | arguments of the registered feature or data set `NAME`                         |
 """
@@ -19,7 +20,7 @@ from collections.abc import Mapping, Sequence
 
 import gin
 
-from tfdisent import learned, training
+from tfdisent import distribution, learned, training
 from tfdisent.dataset import Dataset
 from tfdisent.errors import ConfigError
 from tfdisent.feature import Feature
@@ -59,6 +60,9 @@ def optimizer_d(
   return training.make_optimizer(steps, algorithm, learning_rate, decay, warmup_steps, arguments)
 
 
+strategy = gin.external_configurable(distribution.make_strategy, "strategy", module="tfdisent")
+
+
 @gin.configurable(module="tfdisent", denylist=["run_dir"])
 def train(
   run_dir: str,
@@ -81,6 +85,7 @@ def train(
     data_dir: where the data lies; None is the data set's own default.
     epochs, batch_size, seed, evaluate_every, checkpoint_every, jit_compile: as in `training.train`.
   """
+  where = strategy()  # before anything else of TensorFlow
   data, f = make_dataset(dataset, data_dir), make_feature(feature)
   trained = training.train(
     run_dir,
@@ -95,6 +100,7 @@ def train(
     evaluate_every=evaluate_every,
     checkpoint_every=checkpoint_every,
     jit_compile=jit_compile,
+    strategy=where,
     describe=lambda: gin.operative_config_str(max_line_length=140),
   )
   return trained, data

@@ -134,24 +134,35 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
 
 
 def training_batches(
-  examples: Examples, feature: np.ndarray, batch_size: int, seed: int, shuffle: bool = True, first_step: int = 0
+  examples: Examples,
+  feature: np.ndarray,
+  batch_size: int,
+  seed: int,
+  shuffle: bool = True,
+  first_step: int = 0,
+  context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
   """An endless `tf.data.Dataset` of training batches, each a function of (seed, step) alone.
 
   Every epoch is a new permutation of the examples without its incomplete last batch. The partner x̃ of each x comes from
   a second, independent permutation; only f(x̃) is needed of it. Since no state is kept, training resumes at any step.
 
+  Under a strategy of several replicas, `distribute_datasets_from_function` asks for the batches of the replicas of this
+  worker, one after the other: the global batch is split into contiguous shares, and nothing else is read.
+
   Args:
     examples: a split; only its images are read.
     feature: f(x) of the split, float32 [N, width].
-    batch_size: of the global batch; at most N.
+    batch_size: of the global batch; at most N, and a multiple of the number of replicas.
     seed: of the permutations.
-    shuffle: False keeps the order of the examples (the partners stay shuffled): for validation.
+    shuffle: False gives every epoch alike, and in the order of the examples (the partners stay shuffled): for
+      validation.
     first_step: the number of the first batch.
+    context: which share this worker reads; None for all.
 
   Returns:
     Batches with `image` uint8 [B, H, W, C], `feature` f(x) and `partner` f(x̃) float32 [B, width], and `place` int32
-    [B], the position in the global batch.
+    [B], the position in the global batch; B is a replica's share of it.
 
   Raises:
     DataError: the batch is larger than the split.
@@ -161,9 +172,14 @@ def training_batches(
   with tf.device("CPU"):
     features = tf.constant(feature)
 
-  def batch(step):
-    place = tf.range(batch_size)
-    epoch, step = tf.cast(step // steps, tf.int32), tf.cast(step % steps, tf.int32)
+  context = context or tf.distribute.InputContext()
+  local = context.num_replicas_in_sync // context.num_input_pipelines
+  share = batch_size // context.num_replicas_in_sync
+
+  def batch(number):
+    step, replica = number // local, context.input_pipeline_id * local + tf.cast(number % local, tf.int32)
+    place = replica * share + tf.range(share)
+    epoch, step = tf.cast(step // steps, tf.int32) if shuffle else 0, tf.cast(step % steps, tf.int32)
 
     def draw(stream):
       # What tf.random.experimental.index_shuffle does, with a mixed key and 16 rounds of its cipher for 4: with 4, and
@@ -179,22 +195,30 @@ def training_batches(
       "place": place,
     }
 
-  return tf.data.Dataset.range(first_step, 2**62).map(batch).prefetch(2)
+  return tf.data.Dataset.range(first_step * local, 2**62).map(batch).prefetch(2)
 
 
 def image_reader(image: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
   """A function from rows int [B] to uint8 [B, H, W, C], for the graph of an input pipeline.
 
   Images in memory become a constant; those of a file that is mapped into memory (`np.memmap`) stay where they are, and
-  each batch is read from there.
+  each batch is read from there. The file is mapped anew for each, so that what was read once does not stay in memory.
   """
   if not isinstance(image, np.memmap):
     with tf.device("CPU"):
       constant = tf.constant(image)
     return lambda rows: tf.gather(constant, rows)
 
+  whole = image
+  while isinstance(whole.base, np.memmap):
+    whole = whole.base
+  offset = whole.offset + image.ctypes.data - whole.ctypes.data
+
+  def rows_of_file(rows):
+    return np.asarray(np.memmap(image.filename, np.uint8, "r", offset, image.shape)[rows])
+
   def read(rows):
-    batch = tf.numpy_function(lambda rows: np.asarray(image[rows]), [rows], tf.uint8, stateful=False)
+    batch = tf.numpy_function(rows_of_file, [rows], tf.uint8, stateful=False)
     return tf.ensure_shape(batch, [*rows.shape, *image.shape[1:]])
 
   return read

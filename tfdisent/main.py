@@ -12,6 +12,9 @@
     tfdisent --gin_file=gin_configs/color_mnist_rotation.gin --run_dir=runs/rotation \
       --gin_param="rotation.fitted = 'runs/rotation_f'"
 
+  Train on all GPUs of this host, or on the hosts that TF_CONFIG lists (the same command on each; see README.md):
+    tfdisent --strategy=mirrored --gin_file=gin_configs/color_mnist_digit.gin --run_dir=runs/digit
+
   Measure a finished run on its test split (metrics.json, report.html), or draw new images; the run folder is enough:
     tfdisent --mode=eval --run_dir=runs/digit
     tfdisent --mode=sample --run_dir=runs/digit --seed=7
@@ -69,6 +72,12 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data set
 _SEED = flags.DEFINE_integer(
   "seed", None, "Seed of everything random in training, or of the samples of --mode=sample; overrules train.seed."
 )
+_STRATEGY = flags.DEFINE_string(
+  "strategy",
+  None,
+  "Where to train: 'one' device, 'mirrored' over all GPUs of this host, 'multi_worker' over the hosts that the "
+  "environment variable TF_CONFIG lists, 'tpu', or 'auto' (the default): what is there. Overrules strategy.name.",
+)
 
 
 def main(arguments):
@@ -106,12 +115,17 @@ def _train():
     bindings.append(f"train.data_dir = {str(_data_dir())!r}")
   if _SEED.value is not None:
     bindings.append(f"train.seed = {_SEED.value}")
+  bindings += _strategy()
   from tfdisent import config, inference, pictures
+  from tfdisent.distribution import Worker
   from tfdisent.feature import feature_values
 
   config.read(_GIN_FILE.value, bindings)
   start = time.monotonic()
   trained, dataset = config.train(str(run_dir))
+  if not Worker(trained.model.distribute_strategy).is_chief:
+    print("Trained. Worker 0 has written the run.", flush=True)
+    return
   print(f"Trained in {(time.monotonic() - start) / 60:.1f} minutes. Drawing and evaluating …", flush=True)
   f = feature_values(trained.feature, dataset.test)
   paths = pictures.write_pictures(run_dir, trained, dataset.test, f)
@@ -178,7 +192,7 @@ def _sweep():
   folder = _run_dir(exists=False)
   from tfdisent import config, sweep
 
-  bindings = list(_GIN_PARAM.value)
+  bindings = [*_GIN_PARAM.value, *_strategy()]
   config.read(_GIN_FILE.value, bindings)
   runs = config.sweep()
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # takes the run under way with it
@@ -208,9 +222,13 @@ def _export():
 
 def _bench():
   from tfdisent import benchmark, config
+  from tfdisent.distribution import Worker
 
-  config.read(_GIN_FILE.value, _GIN_PARAM.value)
-  print(json.dumps(benchmark.bench()))
+  config.read(_GIN_FILE.value, [*_GIN_PARAM.value, *_strategy()])
+  strategy = config.strategy()
+  figures = benchmark.bench(strategy)
+  if Worker(strategy).is_chief:
+    print(json.dumps(figures))
 
 
 def _load(run_dir):
@@ -240,6 +258,10 @@ def _run_dir(exists=True) -> pathlib.Path:
   if exists and not run_dir.is_dir():
     raise RunError(f"there is no run folder {run_dir}.")
   return run_dir
+
+
+def _strategy() -> list[str]:
+  return [f"strategy.name = {_STRATEGY.value!r}"] if _STRATEGY.value else []
 
 
 def _data_dir() -> str | None:

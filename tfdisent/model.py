@@ -474,6 +474,9 @@ class DisentangledVAE(keras.Model):
     """The terms on a batch of validation data, with the same noise every time."""
     return self._track(self.terms(batch, tf.constant(-1, tf.int64)))
 
+  def _maybe_symbolic_build(self, *_, **__):
+    """Does what `Model.fit` would: nothing. All is built, and Keras cannot average a dict of labels over workers."""
+
   def _sample_z2(self, f, q_z2, noise):
     parts = zip(q_z2, self.feature.split(f), self._split_z2(noise))
     return tf.concat([f_part if q is None else reparameterise(q, noise_part) for q, f_part, noise_part in parts], 1)
@@ -495,7 +498,10 @@ class DisentangledVAE(keras.Model):
     """Running means of `terms` over the epoch, for `fit` and `evaluate`."""
     for name, value in terms.items():
       self._means[name].update_state(value)
-    return {name: self._means[name].result() for name in terms}
+    results = {name: self._means[name].result() for name in terms}
+    if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+      return {name: tf.reshape(result, [1]) for name, result in results.items()}  # Keras wants an axis: keras#20585
+    return results
 
   @property
   def metrics(self):

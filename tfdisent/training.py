@@ -18,6 +18,7 @@ import tensorflow as tf
 from tfdisent import pictures
 from tfdisent.checkpoints import Checkpoints, restore
 from tfdisent.dataset import Dataset, steps_per_epoch, training_batches
+from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, DataError, Interrupted, NonFiniteLossError, RunError
 from tfdisent.evaluation.protocol import evaluate, train_judges
 from tfdisent.feature import Feature, check_gradient, feature_values
@@ -124,6 +125,7 @@ def train(
   _check_counts(0, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
   feature.check_fitted()
   strategy = strategy or tf.distribute.get_strategy()
+  worker = Worker(strategy)
   share = 2 * strategy.num_replicas_in_sync  # neighbours lend one another their z1
   if batch_size % share:
     raise ConfigError(
@@ -135,7 +137,6 @@ def train(
   size = min(batch_size, count - count % share)
   if not size:
     raise DataError(f"the validation split has {count} images, and {share} are needed: two for each replica.")
-  validation = training_batches(dataset.validation, values["validation"], size, seed, shuffle=False).take(count // size)
 
   # --- Build ---
   keras.utils.set_random_seed(seed)
@@ -150,32 +151,44 @@ def train(
   run_dir = pathlib.Path(run_dir)
   config = describe()
   _refuse_another(run_dir, config)
-  checkpoints = Checkpoints(run_dir, model)
+  checkpoints = Checkpoints(run_dir, model, writes=worker.is_chief)
+  worker.check_same(run_dir, **dict(zip(("epochs", "steps"), checkpoints.newest)))
   goes_on = checkpoints.restore_last()  # fails on another architecture, while the folder is as it was
-  _describe(run_dir, config, model)
-  if goes_on:
+  if worker.is_chief:
+    _describe(run_dir, config, model)
+  if goes_on and worker.is_chief:
     where = f"epoch {checkpoints.epoch}" + (f" and {checkpoints.step} steps" if checkpoints.step else "")
     print(f"Going on with the run in {run_dir} after {where} of {epochs} epochs.")
 
   # --- Train ---
+  def batches(*arguments, **keywords):
+    return strategy.distribute_datasets_from_function(
+      lambda context: training_batches(*arguments, context=context, **keywords)
+    )
+
   if checkpoints.epoch < epochs:
-    with _alone_in(run_dir), _asked_to_stop() as asked_to_stop:
+    with contextlib.ExitStack() as stack:
+      asked_to_stop = stack.enter_context(_asked_to_stop())
       callbacks = [
-        Progress(),
         StopOnNonFinite(run_dir),
-        TensorBoard(run_dir / TENSORBOARD_FOLDER, dataset, values["validation"], epochs, evaluate_every),
-        SaveCheckpoints(checkpoints, checkpoint_every, asked_to_stop),
+        SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(asked_to_stop())),
       ]
+      if worker.is_chief:
+        stack.enter_context(_alone_in(run_dir))
+        tensorboard = TensorBoard(run_dir / TENSORBOARD_FOLDER, dataset, values["validation"], epochs, evaluate_every)
+        callbacks = [Progress(), callbacks[0], tensorboard, callbacks[1]]
+      stack.enter_context(worker.naming_the_lost())
       while checkpoints.epoch < epochs:  # first the rest of an epoch, if one was under way
         done = checkpoints.step
+        first_step = checkpoints.epoch * steps + done
         model.fit(
-          training_batches(
-            dataset.train, values["train"], batch_size, seed, first_step=checkpoints.epoch * steps + done
-          ),
+          batches(dataset.train, values["train"], batch_size, seed, first_step=first_step),
           initial_epoch=checkpoints.epoch,
           epochs=checkpoints.epoch + 1 if done else epochs,
           steps_per_epoch=steps - done,
-          validation_data=validation,
+          validation_data=batches(dataset.validation, values["validation"], size, seed, shuffle=False),
+          validation_steps=count // size,
+          verbose=0,  # `Progress` shows it
           shuffle=False,  # they are already
           callbacks=callbacks,
         )
@@ -243,12 +256,12 @@ def _asked_to_stop():
 
 
 def _bindings(config: str) -> set[str]:
-  """The lines that bind something. Where the data lies may change: it is not part of a configuration."""
+  """The lines that bind something. Where the data lies and what trains may change: a configuration is neither."""
   lines = config.replace("\\\n", " ").splitlines()
   return {
     " ".join(line.split())
     for line in lines
-    if line.strip() and not line.startswith("#") and not line.startswith("train.data_dir")
+    if line.strip() and not line.startswith("#") and not line.startswith(("train.data_dir", "strategy."))
   }
 
 

@@ -1,0 +1,160 @@
+"""Where a training runs: on one device, on several, on several hosts; and what only one of these may do.
+
+A host of several is a *worker*; the *chief*, worker 0, is the one that writes. Each runs the same command, with a
+`TF_CONFIG` of its own: https://www.tensorflow.org/guide/distributed_training#setting_up_the_tf_config_environment_variable
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from tfdisent.errors import ConfigError, RunError
+
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
+
+
+def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.Strategy:
+  """A strategy of `tf.distribute`; called before anything else of TensorFlow is.
+
+  Args:
+    name: "one" device; "mirrored", over all GPUs of this host, or all logical CPUs where there is none;
+      "multi_worker", over the hosts that the environment variable TF_CONFIG lists; "tpu"; or "auto": what TF_CONFIG and
+      the devices show.
+    logical_cpus: into how many devices the CPU is divided, to try "mirrored" without a GPU.
+
+  Raises:
+    ConfigError: there is no such strategy, nothing to run it on, or TF_CONFIG is wrong.
+  """
+  if name not in STRATEGIES:
+    raise ConfigError(f"strategy.name = {name!r}: choose one of {', '.join(map(repr, STRATEGIES))}.")
+  if not isinstance(logical_cpus, int) or logical_cpus < 1:
+    raise ConfigError(f"strategy.logical_cpus = {logical_cpus!r} must be a whole number of at least 1.")
+  if logical_cpus > 1:
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    try:
+      tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * logical_cpus)
+    except RuntimeError as error:
+      raise ConfigError(f"strategy.logical_cpus = {logical_cpus} comes too late: {error}.") from error
+  hosts, gpus = _hosts_of_tf_config(), tf.config.list_physical_devices("GPU")
+  if name == "auto":
+    many = max(len(gpus), logical_cpus) > 1
+    tpu = bool(tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME"))
+    name = "multi_worker" if len(hosts) > 1 else "tpu" if tpu else "mirrored" if many else "one"
+  if name == "multi_worker":
+    if not hosts:
+      raise ConfigError(
+        "--strategy=multi_worker needs the environment variable TF_CONFIG, which lists the hosts: "
+        '{"cluster": {"worker": ["host0:12345", "host1:12345"]}, "task": {"type": "worker", "index": 0}}.'
+      )
+    print(f"Waiting for all of {len(hosts)} workers: {', '.join(hosts)}.", flush=True)
+    return tf.distribute.MultiWorkerMirroredStrategy()
+  if name == "mirrored":
+    return tf.distribute.MirroredStrategy(
+      [f"GPU:{i}" for i in range(len(gpus))] or [f"CPU:{i}" for i in range(logical_cpus)]
+    )
+  if name == "tpu":
+    try:
+      resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(os.environ.get("TPU_NAME", "local"))
+      return tf.distribute.TPUStrategy(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+      raise ConfigError(f"--strategy=tpu finds no TPU: {str(error).splitlines()[0]}") from error
+  return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
+
+
+def _hosts_of_tf_config() -> list[str]:
+  """The workers of TF_CONFIG, the chief first; none where it is not set."""
+  text = os.environ.get("TF_CONFIG")
+  if not text:
+    return []
+  try:
+    config = json.loads(text)
+    cluster, task = config["cluster"], config["task"]
+    addresses = {kind: list(cluster.get(kind, [])) for kind in ("chief", "worker")}
+    known = isinstance(task["index"], int) and 0 <= task["index"] < len(addresses[task["type"]])
+    if not known or set(cluster) - set(addresses):
+      raise ValueError(f"task {task} of the cluster {cluster}")
+    return [*addresses["chief"], *addresses["worker"]]
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise ConfigError(
+      f"the environment variable TF_CONFIG is wrong ({type(error).__name__}: {error}). It names every worker and this "
+      'one: {"cluster": {"worker": ["host0:12345", "host1:12345"]}, "task": {"type": "worker", "index": 0}}.'
+    ) from error
+
+
+class Worker:
+  """This process among those that train together.
+
+  Args:
+    strategy: under which they train.
+
+  Attributes:
+    hosts: the addresses of all; empty where this is the only one.
+    index: the place of this one.
+    is_chief: whether this one writes the run folder.
+  """
+
+  def __init__(self, strategy: tf.distribute.Strategy):
+    self._strategy, self.hosts, self.index = strategy, [], 0
+    resolver = strategy.cluster_resolver
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and resolver and resolver.task_type:
+      cluster = resolver.cluster_spec().as_dict()
+      self.hosts = [*cluster.get("chief", []), *cluster.get("worker", [])]
+      self.index = resolver.task_id + (len(cluster.get("chief", [])) if resolver.task_type == "worker" else 0)
+    self.is_chief = self.index == 0
+
+    @tf.function(reduce_retracing=True)
+    def gather(row):
+      # a copy, so that it lies on the replica's device
+      return strategy.run(lambda: tf.distribute.get_replica_context().all_gather(tf.identity(row), axis=0))
+
+    self._gather = gather
+
+  @property
+  def is_alone(self) -> bool:
+    return len(self.hosts) < 2
+
+  def of_all(self, *values: int) -> list[list[int]]:
+    """What each worker gives for `values`, in the order of the workers; all must call it."""
+    if self.is_alone:
+      return [list(values)]
+    replicas = len(self._strategy.extended.worker_devices)
+    rows = self._strategy.experimental_local_results(self._gather(tf.constant([values], tf.int64)))[0]
+    return rows.numpy()[::replicas].tolist()
+
+  def any(self, value: bool) -> bool:
+    """Whether it is true for any of the workers; all must call it."""
+    return any(of_one for (of_one,) in self.of_all(int(value)))
+
+  def check_same(self, run_dir: pathlib.Path, **values: int) -> None:
+    """Raises `RunError` unless all workers have found the same in the run folder; all must call it."""
+    found = self.of_all(*values.values())
+    if found != found[:1] * len(found):
+      every = "; ".join(
+        f"worker {index} ({host}): " + ", ".join(f"{value} {name}" for value, name in zip(of_one, values))
+        for index, (host, of_one) in enumerate(zip(self.hosts, found))
+      )
+      raise RunError(f"the workers see different checkpoints in {run_dir} ({every}): it must be a folder they share.")
+
+  @contextlib.contextmanager
+  def naming_the_lost(self) -> Iterator[None]:
+    """Turns what TensorFlow says when another worker has died, after some seconds, into a `RunError` that names it."""
+    try:
+      yield
+    except (tf.errors.OpError, RunError) as error:
+      cause = error.__cause__ or error  # the checkpoint under way may have met it
+      if self.is_alone or not isinstance(cause, _LOST):
+        raise
+      lost = sorted({int(index) for index in re.findall(r"/task:(\d+)", str(cause))} - {self.index})
+      names = [f"worker {index} ({self.hosts[index]})" for index in lost if index < len(self.hosts)]
+      raise RunError(
+        f"{' and '.join(names) or 'another worker'} cannot be reached any more: it has died, or the network has. The "
+        "last checkpoint is kept; start all workers again with the same commands, and they go on from there."
+      ) from error
+
+
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
