@@ -499,9 +499,30 @@ class DisentangledVAE(keras.Model):
     for name, value in terms.items():
       self._means[name].update_state(value)
     results = {name: self._means[name].result() for name in terms}
-    if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
-      return {name: tf.reshape(result, [1]) for name, result in results.items()}  # Keras wants an axis: keras#20585
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+      mean = tf.distribute.get_replica_context().all_reduce("MEAN", tf.stack([*results.values()]))
+      results = dict(zip(results, tf.unstack(mean, len(results))))
     return results
+
+  def make_train_function(self, force=False):
+    """Keras's own sends a message between workers for each figure, and fails on scalars (keras#20585): see `_track`."""
+    if self.train_function is None or force:
+      self.train_function = self._of_iterator(self.train_step)
+
+  def make_test_function(self, force=False):
+    """See `make_train_function`."""
+    if self.test_function is None or force:
+      self.test_function = self._of_iterator(self.test_step)
+
+  def _of_iterator(self, step):
+    strategy = self.distribute_strategy
+
+    @tf.function(jit_compile=self.jit_compile)
+    def on_replicas(batch):
+      logs = strategy.run(step, args=(batch,))
+      return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
+
+    return lambda iterator: on_replicas(next(iterator))
 
   @property
   def metrics(self):
