@@ -304,7 +304,7 @@ def test_a_plugin_that_is_not_installed_is_named(digit_run, tmp_path):
   config["feature"] = {"module": "my_package.smile", "name": "smile", "arguments": {}}
   (tmp_path / "model.json").write_text(json.dumps(config))
   with pytest.raises(FeatureError, match=r"'smile' of the module 'my_package\.smile'.*Install"):
-    load(tmp_path)
+    load(tmp_path, trust=["my_package"])
 
 
 def test_examples_of_the_feature_are_kept_for_the_samples(tmp_path):

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 
 import gin
 
-from tfdisent import distribution, learned, training
+from tfdisent import distribution, learned, plugins, training
 from tfdisent.dataset import Dataset
 from tfdisent.errors import ConfigError
 from tfdisent.feature import Feature
@@ -186,6 +186,17 @@ def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     raise ConfigError(f"gin: {error.msg} '{text}' ({place})") from error
   except (ValueError, TypeError, AttributeError) as error:
     raise ConfigError(f"gin: {' '.join(str(error).split())}") from error
+
+
+def read_run(run_dir: pathlib.Path, files: Sequence[str], bindings: Sequence[str], trust: Sequence[str] = ()) -> None:
+  """Reads the configuration of a run, and what the user adds to it; the run's own imports known plug-ins alone.
+
+  Raises:
+    ConfigError: as `read`, or it imports what it may not: see `tfdisent.plugins`.
+  """
+  file = run_dir / training.CONFIG_FILE
+  plugins.check_config(file, trust)
+  read([str(file), *files], bindings)
 
 
 def shipped_configs() -> list[pathlib.Path]:

@@ -2,14 +2,14 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdisent import checkpoints
+from tfdisent import checkpoints, plugins
 from tfdisent.dataset import check_images
 from tfdisent.errors import DataError, RunError, TfdisentError
 from tfdisent.model import DisentangledVAE
@@ -176,15 +176,19 @@ class TrainedModel:
     return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images.astype(np.float32)
 
 
-def load(run_dir: str, which: str = "best") -> TrainedModel:
+def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> TrainedModel:
   """The model of a run folder, with nothing but that folder.
+
+  No code of the folder's is run: it holds numbers and texts, and may import known plug-ins alone.
 
   Args:
     run_dir: what `--run_dir` was in training.
     which: "best" (on validation) or "last".
+    trust: packages that it may import besides; see `tfdisent.plugins.check_import`.
 
   Raises:
     RunError: the folder holds no trained model.
+    ConfigError: it asks for a plug-in that is not known.
     CheckpointError: none of its checkpoints can be read.
   """
   run_dir = pathlib.Path(run_dir)
@@ -195,10 +199,17 @@ def load(run_dir: str, which: str = "best") -> TrainedModel:
       f"Train one with `tfdisent --gin_file=… --run_dir={run_dir}`."
     )
   try:
-    model = DisentangledVAE.from_config(json.loads(file.read_text(encoding="utf-8")))
+    description = json.loads(file.read_text(encoding="utf-8"))
+    plugins.check_model(description, str(file), trust)
+    model = DisentangledVAE.from_config(description)
   except TfdisentError:
     raise
-  except (ValueError, KeyError, TypeError) as error:  # not UTF-8, not JSON; something is missing; it is of another kind
+  except (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+  ) as error:  # not UTF-8, not JSON; something is missing; it is of another kind
     raise RunError(
       f"{file} is damaged ({error}). Start the training again with the same command to write it anew."
     ) from error

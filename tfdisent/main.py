@@ -78,6 +78,11 @@ _STRATEGY = flags.DEFINE_string(
   "Where to train: 'one' device, 'mirrored' over all GPUs of this host, 'multi_worker' over the hosts that the "
   "environment variable TF_CONFIG lists, 'tpu', or 'auto' (the default): what is there. Overrules strategy.name.",
 )
+_TRUST = flags.DEFINE_list(
+  "trust",
+  [],
+  "Packages that a run folder may import, separated by commas, besides known plug-ins: they run their code.",
+)
 
 
 def main(arguments):
@@ -196,7 +201,7 @@ def _sweep():
   config.read(_GIN_FILE.value, bindings)
   runs = config.sweep()
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # takes the run under way with it
-  print(sweep.run(folder, runs, _GIN_FILE.value, bindings, _data_dir()))
+  print(sweep.run(folder, runs, _GIN_FILE.value, bindings, _data_dir(), _TRUST.value))
   print(f"Written to {folder / 'comparison.md'}; plots in {folder / 'comparison.png'} and {folder / 'curves.png'}")
 
 
@@ -204,7 +209,7 @@ def _sample():
   run_dir = _run_dir()
   from tfdisent import inference, pictures
 
-  trained = inference.load(str(run_dir))
+  trained = inference.load(str(run_dir), trust=_TRUST.value)
   path = run_dir / "samples.png"
   pictures.write_png(
     path, pictures.sample_grid(trained, inference.load_feature_examples(run_dir), seed=_SEED.value or 0)
@@ -216,7 +221,7 @@ def _export():
   run_dir = _run_dir()
   from tfdisent import export, inference
 
-  path = export.export(inference.load(str(run_dir)), run_dir / "export")
+  path = export.export(inference.load(str(run_dir), trust=_TRUST.value), run_dir / "export")
   print(f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}")
 
 
@@ -238,8 +243,8 @@ def _load(run_dir):
   """
   from tfdisent import config, inference
 
-  trained = inference.load(str(run_dir))
-  config.read([str(run_dir / "config.gin"), *_GIN_FILE.value], _GIN_PARAM.value)
+  trained = inference.load(str(run_dir), trust=_TRUST.value)
+  config.read_run(run_dir, _GIN_FILE.value, _GIN_PARAM.value, _TRUST.value)
   return trained, config.dataset_of_run(_data_dir())
 
 

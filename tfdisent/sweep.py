@@ -73,13 +73,14 @@ def run(
   gin_files: Sequence[str],
   gin_params: Sequence[str] = (),
   data_dir: str | None = None,
+  trust: Sequence[str] = (),
 ) -> str:
   """Trains and measures what is not measured yet, one run after the other, and compares.
 
   Args:
     folder: gets a run folder for each of `runs`, `comparison.{md,json,png}`, and `curves.png`.
     runs: of `combinations`.
-    gin_files, gin_params, data_dir: of the command line; they go to every run, before its own settings.
+    gin_files, gin_params, data_dir, trust: of the command line; they go to every run, before its own settings.
 
   Returns:
     The Markdown table of the runs.
@@ -92,7 +93,7 @@ def run(
     run_dir = folder / name
     print(f"\n[{number}/{len(runs)}] {name}", flush=True)
     if not is_measured(run_dir):
-      train, evaluate = commands(run_dir, settings, gin_files, gin_params, data_dir)
+      train, evaluate = commands(run_dir, settings, gin_files, gin_params, data_dir, trust)
       for command in (train, evaluate):
         print(f"$ {shlex.join(['tfdisent', *command[3:]])}", flush=True)
         code = subprocess.run(command, check=False).returncode
@@ -109,14 +110,14 @@ def run(
   return table
 
 
-def commands(run_dir, settings: Settings, gin_files, gin_params, data_dir) -> tuple[list[str], list[str]]:
+def commands(run_dir, settings: Settings, gin_files, gin_params, data_dir, trust=()) -> tuple[list[str], list[str]]:
   """The command that trains a run, and the one that measures it."""
   gin_files = [*gin_files, *([str(settings[GIN_FILE])] if GIN_FILE in settings else [])]
   bindings = [*gin_params, *(f"{key} = {value!r}" for key, value in settings.items() if key != GIN_FILE)]
   base = [sys.executable, "-m", "tfdisent.main"]
   where = [f"--run_dir={run_dir}", *([f"--data_dir={data_dir}"] if data_dir else [])]
   train = [*base, *(f"--gin_file={file}" for file in gin_files), *(f"--gin_param={b}" for b in bindings), *where]
-  return train, [*base, "--mode=eval", *where]
+  return train, [*base, "--mode=eval", *where, *([f"--trust={','.join(trust)}"] if trust else [])]
 
 
 def is_measured(run_dir: pathlib.Path) -> bool:
