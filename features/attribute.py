@@ -61,7 +61,7 @@ class Attribute(Feature):
     return values if len(self.names) > 1 else values[self.names[0]]
 
   def _bits(self, value):
-    value = np.asarray(value)
+    value = self._array(value)
     if value.ndim != 1 or not np.isin(value, (0, 1)).all():
       raise FeatureError(f"{self.name} takes 0 or 1 of shape [B], not {value.dtype} {list(value.shape)}.")
     return value.astype(np.float32)

@@ -35,7 +35,7 @@ class DigitLabel(Feature):
     return tf.constant(self.to_vector(example[self.column]))
 
   def to_vector(self, value):
-    value = np.asarray(value)
+    value = self._array(value)
     if value.ndim != 1 or value.dtype.kind not in "iu":
       raise FeatureError(f"{self.name} takes int labels of shape [B], not {value.dtype} {list(value.shape)}.")
     if value.size and not (value.min() >= 0 and value.max() < self.num_classes):

@@ -48,7 +48,7 @@ class Pose(Feature):
     return axis / r[:, None]
 
   def to_vector(self, value):
-    value = np.asarray(value, np.float32)
+    value = self._array(value, np.float32)
     if value.ndim != 1:
       raise FeatureError(f"{self.name} takes angles in radians of shape [B], not {list(value.shape)}.")
     return self._finite(np.stack([np.cos(2 * value), np.sin(2 * value)], axis=1))
@@ -118,7 +118,7 @@ class Viewpoint(LearnedFeature):
     return tf.constant(self.to_vector(np.stack([example[self.azimuth], example[self.elevation]], 1)))
 
   def to_vector(self, value):
-    value = np.asarray(value, np.float32)
+    value = self._array(value, np.float32)
     if value.ndim != 2 or value.shape[1] != 2:
       raise FeatureError(f"{self.name} takes azimuths and elevations, [B, 2], not {list(value.shape)}.")
     angle = _finite_angles(self, value[:, 0], self.turn)
@@ -162,7 +162,7 @@ class HeadPose(LearnedFeature):
 
 def _finite_angles(feature: Feature, value, turn: float) -> np.ndarray:
   """(cos θ, sin θ) [B, 2] of angles [B], a full turn being `turn`."""
-  value = np.asarray(value, np.float32)
+  value = feature._array(value, np.float32)
   if value.ndim != 1:
     raise FeatureError(f"{feature.name} takes angles of shape [B], not {list(value.shape)}.")
   theta = value * np.float32(2 * math.pi / turn)

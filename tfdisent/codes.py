@@ -83,7 +83,7 @@ CODES = {"one_hot": OneHotCode, "bernoulli": BernoulliCode, "gaussian": Gaussian
 
 def make_code(kind: str, feature_width: int, z2_width: int) -> Code:
   """The code called `kind`: one of `CODES`. Those that are f(x) itself have its width; a learned one has `z2_width`."""
-  if kind not in CODES:
+  if kind not in list(CODES):  # anything may be given
     raise ConfigError(f"unknown code '{kind}' for z2: choose one of {', '.join(CODES)}.")
   code = CODES[kind]
   return code(z2_width if code.learned else feature_width)

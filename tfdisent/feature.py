@@ -144,7 +144,7 @@ class Feature:
     Raises:
       FeatureError: `value` has the wrong shape or range.
     """
-    value = np.asarray(value, np.float32)
+    value = self._array(value, np.float32)
     if value.ndim != 2 or value.shape[1] != self.width:
       raise FeatureError(f"feature '{self.name}' takes values of shape [B, {self.width}], not {list(value.shape)}.")
     return self._finite(value)
@@ -157,6 +157,13 @@ class Feature:
   def has_pixels(self) -> bool:
     """Whether f can be computed from pixels."""
     return type(self).of_image is not Feature.of_image
+
+  def _array(self, value, dtype=None) -> np.ndarray:
+    """`value` as an array, for a `to_vector`; raises `FeatureError` if it is none."""
+    try:
+      return np.asarray(value, dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+      raise FeatureError(f"feature '{self.name}' takes an array of numbers, not a {type(value).__name__}.") from error
 
   def _finite(self, value: np.ndarray) -> np.ndarray:
     if not np.isfinite(value).all():
@@ -207,12 +214,18 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
       ) from error
     except Exception as error:  # a plug-in may raise anything
       raise FeatureError(f"feature '{feature.name}' cannot be computed: {error}") from error
-    if value.shape[1:] != (feature.width,) or value.shape[0] != len(batch["image"]):
+    try:
+      value = np.asarray(value, np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
       raise FeatureError(
-        f"feature '{feature.name}' says width {feature.width} and gave values of shape {value.shape.as_list()} "
+        f"feature '{feature.name}' gave a {type(value).__name__}, not float32 [B, {feature.width}]."
+      ) from error
+    if value.shape[1:] != (feature.width,) or value.shape[0] != len(batch["image"]) or not feature.width:
+      raise FeatureError(
+        f"feature '{feature.name}' says width {feature.width} and gave values of shape {list(value.shape)} "
         f"for {len(batch['image'])} examples; expected [{len(batch['image'])}, {feature.width}]."
       )
-    values.append(np.asarray(value, np.float32))
+    values.append(value)
   values = np.concatenate(values)
   bad = np.flatnonzero(~np.isfinite(values).all(1))
   if bad.size:

@@ -8,6 +8,7 @@ Notation, as in the paper (and in code):
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -79,14 +80,13 @@ class Objective:
     ):
       if getattr(self, name) not in known:
         raise ConfigError(f"objective.{name} = {getattr(self, name)!r}: choose one of {', '.join(map(repr, known))}.")
-    for name in (f"lambda{i}" for i in range(1, 8)):
-      if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-        raise ConfigError(f"objective.{name} = {getattr(self, name)} must be finite and not negative.")
-    if not (np.isfinite(self.stddev) and self.stddev > 0):
+    for name in (*(f"lambda{i}" for i in range(1, 8)), "stddev", "q_noise", "prior_fusions", "ramp_steps"):
+      value = getattr(self, name)
+      if not (isinstance(value, numbers.Real) and np.isfinite(value) and value >= 0):
+        raise ConfigError(f"objective.{name} = {value!r} must be a number, finite and not negative.")
+    if not self.stddev:
       raise ConfigError(f"objective.stddev = {self.stddev} must be positive.")
-    if not (np.isfinite(self.q_noise) and self.q_noise >= 0):
-      raise ConfigError(f"objective.q_noise = {self.q_noise} must be finite and not negative.")
-    if not 0 <= self.prior_fusions <= 1:
+    if self.prior_fusions > 1:
       raise ConfigError(f"objective.prior_fusions = {self.prior_fusions} must lie in [0, 1].")
 
 
@@ -149,8 +149,9 @@ class DisentangledVAE(keras.Model):
     }
     if precision not in ("float32", "mixed_bfloat16"):
       raise ConfigError(f"model.precision = {precision!r}: choose 'float32' or 'mixed_bfloat16'.")
-    if z1_width < 1 or z2_width < 1:
-      raise ConfigError(f"model.z1_width = {z1_width} and model.z2_width = {z2_width} must be at least 1.")
+    for name, width in (("z1_width", z1_width), ("z2_width", z2_width)):
+      if not isinstance(width, int) or width < 1:
+        raise ConfigError(f"model.{name} = {width!r} must be a whole number of at least 1.")
     self.image_shape, self.feature, self.objective, self.z1_width, self.seed = (
       tuple(image_shape),
       feature,
@@ -176,6 +177,8 @@ class DisentangledVAE(keras.Model):
     conv = networks.channels_for(image_shape)
 
     def network(symbol, cls, arguments, *fixed):
+      if not isinstance(arguments or {}, Mapping):
+        raise ConfigError(f"model.{symbol} = {arguments!r} must be a dict, as in {{'dense': (128,)}}.")
       arguments = {
         **({} if issubclass(cls, networks.DenseNetwork) else {"conv": conv[::-1] if symbol == "G" else conv}),
         **(arguments or {}),
