@@ -40,9 +40,9 @@ class Objective:
     q_data: what q(z̃2 | z1, x̂) learns from: "fusions", jointly with G (the paper); "pairs", real images and their z2, so
       that G cannot write z̃2 in a hand that only q reads; or "both". On a pair, z1 comes from another image: as on a
       fusion it then tells nothing of the code, and q must read the image. The bound holds for any q.
-    q_noise: standard deviation of normal noise ε added to the images that q reads, in units of the image's range; 0 is
-      the paper. A q of the noisy image is a bound too, since I(z̃2; x̂ | z1) ≥ I(z̃2; x̂ + ε | z1) (data processing), and G
-      cannot win it with a faint pattern: it must draw f large.
+    q_noise: standard deviation of normal noise ε added to the images that q reads, and in L_f2 the network of a learned
+      f, in units of the image's range; 0 is the paper. A q of the noisy image is a bound too, since I(z̃2; x̂ | z1) ≥
+      I(z̃2; x̂ + ε | z1) (data processing), and G cannot win it with a faint pattern: it must draw f large.
     d_real: the images that D takes for real: "reconstructions" x' (the paper) or "originals" x.
     lambda5: weight of L_mirror, which keeps z1 readable in the fusion: see `losses.mirror_loss`. 0 is the paper.
     lambda6: weight of -L_a: what an adversary a(f(x) | z1) reads in z1, its mean and its sample alike, is taken out of
@@ -391,9 +391,14 @@ class DisentangledVAE(keras.Model):
       noise_x = 0.0
       if o.q_noise:
         noise_x = o.q_noise * tf.reshape(self._noise(batch["place"], step, math.prod(self.image_shape), 1), tf.shape(x))
-      q_fusion = self.posterior_z2(z1_fusion, x_fusion + noise_x)
+      x_noisy = x_fusion + noise_x
+      q_fusion = self.posterior_z2(z1_fusion, x_noisy)
       L_f = [
-        mean(part.loss_f2(x_fusion, f_part) if q is None else losses.feature_loss_f1(q, z2_part))
+        mean(
+          part.loss_f2(x_noisy if part.networks else x_fusion, f_part)
+          if q is None
+          else losses.feature_loss_f1(q, z2_part)
+        )
         for part, q, z2_part, f_part in zip(
           self.feature.parts, q_fusion, self._split_z2(z2_partner), self.feature.split(f_partner)
         )
