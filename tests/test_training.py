@@ -163,6 +163,38 @@ def test_a_disk_that_is_full_is_named():
     callback.on_epoch_end(4, {"val_L": 1.0})
 
 
+def test_a_run_folder_that_vanishes_is_named(few_digits, tmp_path, monkeypatch):
+  def vanish(self, batch, logs=None):
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "run").write_text("something else")
+
+  monkeypatch.setattr(training.StopOnNonFinite, "on_train_batch_end", vanish)
+  with pytest.raises(RunError, match=r"cannot be written.*The checkpoints before are kept"):
+    train_tiny(tmp_path / "run", few_digits, epochs=1, evaluate_every=0, checkpoint_every=1)
+
+
+def test_a_full_disk_keeps_the_checkpoint_before_and_the_training_goes_on_when_there_is_room(few_digits, tmp_path):
+  """The size of files is limited, as a quota does it, to more than a checkpoint within the first epoch needs."""
+  train_tiny(tmp_path / "run", few_digits, epochs=1, evaluate_every=0)
+  size = max(path.stat().st_size for path in tmp_path.glob("run/checkpoints/*/*"))
+  in_new_process(f"""
+import resource, signal
+from tests.conftest import color_mnist, small, train_tiny
+from tfdisent.errors import RunError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size} // 2, {size} * 9))
+try:
+  train_tiny({str(tmp_path / "run")!r}, small(color_mnist()), epochs=2, evaluate_every=0)
+except RunError as error:
+  assert "cannot be written" in str(error), error
+else:
+  raise AssertionError("it was written")
+""")
+  assert {path.name for path in tmp_path.glob("run/checkpoints/last/*.index")} >= {"epoch-1.index"}
+  train_tiny(tmp_path / "run", few_digits, epochs=2, evaluate_every=0)
+  assert (tmp_path / "run/checkpoints/last/epoch-2.index").is_file()
+
+
 @pytest.mark.parametrize(
   ("feature", "objective", "terms"),
   [
@@ -492,3 +524,36 @@ def test_a_second_training_in_one_run_folder_is_refused(few_digits, tmp_path):
       train_tiny(tmp_path / "run", few_digits, epochs=2)
   train_tiny(tmp_path / "run", few_digits, epochs=2)  # it has ended
   assert list((tmp_path / "run").glob("checkpoints/last/epoch-2.index"))
+
+
+def resident_and_open() -> tuple[int, int]:
+  """Pages of memory that are resident, and files that are open."""
+  return int(pathlib.Path("/proc/self/statm").read_text().split()[1]), len(
+    list(pathlib.Path("/proc/self/fd").iterdir())
+  )
+
+
+@pytest.mark.long
+def test_memory_and_open_files_stay_as_they_are_over_5000_steps(digits, tmp_path, monkeypatch):
+  seen = {}
+
+  def look(self, batch, logs=None):
+    seen[len(seen)] = resident_and_open()
+
+  monkeypatch.setattr(training.StopOnNonFinite, "on_train_batch_end", look)
+  steps = len(digits.train["image"]) // 32
+  train_tiny(tmp_path / "run", digits, epochs=-(-5000 // steps), evaluate_every=0)
+  memory, files = zip(*(seen[step] for step in range(500, 5000)))
+  print(f"memory {memory[0]} to {max(memory)} pages, files {min(files)} to {max(files)}")
+  assert max(memory) < 1.05 * memory[0] and max(files) - min(files) <= 2  # a checkpoint under way
+
+
+@pytest.mark.long
+def test_memory_and_open_files_stay_as_they_are_over_ten_evaluations(digits, digit_run):
+  seen = []
+  for _ in range(10):
+    evaluate(inference.load(digit_run.folder), digits, "validation", quick=True, progress=None)
+    seen.append(resident_and_open())
+  memory, files = zip(*seen)
+  print(f"memory {memory}, files {files}")
+  assert max(memory[2:]) < 1.05 * memory[1] and len(set(files[1:])) == 1

@@ -355,14 +355,23 @@ class SaveCheckpoints(keras.callbacks.Callback):
     self._stop(self._asked_to_stop(), f"after epoch {epoch + 1}")
 
   def _write(self, what, save):
-    try:
+    with _writing(f"the checkpoint of {what}"):
       save()
-    except (OSError, tf.errors.OpError) as error:
-      raise RunError(f"the checkpoint of {what} cannot be written: {error}") from error
 
   def _stop(self, stop, where):
     if stop:
       raise Interrupted(f"stopped as asked (SIGTERM), {where}. The same command goes on from there.")
+
+
+@contextlib.contextmanager
+def _writing(what: str):
+  """Turns a full disk, or a folder that is gone, into a `RunError` that says what cannot be written."""
+  try:
+    yield
+  except (OSError, tf.errors.OpError) as error:
+    raise RunError(
+      f"{what} cannot be written: {error}. The checkpoints before are kept; mended, the same command goes on."
+    ) from error
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -383,7 +392,8 @@ class TensorBoard(keras.callbacks.Callback):
     self._dataset, self._evaluate_every = dataset, evaluate_every
 
   def on_train_begin(self, logs=None):
-    self._writer = tf.summary.create_file_writer(self._folder)
+    with _writing("the curves for TensorBoard"):
+      self._writer = tf.summary.create_file_writer(self._folder)
     self._columns = pictures.pick(self._f, self.model.feature)
     self._trained = TrainedModel(self.model)
     if self._evaluate_every:
@@ -391,7 +401,16 @@ class TensorBoard(keras.callbacks.Callback):
 
   def on_epoch_end(self, epoch, logs=None):
     grid = pictures.fusion_grid(self._trained, self._images[:8], self._images[self._columns], self._f[self._columns])
-    with self._writer.as_default(step=epoch + 1):
+    metrics = {}
+    if self._evaluate_every and ((epoch + 1) % self._evaluate_every == 0 or epoch + 1 == self._epochs):
+      metrics = evaluate(self._trained, self._dataset, "validation", quick=True, limit=self.EVALUATED, progress=None)
+      shown = ", ".join(
+        f"{name} {figure['value']:.3f}"
+        for name, figure in metrics.items()
+        if name.startswith(("control/", "complement/")) and name.split("/")[-1] in self.SHOWN
+      )
+      print(f"validation images: {shown}" if shown else "", flush=True)
+    with _writing("the curves for TensorBoard"), self._writer.as_default(step=epoch + 1):
       for name, value in logs.items():
         tf.summary.scalar(
           f"validation/{name[4:]}"
@@ -403,17 +422,9 @@ class TensorBoard(keras.callbacks.Callback):
         )
       tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
       tf.summary.image("fusion", grid[None])
-      if self._evaluate_every and ((epoch + 1) % self._evaluate_every == 0 or epoch + 1 == self._epochs):
-        metrics = evaluate(self._trained, self._dataset, "validation", quick=True, limit=self.EVALUATED, progress=None)
-        for name, figure in metrics.items():
-          tf.summary.scalar(f"evaluation/{name}", figure["value"])
-        shown = ", ".join(
-          f"{name} {figure['value']:.3f}"
-          for name, figure in metrics.items()
-          if name.startswith(("control/", "complement/")) and name.split("/")[-1] in self.SHOWN
-        )
-        print(f"validation images: {shown}" if shown else "", flush=True)
-    self._writer.flush()
+      for name, figure in metrics.items():
+        tf.summary.scalar(f"evaluation/{name}", figure["value"])
+      self._writer.flush()
 
   def on_train_end(self, logs=None):
     self._writer.close()
