@@ -56,6 +56,16 @@ class Attribute(Feature):
       raise FeatureError(f"{self.name} takes a dict of {', '.join(self.names)}, not {type(value).__name__}.")
     return self._bits(value)[:, None]
 
+  @property
+  def served(self):
+    return tf.TensorSpec([None], tf.int64)  # of one: several are parts
+
+  def of_served(self, value):
+    words = "an attribute is 0 or 1"
+    tf.debugging.assert_non_negative(value, words)
+    tf.debugging.assert_less(value, tf.constant(2, tf.int64), words)
+    return tf.cast(value, tf.float32)[:, None]
+
   def to_natural(self, vector):
     values = {name: np.asarray(vector)[:, i].astype(int) for i, name in enumerate(self.names)}
     return values if len(self.names) > 1 else values[self.names[0]]

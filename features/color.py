@@ -32,5 +32,11 @@ class Color(Feature):
       raise FeatureError(f"{self.name} takes RGB in [0, 1], and was given {value.min():.3g} to {value.max():.3g}.")
     return value
 
+  def of_served(self, value):
+    words = "RGB lies in [0, 1]"
+    tf.debugging.assert_non_negative(value, words)
+    tf.debugging.assert_less_equal(value, 1.0, words)
+    return value
+
   def to_natural(self, vector):
     return np.clip(vector, 0, 1)

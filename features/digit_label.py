@@ -45,5 +45,15 @@ class DigitLabel(Feature):
       )
     return np.eye(self.num_classes, dtype=np.float32)[value]
 
+  @property
+  def served(self):
+    return tf.TensorSpec([None], tf.int64)
+
+  def of_served(self, value):
+    words = f"labels lie in 0 to {self.num_classes - 1}"
+    tf.debugging.assert_non_negative(value, words)
+    tf.debugging.assert_less(value, tf.constant(self.num_classes, tf.int64), words)
+    return tf.one_hot(value, self.num_classes)
+
   def to_natural(self, vector):
     return np.argmax(vector, axis=1)

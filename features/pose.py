@@ -53,6 +53,13 @@ class Pose(Feature):
       raise FeatureError(f"{self.name} takes angles in radians of shape [B], not {list(value.shape)}.")
     return self._finite(np.stack([np.cos(2 * value), np.sin(2 * value)], axis=1))
 
+  @property
+  def served(self):
+    return tf.TensorSpec([None], tf.float32)
+
+  def of_served(self, value):
+    return tf.stack([tf.cos(2 * value), tf.sin(2 * value)], 1)
+
   def to_natural(self, vector):
     return np.arctan2(vector[:, 1], vector[:, 0]) / 2
 
@@ -84,6 +91,14 @@ class Rotation(LearnedFeature):
 
   def to_vector(self, value):
     return _finite_angles(self, value, self.turn)
+
+  @property
+  def served(self):
+    return tf.TensorSpec([None], tf.float32)
+
+  def of_served(self, value):
+    theta = value * (2 * math.pi / self.turn)
+    return tf.stack([tf.cos(theta), tf.sin(theta)], 1)
 
   def to_natural(self, vector):
     return np.arctan2(vector[:, 1], vector[:, 0]) * (self.turn / (2 * math.pi))
@@ -124,6 +139,15 @@ class Viewpoint(LearnedFeature):
     angle = _finite_angles(self, value[:, 0], self.turn)
     e = 2 * (value[:, 1:] - self.lowest) / (self.highest - self.lowest) - 1
     return self._finite(np.concatenate([angle, e], 1))
+
+  @property
+  def served(self):
+    return tf.TensorSpec([None, 2], tf.float32)
+
+  def of_served(self, value):
+    theta = value[:, 0] * (2 * math.pi / self.turn)
+    e = 2 * (value[:, 1] - self.lowest) / (self.highest - self.lowest) - 1
+    return tf.stack([tf.cos(theta), tf.sin(theta), e], 1)
 
   def to_natural(self, vector):
     azimuth = np.arctan2(vector[:, 1], vector[:, 0]) * (self.turn / (2 * math.pi)) % self.turn

@@ -165,7 +165,8 @@ def test_sample_draws_new_images_that_follow_the_seed(run_dir, tfdisent):
 
 def test_export_writes_a_saved_model(run_dir, tfdisent):
   code, out, _ = tfdisent("--mode=export", f"--run_dir={run_dir}")
-  assert code == 0 and (run_dir / "export" / "1" / "saved_model.pb").is_file() and str(run_dir / "export" / "1") in out
+  folder = run_dir / "export" / run_dir.name / "1"
+  assert code == 0 and (folder / "saved_model.pb").is_file() and str(folder) in out
 
 
 def test_the_same_command_again_finds_the_run_finished(run_dir, tfdisent):

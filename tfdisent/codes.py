@@ -50,6 +50,10 @@ class Code(abc.ABC):
   def posterior(self, parameters: tf.Tensor) -> tfd.Distribution:
     """q(z̃2 | z1, x̂) over codes [B, width], from its network's output [B, parameters]."""
 
+  def probabilities(self, q: tfd.Distribution) -> tf.Tensor:
+    """Of q, that each component of a discrete z2 is 1, [B, width]."""
+    return q.mean()
+
 
 class OneHotCode(Code):
   """z2 = f(x), one-hot; q is categorical. For a feature with one of `width` classes."""

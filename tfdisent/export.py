@@ -1,45 +1,287 @@
-"""Export of a trained model as a SavedModel with named signatures."""
+"""Export of a trained model as a SavedModel that TensorFlow Serving takes as it is.
 
+| signature                    | takes                                      | gives                                    |
+|------------------------------|--------------------------------------------|------------------------------------------|
+| `encode`                     | `image`                                    | `z1_mean`, `z1_stddev` [B, Z1], `feature`|
+| `reconstruct`                | `image`                                    | `image`: x'                              |
+| `fuse`                       | `image`, `feature_image`                   | `image`: x̂, z1 of one, z̃2 of the other   |
+| `control`, `serving_default` | `image`, `feature`                         | `image`: x̂ with the asked-for feature    |
+| `generate`                   | `feature`, `seed` int32 [2]                | `image`: z1 from its prior               |
+| `encode_png`, `control_png`  | `image_bytes`, PNG or JPEG (and `feature`) | as `encode`; `image_bytes`, PNG          |
+
+Images are uint8 [B, H, W, C]. `feature` is f(x) in its natural form (`Feature.served`), of several parts
+`feature_<part>` each; what `encode` gives is f(x) as a vector [B, width]: probabilities where q reads it. Where f can
+be read neither from the pixels nor by q, `encode` gives none, and there is no `reconstruct` and no `fuse`. Encoded
+images of another size are cropped at their centre and resized.
+"""
+
+import importlib.util
+import json
 import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
 
-import keras
+import numpy as np
 import tensorflow as tf
 
+from tfdisent.errors import FeatureError, RunError
+from tfdisent.feature import DISCRETE
 from tfdisent.inference import TrainedModel
+from tfdisent.model import DisentangledVAE
 
 
-def export(trained: TrainedModel, folder: pathlib.Path) -> pathlib.Path:
-  """Writes the next version of the model into `folder`/<number>/.
+def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pathlib.Path:
+  """Writes the next version of the model into `folder`/<number>/, and a configuration for the server beside `folder`.
 
-  Signatures: `encode` (image → z1_mean, z1_stddev) and `control`, also `serving_default` (image, feature → image).
-  Images are uint8 [B, H, W, C]; `feature` is f(x) as a vector, float32 [B, width] (one-hot for a label).
+  Nothing of the training is in it: neither D nor the optimizers, and no Python function. It loads without Keras, TFP or
+  this package.
+
+  Args:
+    trained: the model.
+    folder: of the model, that a server watches.
+    config: the operative configuration, kept as an asset.
 
   Returns:
     The folder of the version.
+
+  Raises:
+    RunError: the folder cannot be written.
   """
-  model = trained.model
-  image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="image")
-  feature = tf.TensorSpec([None, model.feature.width], tf.float32, name="feature")
-
-  def posterior(image):
-    return model.encode_z1(tf.image.convert_image_dtype(image, tf.float32))
-
-  def encode(image):
-    q = posterior(image)
-    return {"z1_mean": q.mean(), "z1_stddev": q.stddev()}
-
-  def control(image, feature):
-    fusion = model.generate(posterior(image).mean(), model.mean_z2(feature))
-    return {"image": tf.cast(tf.round(fusion * 255), tf.uint8)}
-
-  archive = keras.export.ExportArchive()
-  archive.track(model)
-  archive.add_endpoint("encode", encode, [image])
-  for name in ("control", "serving_default"):
-    archive.add_endpoint(name, control, [image, feature])
-  versions = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
-  path = folder / str(max(versions, default=0) + 1)
-  partial = folder / f"{path.name}.partial"  # a server that watches the folder must not see half a version
-  archive.write_out(str(partial), verbose=False)
-  partial.rename(path)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+    path = folder / str(max(versions, default=0) + 1)
+    partial = folder / f"{path.name}.partial"  # a server that watches the folder must not see half a version
+    shutil.rmtree(partial, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as assets:
+      served, module = _Served(trained.model), tf.Module(name="tfdisent")
+      module.weights = served.weights()
+      module.assets = served.assets(pathlib.Path(assets), config)
+      tf.saved_model.save(module, str(partial), signatures=served.signatures())
+      _write_warmup(partial / "assets.extra", folder.name, served.requests())
+    partial.rename(path)
+    for name, text in (("models.config", MODELS_CONFIG), ("batching_parameters.txt", BATCHING)):
+      (folder.parent / name).write_text(text.replace("NAME", folder.name), encoding="utf-8")
+  except OSError as error:
+    raise RunError(f"the model cannot be exported to {folder}: {error}.") from error
   return path
+
+
+MODELS_CONFIG = """\
+model_config_list {
+  config {
+    name: "NAME"
+    base_path: "/models/NAME"
+    model_platform: "tensorflow"
+  }
+}
+"""
+
+BATCHING = """\
+max_batch_size { value: 128 }
+batch_timeout_micros { value: 2000 }
+max_enqueued_batches { value: 100 }
+num_batch_threads { value: 4 }
+"""
+
+
+def has_warmup() -> bool:
+  """Whether what writes requests for a server's warm-up is installed."""
+  return importlib.util.find_spec("tensorflow_serving") is not None
+
+
+def _write_warmup(folder: pathlib.Path, name: str, requests: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+  """Writes a `PredictionLog` record for each signature, which a server runs before it takes requests."""
+  if not has_warmup():
+    return
+  from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+  folder.mkdir()
+  with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
+    for signature, inputs in requests.items():
+      request = predict_pb2.PredictRequest()
+      request.model_spec.name, request.model_spec.signature_name = name, signature
+      for key, value in inputs.items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+      log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+      writer.write(log.SerializeToString())
+
+
+class _Served:
+  """What a server is given of a model."""
+
+  def __init__(self, model: DisentangledVAE):
+    self._model = model
+    try:
+      model.check_reading()
+      self._reads = True
+    except FeatureError:
+      self._reads = False
+
+  def weights(self) -> dict[str, tf.Variable]:
+    """The weights that the signatures read: neither those of D nor those of the adversary."""
+    networks = {symbol: network for symbol, network in self._model.networks.items() if symbol not in ("D", "a")}
+    networks |= {f"f/{name}": network for name, network in self._model.feature.networks.items()}
+    return {v.path: v.value for network in networks.values() for v in network.weights}
+
+  def assets(self, folder: pathlib.Path, config: str) -> list[tf.saved_model.Asset]:
+    """Writes the configuration and a description of the feature into a folder, and gives them as assets."""
+    (folder / "config.gin").write_text(config, encoding="utf-8")
+    (folder / "feature.json").write_text(json.dumps(self._description(), indent=2) + "\n", encoding="utf-8")
+    return [tf.saved_model.Asset(str(folder / name)) for name in ("config.gin", "feature.json")]
+
+  def _description(self) -> dict:
+    """What a client has to know of the feature."""
+    names = self._feature_names()
+    return {
+      name: {
+        "feature": part.get_config()["name"],
+        "kind": part.kind,
+        "dtype": part.served.dtype.name,
+        "shape": part.served.shape.as_list(),
+        **({"classes": [str(k) for k in range(part.width)]} if part.kind == DISCRETE and part.width > 1 else {}),
+      }
+      for name, part in zip(names, self._model.feature.parts)
+    }
+
+  def _feature_names(self) -> list[str]:
+    names = self._model.feature.part_names
+    return ["feature"] if len(names) == 1 else [f"feature_{name.replace('/', '_')}" for name in names]
+
+  def signatures(self) -> dict[str, Callable]:
+    model = self._model
+    image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="image")
+    feature_image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="feature_image")
+    encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
+    seed = tf.TensorSpec([2], tf.int32, name="seed")
+    names = self._feature_names()
+    features = [
+      tf.TensorSpec(part.served.shape, part.served.dtype, name=name) for name, part in zip(names, model.feature.parts)
+    ]
+
+    def encode(image):
+      x, count = self._images(image)
+      q_z1 = model.encode_z1(x)
+      return {name: code[:count] for name, code in {**_codes(q_z1), **self._read(q_z1.mean(), x)}.items()}
+
+    def reconstruct(image):
+      x, count = self._images(image)
+      z1 = model.encode_z1(x).mean()
+      return {"image": _to_uint8(model.generate(z1, model.read_z2(z1, x)))[:count]}
+
+    def fuse(image, feature_image):
+      tf.debugging.assert_equal(tf.shape(image)[0], tf.shape(feature_image)[0], "as many feature images as images")
+      x, count = self._images(image)
+      x_partner, _ = self._images(feature_image)
+      z2 = model.read_z2(model.encode_z1(x_partner).mean(), x_partner)
+      return {"image": _to_uint8(model.generate(model.encode_z1(x).mean(), z2))[:count]}
+
+    def control(image, *features):
+      x, count = self._images(image)
+      z2, count_f = self._z2(features)
+      tf.debugging.assert_equal(count, count_f, "as many features as images")
+      return {"image": _to_uint8(model.generate(model.encode_z1(x).mean(), z2))[:count]}
+
+    def generate(seed, *features):
+      z2, count = self._z2(features)
+      z1 = tf.random.stateless_normal([tf.shape(z2)[0], model.z1_width], seed)
+      return {"image": _to_uint8(model.generate(z1, z2))[:count]}
+
+    def encode_png(image_bytes):
+      return encode(self._decoded(image_bytes))
+
+    def control_png(image_bytes, *features):
+      image = control(self._decoded(image_bytes), *features)["image"]
+      return {"image_bytes": tf.map_fn(tf.io.encode_png, image, fn_output_signature=tf.string)}
+
+    of_image = {"reconstruct": (reconstruct, [image]), "fuse": (fuse, [image, feature_image])} if self._reads else {}
+    functions = {
+      "encode": (encode, [image]),
+      **of_image,
+      "control": (control, [image, *features]),
+      "serving_default": (control, [image, *features]),
+      "generate": (generate, [seed, *features]),
+      "encode_png": (encode_png, [encoded]),
+      "control_png": (control_png, [encoded, *features]),
+    }
+    return {name: tf.function(function).get_concrete_function(*specs) for name, (function, specs) in functions.items()}
+
+  def requests(self) -> dict[str, dict[str, np.ndarray]]:
+    """A request of one example for each signature."""
+    image = np.zeros([1, *self._model.image_shape], np.uint8)
+    image_bytes = np.array([tf.io.encode_png(image[0]).numpy()], object)
+    features = {
+      name: np.zeros([1, *part.served.shape[1:]], part.served.dtype.as_numpy_dtype)
+      for name, part in zip(self._feature_names(), self._model.feature.parts)
+    }
+    of_image = {"reconstruct": {"image": image}, "fuse": {"image": image, "feature_image": image}}
+    return {
+      "encode": {"image": image},
+      **(of_image if self._reads else {}),
+      "control": {"image": image, **features},
+      "serving_default": {"image": image, **features},
+      "generate": {"seed": np.zeros(2, np.int32), **features},
+      "encode_png": {"image_bytes": image_bytes},
+      "control_png": {"image_bytes": image_bytes, **features},
+    }
+
+  def _images(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """float32 images in [0, 1], and how many there are; none become one, since fused convolutions fail on none."""
+    return tf.image.convert_image_dtype(_at_least_one(image), tf.float32), tf.shape(image)[0]
+
+  def _z2(self, features) -> tuple[tf.Tensor, tf.Tensor]:
+    """z̃2 of features in their natural form, and how many there are."""
+    counts = [tf.shape(value)[0] for value in features]
+    for count in counts[1:]:
+      tf.debugging.assert_equal(count, counts[0], "as many of one feature as of another")
+    for value in features:
+      if value.dtype.is_floating:
+        tf.debugging.assert_all_finite(value, "a feature is NaN or infinite")
+    parts = zip(self._model.feature.parts, features)
+    f = tf.concat([part.of_served(_at_least_one(value)) for part, value in parts], 1)
+    return self._model.mean_z2(tf.ensure_shape(f, [None, self._model.feature.width])), counts[0]
+
+  def _read(self, z1: tf.Tensor, x: tf.Tensor) -> Mapping[str, tf.Tensor]:
+    """f(x) of images by the name of each part that can be read."""
+    parts = zip(self._feature_names(), self._model.feature.parts, self._model.codes, self._model.posterior_z2(z1, x))
+    read = {}
+    for name, part, code, q in parts:
+      if part.has_pixels:
+        read[name] = part.of_image(x)
+      elif q is not None and not code.learned:
+        read[name] = code.probabilities(q)
+    return read
+
+  def _decoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
+    """uint8 [B, H, W, C] of encoded images of any size."""
+    height, width, channels = self._model.image_shape
+
+    def decode(encoded):
+      image = tf.io.decode_image(encoded, channels, expand_animations=False)
+      have = tf.shape(image)[:2]
+      scale = tf.reduce_min(tf.cast(have, tf.float32) / [height, width])
+      crop = tf.minimum(tf.cast(tf.round(scale * [height, width]), tf.int32), have)
+      start = (have - crop) // 2
+      image = tf.slice(image, tf.concat([start, [0]], 0), tf.concat([crop, [channels]], 0))
+      resized = tf.image.resize(tf.cast(image, tf.float32), [height, width], antialias=True)
+      return tf.ensure_shape(_round(resized), [height, width, channels])  # of the same size: what it was
+
+    return tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8))
+
+
+def _codes(q_z1) -> dict[str, tf.Tensor]:
+  return {"z1_mean": q_z1.mean(), "z1_stddev": q_z1.stddev()}
+
+
+def _at_least_one(batch: tf.Tensor) -> tf.Tensor:
+  missing = tf.maximum(1 - tf.shape(batch)[0], 0)
+  return tf.pad(batch, [[0, missing], *[[0, 0]] * (batch.shape.rank - 1)])
+
+
+def _to_uint8(x: tf.Tensor) -> tf.Tensor:
+  return _round(x * 255)
+
+
+def _round(pixels: tf.Tensor) -> tf.Tensor:
+  return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)

@@ -154,6 +154,18 @@ class Feature:
     return np.asarray(vector)
 
   @property
+  def served(self) -> tf.TensorSpec:
+    """What an exported model takes for f(x): here the vector itself, [B, width]."""
+    return tf.TensorSpec([None, self.width], tf.float32)
+
+  def of_served(self, value: tf.Tensor) -> tf.Tensor:
+    """`to_vector` in a graph, for an exported model: `served` to float32 [B, width].
+
+    What it cannot take fails an assertion of `tf.debugging`: a request of a server gets INVALID_ARGUMENT and its words.
+    """
+    return value
+
+  @property
   def has_pixels(self) -> bool:
     """Whether f can be computed from pixels."""
     return type(self).of_image is not Feature.of_image

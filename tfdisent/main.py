@@ -25,7 +25,7 @@
   Train and measure every combination of some settings (sweep.grid), one after the other; interrupted, it goes on:
     tfdisent --mode=sweep --gin_file=gin_configs/sweeps/digit_leakage.gin --run_dir=runs/leakage
 
-  Write a SavedModel into RUN_DIR/export:
+  Write a SavedModel for TensorFlow Serving into RUN_DIR/export/digit/1, then 2, …:
     tfdisent --mode=export --run_dir=runs/digit
 
   Time the training step of the reference networks; prints one JSON line:
@@ -78,6 +78,10 @@ _STRATEGY = flags.DEFINE_string(
   "Where to train: 'one' device, 'mirrored' over all GPUs of this host, 'multi_worker' over the hosts that the "
   "environment variable TF_CONFIG lists, 'tpu', or 'auto' (the default): what is there. Overrules strategy.name.",
 )
+_EXPORT_DIR = flags.DEFINE_string(
+  "export_dir", None, "Where --mode=export writes MODEL_NAME/VERSION (default: RUN_DIR/export)."
+)
+_MODEL_NAME = flags.DEFINE_string("model_name", None, "What the exported model is called (default: as the run folder).")
 _TRUST = flags.DEFINE_list(
   "trust",
   [],
@@ -220,9 +224,16 @@ def _sample():
 def _export():
   run_dir = _run_dir()
   from tfdisent import export, inference
+  from tfdisent.training import CONFIG_FILE
 
-  path = export.export(inference.load(str(run_dir), trust=_TRUST.value), run_dir / "export")
+  name = _MODEL_NAME.value or run_dir.absolute().name
+  folder = pathlib.Path(_EXPORT_DIR.value).expanduser() if _EXPORT_DIR.value else run_dir / "export"
+  config = run_dir / CONFIG_FILE
+  text = config.read_text(encoding="utf-8") if config.is_file() else ""
+  path = export.export(inference.load(str(run_dir), trust=_TRUST.value), folder / name, text)
   print(f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}")
+  if not export.has_warmup():
+    print("It has no warm-up requests: `pip install tfdisent[serving]` brings what writes them.")
 
 
 def _bench():
