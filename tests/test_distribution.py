@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -106,10 +107,21 @@ def assert_same_numbers(folder, one):
     np.testing.assert_allclose(value, of_one[name], rtol=1e-2, atol=1e-3 * np.abs(of_one[name]).max() + 1e-12)
 
 
-def test_two_devices_give_the_numbers_of_one(one, tmp_path):
+def test_two_devices_give_the_numbers_of_one_and_go_on_with_its_checkpoint(one, tmp_path):
+  begun = shutil.copytree(one, tmp_path / "begun")
+  for file in begun.glob(f"checkpoints/*/epoch-{EPOCHS}.*"):
+    file.unlink()
   arguments = ["mirrored", "2", repr(str(tmp_path / "run")), str(EPOCHS), "0"]
-  in_new_process(f"import sys\nsys.argv[1:] = {arguments}\n{TRAINING}")
+  output = in_new_process(f"""
+import sys
+sys.argv[1:] = {arguments}
+{TRAINING}
+folder = {str(begun)!r}
+train_tiny(folder, small(color_mnist()), objective=ALL_TERMS, epochs=epochs, evaluate_every=0, strategy=strategy)
+""")
   assert_same_numbers(tmp_path / "run", one)
+  assert f"after epoch {EPOCHS - 1} of {EPOCHS} epochs" in output
+  assert_same_numbers(begun, one)
 
 
 def test_two_hosts_give_the_numbers_of_one_and_the_chief_alone_writes(one, tmp_path, ended):
