@@ -112,6 +112,11 @@ def test_what_a_run_brings_is_trusted_when_told_so_or_installed_as_a_plugin(monk
   plugins.check_import("their_package.stroke", "x")
 
 
+def test_what_another_process_would_ask_about_is_known_beforehand(tmp_path):
+  (tmp_path / "config.gin").write_text("import features.color\nimport their_package.stroke\nimport tfdisent.datasets\n")
+  assert plugins.to_be_trusted(tmp_path / "config.gin") == ["their_package"]
+
+
 def test_a_folder_of_ours_needs_no_trust(digit_run):
   """Of a process that has not imported the feature yet."""
   code = f"import tfdisent\nprint(tfdisent.load({str(digit_run.folder)!r}).feature.name)"

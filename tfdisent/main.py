@@ -125,7 +125,7 @@ def _train():
   if _SEED.value is not None:
     bindings.append(f"train.seed = {_SEED.value}")
   bindings += _strategy()
-  from tfdisent import config, inference, pictures
+  from tfdisent import config, inference, pictures, plugins
   from tfdisent.distribution import Worker
   from tfdisent.feature import feature_values
 
@@ -142,6 +142,8 @@ def _train():
   if not _is_measured_since(run_dir):
     print("On the validation split:")
     _print_metrics(_measure(run_dir, trained, dataset, "validation", quick=True))
+  packages = plugins.to_be_trusted(run_dir / "config.gin")
+  run = f"{run_dir}" + (f" --trust={','.join(packages)}" if packages else "")
   print(f"\nThe run is in {run_dir}:")
   for path in paths:
     print(f"  {path}")
@@ -151,8 +153,8 @@ def _train():
     "Next:\n"
     f"  look at       {run_dir / 'fusion.png'}: rows share z1, columns share z2\n"
     f"  curves        tensorboard --logdir={run_dir}\n"
-    f"  measure all   tfdisent --mode=eval --run_dir={run_dir}\n"
-    f"  new images    tfdisent --mode=sample --run_dir={run_dir}\n"
+    f"  measure all   tfdisent --mode=eval --run_dir={run}\n"
+    f"  new images    tfdisent --mode=sample --run_dir={run}\n"
     f'  from Python   import tfdisent; m = tfdisent.load("{run_dir}"); m.control(images, feature)'
   )
 

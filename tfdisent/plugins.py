@@ -43,6 +43,18 @@ def check_import(module: str, what: str, trusted: Sequence[str] = ()) -> None:
   )
 
 
+def to_be_trusted(file: pathlib.Path) -> list[str]:
+  """The packages that the gin file of a run imports, and that another process would ask about."""
+  statements = config_parser.ConfigParser(file.read_text(encoding="utf-8"), _Nothing())
+  imports = [statement.module for statement in statements if isinstance(statement, config_parser.ImportStatement)]
+  return sorted({module.split(".")[0] for module in imports} - _known_packages())
+
+
+def _known_packages() -> set[str]:
+  entries = importlib.metadata.entry_points(group=GROUP)
+  return {"tfdisent", "features", *(entry.value.split(":")[0].split(".")[0] for entry in entries)}
+
+
 def check_config(file: pathlib.Path, trusted: Sequence[str] = ()) -> None:
   """Raises `ConfigError` if the gin file of a run folder imports what it may not, or includes another file."""
   try:
