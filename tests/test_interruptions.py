@@ -27,7 +27,7 @@ from tfdisent import training
 from tfdisent.datasets.color_mnist import color_mnist
 
 what, _, number = sys.argv[2].partition(":")
-count = [int(number or 0)]
+count = [int(number) if what in ("step", "checkpoint") else 0]
 
 def kill_in_time():
   count[0] -= 1
@@ -81,13 +81,17 @@ def test_three_kills_leave_no_trace(tmp_path):
 
 @pytest.mark.long
 def test_twenty_kills_at_random_moments_leave_no_trace(tmp_path):
-  epochs, random_state, kills = 200, random.Random(os.urandom(8)), 0
+  epochs, random_state, kills = 300, random.Random(os.urandom(8)), 0
   start = time.monotonic()
   assert train(tmp_path / "whole", epochs=epochs) == 0
   duration = time.monotonic() - start
   while kills < 20:
     kill = random_state.choice(
-      [f"moment:{random_state.uniform(0, duration / 8)}", f"checkpoint:{random_state.randint(1, 20)}"]
+      [
+        f"moment:{random_state.uniform(0, duration / 10)}",
+        f"step:{random_state.randint(1, 40)}",
+        f"checkpoint:{random_state.randint(1, 20)}",
+      ]
     )
     code = train(tmp_path / "killed", kill, epochs)
     print(kill, code)
