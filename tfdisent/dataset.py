@@ -195,7 +195,8 @@ def training_batches(
       "place": place,
     }
 
-  return tf.data.Dataset.range(first_step * local, 2**62).map(batch).prefetch(2)
+  # `repeat` says that there is no end: several workers would else agree on it at every step
+  return tf.data.Dataset.range(first_step * local, 2**62).map(batch).repeat().prefetch(2)
 
 
 def image_reader(image: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
