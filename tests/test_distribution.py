@@ -213,14 +213,6 @@ def test_every_worker_reads_its_own_share_and_together_they_read_the_epoch(worke
   assert len(set(seen)) == len(seen) == count - batch_size
 
 
-def test_a_validation_is_alike_in_every_epoch():
-  image = np.zeros((8, 1, 1, 3), np.uint8)
-  batches = list(training_batches({"image": image}, np.arange(8.0)[:, None], 4, seed=0, shuffle=False).take(4))
-  for name in ("feature", "partner"):
-    np.testing.assert_array_equal(batches[0][name], batches[2][name])
-    np.testing.assert_array_equal(batches[1][name], batches[3][name])
-
-
 def test_auto_is_one_device_on_this_machine_without_tf_config(monkeypatch):
   monkeypatch.delenv("TF_CONFIG", raising=False)
   strategy = make_strategy()
