@@ -152,7 +152,7 @@ def test_sweep_runs_the_grid_of_its_file(tfdisent, tmp_path, monkeypatch):
   signal.signal(signal.SIGTERM, handler)
   assert code == 0 and "| table |" in out
   runs = {f"seed={seed}": {"train.seed": seed} for seed in (0, 1)}
-  assert calls == [(tmp_path, runs, ["gin_configs/quickstart.gin"], [bindings[12:]], "/data")]
+  assert calls == [(tmp_path, runs, ["gin_configs/quickstart.gin"], [bindings[12:]], "/data", [])]
 
 
 def test_sample_draws_new_images_that_follow_the_seed(run_dir, tfdisent):

@@ -74,7 +74,7 @@ def test_curves_are_read_as_far_as_they_go_and_the_later_training_counts(tmp_pat
       for step, value in enumerate(values, start=3 if len(values) == 1 else 1):
         tf.summary.scalar("train/L", value, step=step)
   assert read_curves(tmp_path) == {"train/L": {1: 1.0, 2: 2.0, 3: 5.0}}
-  last = sorted(tmp_path.iterdir())[-1]
+  last = max(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns)
   last.write_bytes(last.read_bytes()[:-5])
   assert read_curves(tmp_path) == {"train/L": {1: 1.0, 2: 2.0, 3: 3.0}}
   assert read_curves(tmp_path / "nowhere") == {}

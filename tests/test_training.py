@@ -308,33 +308,6 @@ def test_a_strategy_of_one_device_gives_the_same_losses(digit_run, few_digits, t
   assert losses_of(tmp_path / "run") == pytest.approx(losses_of(digit_run.folder), rel=1e-4)
 
 
-def test_two_devices_give_the_same_losses_as_one(few_digits, tmp_path):
-  """With SGD, which unlike Adam tells a gradient from twice the gradient."""
-  in_new_process(f"""
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tests.conftest import color_mnist, small, train_tiny
-from tfdisent.training import make_optimizer
-two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-assert two.num_replicas_in_sync == 2
-for name, strategy in (("one", None), ("two", two)):
-  train_tiny(
-    {str(tmp_path)!r} + "/" + name,
-    small(color_mnist()),
-    make_optimizer_eg=lambda steps: make_optimizer(steps, "sgd", 1e-5),
-    make_optimizer_d=lambda steps: make_optimizer(steps, "sgd", 1e-2),
-    epochs=2,
-    strategy=strategy,
-  )
-""")
-  one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
-  assert one == pytest.approx(two, rel=1e-4)
-  for term in ("L", "L_D"):  # it moves far enough to tell
-    assert one[f"train/{term}", 2] < (1 - 1e-3) * one[f"train/{term}", 1]
-  assert np.isfinite(inference.load(tmp_path / "two").reconstruct(few_digits.test["image"] / np.float32(255))).all()
-
-
 # --- What is refused --------------------------------------------------------------------------------------------------
 
 

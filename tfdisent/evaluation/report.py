@@ -5,6 +5,7 @@ import html
 import io
 import math
 import pathlib
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -80,7 +81,9 @@ def read_curves(folder: pathlib.Path) -> dict[str, Curve]:
   record, as after a crash, is read as far as it goes.
   """
   curves: dict[str, Curve] = {}
-  for file in sorted(folder.glob("events.out.tfevents.*")):
+  files = folder.glob("events.out.tfevents.*")
+  # by time, process and number: "….9.v2" before "….10.v2"
+  for file in sorted(files, key=lambda file: [int(number) for number in re.findall(r"\d+", file.name)]):
     try:
       for record in tf.data.TFRecordDataset(str(file)):
         event = tf.compat.v1.Event.FromString(record.numpy())
