@@ -150,6 +150,7 @@ class _Served:
     return ["feature"] if len(names) == 1 else [f"feature_{name.replace('/', '_')}" for name in names]
 
   def signatures(self) -> dict[str, Callable]:
+    """A traced function for each signature, with the inputs and outputs of the table above."""
     model = self._model
     image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="image")
     feature_image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="feature_image")
@@ -163,7 +164,8 @@ class _Served:
     def encode(image):
       x, count = self._images(image)
       q_z1 = model.encode_z1(x)
-      return {name: code[:count] for name, code in {**_codes(q_z1), **self._read(q_z1.mean(), x)}.items()}
+      codes = {"z1_mean": q_z1.mean(), "z1_stddev": q_z1.stddev(), **self._read(q_z1.mean(), x)}
+      return {name: code[:count] for name, code in codes.items()}
 
     def reconstruct(image):
       x, count = self._images(image)
@@ -268,10 +270,6 @@ class _Served:
       return tf.ensure_shape(_round(resized), [height, width, channels])  # of the same size: what it was
 
     return tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8))
-
-
-def _codes(q_z1) -> dict[str, tf.Tensor]:
-  return {"z1_mean": q_z1.mean(), "z1_stddev": q_z1.stddev()}
 
 
 def _at_least_one(batch: tf.Tensor) -> tf.Tensor:

@@ -34,8 +34,7 @@ def check_import(module: str, what: str, trusted: Sequence[str] = ()) -> None:
   the packages `trusted`.
   """
   package = module.split(".", maxsplit=1)[0]
-  installed = {entry.value.split(":")[0].split(".")[0] for entry in importlib.metadata.entry_points(group=GROUP)}
-  if package in {"tfdisent", "features", *installed, *trusted} or module in sys.modules:
+  if package in {*_known_packages(), *trusted} or module in sys.modules:
     return
   raise ConfigError(
     f"{what} imports the module '{module}', which runs its code, and the package '{package}' does not say that it has "
@@ -45,9 +44,10 @@ def check_import(module: str, what: str, trusted: Sequence[str] = ()) -> None:
 
 def to_be_trusted(file: pathlib.Path) -> list[str]:
   """The packages that the gin file of a run imports, and that another process would ask about."""
-  statements = config_parser.ConfigParser(file.read_text(encoding="utf-8"), _Nothing())
-  imports = [statement.module for statement in statements if isinstance(statement, config_parser.ImportStatement)]
-  return sorted({module.split(".")[0] for module in imports} - _known_packages())
+  imports = [
+    statement.module for statement in _statements(file) if isinstance(statement, config_parser.ImportStatement)
+  ]
+  return sorted({module.split(".", maxsplit=1)[0] for module in imports} - _known_packages())
 
 
 def _known_packages() -> set[str]:
@@ -55,10 +55,14 @@ def _known_packages() -> set[str]:
   return {"tfdisent", "features", *(entry.value.split(":")[0].split(".")[0] for entry in entries)}
 
 
+def _statements(file: pathlib.Path) -> config_parser.ConfigParser:
+  return config_parser.ConfigParser(file.read_text(encoding="utf-8"), _Nothing())
+
+
 def check_config(file: pathlib.Path, trusted: Sequence[str] = ()) -> None:
   """Raises `ConfigError` if the gin file of a run folder imports what it may not, or includes another file."""
   try:
-    for statement in config_parser.ConfigParser(file.read_text(encoding="utf-8"), _Nothing()):
+    for statement in _statements(file):
       if isinstance(statement, config_parser.ImportStatement):
         check_import(statement.module, str(file), trusted)
       if isinstance(statement, config_parser.IncludeStatement):
