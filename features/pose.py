@@ -86,8 +86,12 @@ class Rotation(LearnedFeature):
   width = 2
   unit = "degrees"
 
-  def of_example(self, example):
+  def known(self, example):
     return tf.constant(self.to_vector(example[self.column]))
+
+  def of_image(self, image):
+    f = super().of_image(image)
+    return tf.math.l2_normalize(f, 1, epsilon=1e-4) if self.from_pixels else f  # a mean of directions is short
 
   def to_vector(self, value):
     return _finite_angles(self, value, self.turn)
@@ -129,7 +133,7 @@ class Viewpoint(LearnedFeature):
   kind = CONTINUOUS
   width = 3
 
-  def of_example(self, example):
+  def known(self, example):
     return tf.constant(self.to_vector(np.stack([example[self.azimuth], example[self.elevation]], 1)))
 
   def to_vector(self, value):
@@ -172,7 +176,7 @@ class HeadPose(LearnedFeature):
   width = 2
   unit = "degrees"
 
-  def of_example(self, example):
+  def known(self, example):
     eyes = np.stack([[example[f"{eye}_{axis}"] for axis in "xy"] for eye in ("lefteye", "righteye")]).astype(np.float32)
     nose = np.stack([example[f"nose_{axis}"] for axis in "xy"]).astype(np.float32)  # [2, B]
     left, right = np.where(eyes[0, 0] <= eyes[1, 0], eyes, eyes[::-1])  # a landmark's name may follow the person's left

@@ -12,7 +12,7 @@ from tfdisent import ConfigError, FeatureError, LearnedFeature, fit_feature, loa
 from tfdisent.dataset import SPLITS, Judge
 from tfdisent.datasets.color_mnist import color_mnist
 from tfdisent.evaluation import Estimator, evaluate
-from tfdisent.feature import feature_from_config
+from tfdisent.feature import feature_from_config, feature_values
 from tfdisent.registry import FEATURES, register_feature
 
 from .conftest import small, train_tiny
@@ -52,7 +52,7 @@ def parity():
     class Parity(LearnedFeature):
       kind, width = "discrete", 2
 
-      def of_example(self, example):
+      def known(self, example):
         return tf.one_hot(np.asarray(example["label"]) % 2, 2)
 
     yield Parity
@@ -131,6 +131,22 @@ def test_the_evaluation_judges_by_a_second_network(run, turned):
   )
   unjudged = dataclasses.replace(turned, judges=())
   assert "oracle/test_median_error" in evaluate(trained, unjudged, quick=True, progress=None)
+
+
+def test_f_may_be_what_the_network_reads(fitted, turned, tmp_path):
+  f = Rotation(fitted=str(fitted[0]), from_pixels=True)
+  trained = train_tiny(tmp_path / "run", turned, f, OBJECTIVE, epochs=1)
+  values = feature_values(trained.feature, turned.test)
+  np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, rtol=1e-5)
+  np.testing.assert_allclose(values, f.of_image(turned.test["image"] / np.float32(255)), atol=1e-5)
+  assert np.median(f.error(values, f.known(turned.test).numpy())) > 0
+  np.testing.assert_array_equal(feature_values(f.as_known, turned.test), f.known(turned.test))
+  np.testing.assert_array_equal(feature_values(load(tmp_path / "run").feature, turned.test), values)
+  own = evaluate(trained, dataclasses.replace(turned, judges=()), quick=True, progress=None)
+  judged = evaluate(trained, turned, quick=True, progress=None)
+  assert own["oracle/test_median_error"]["value"] == pytest.approx(
+    judged["oracle/test_rotation_median_error"]["value"], rel=0.5
+  )  # both are judged by what is known
 
 
 def test_an_estimator_reads_numbers_in_their_unit(turned):

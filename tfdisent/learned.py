@@ -28,17 +28,29 @@ FEATURE_FILE, WEIGHTS_FILE = "feature.json", "feature.weights.h5"
 
 @dataclasses.dataclass(frozen=True)
 class LearnedFeature(Feature):
-  """f as a network of pixels. A subclass gives what f(x) is known to be, `of_example`, from columns of the data set.
+  """f as a network of pixels. A subclass gives what f(x) is `known` to be, from columns of the data set.
 
   Attributes:
     fitted: what `--run_dir` was in `--mode=fit_feature`. A trained run holds the weights itself, and needs it no more.
+    from_pixels: whether the f(x) of an example is what the network reads in its image, and not what is known. Where x
+      tells f(x) only roughly (a slanted digit its rotation), what is known is no function of x: z1 then has to keep
+      what x looks like, and f(x) with it, since E1 cannot tell the two apart.
   """
 
   fitted: str | None = dataclasses.field(default=None, kw_only=True, compare=False)
+  from_pixels: bool = dataclasses.field(default=False, kw_only=True)
 
   @abc.abstractmethod
-  def of_example(self, example):
+  def known(self, example):
     """f(x) as it is known, float32 [B, width], from columns of the data set."""
+
+  def of_example(self, example):
+    return self.of_image(example["image"]) if self.from_pixels else self.known(example)
+
+  @property
+  def as_known(self) -> "LearnedFeature":
+    """The same feature of what is known: what its network is fitted to, and judged by."""
+    return dataclasses.replace(self, from_pixels=False)
 
   def of_image(self, image):
     outputs = self._network(image)
@@ -120,7 +132,7 @@ def fit_feature(
     folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise RunError(f"the folder {folder} cannot be made: {error}.") from error
-  f = {split: feature_values(feature, dataset[split]) for split in ("train", "probe", "validation")}
+  f = {split: feature_values(feature.as_known, dataset[split]) for split in ("train", "probe", "validation")}
   keras.utils.set_random_seed(seed)
   feature.build(dataset.image_shape)
   network = feature.networks["network"]
@@ -168,7 +180,7 @@ def fit_feature(
     error = feature.error(read, f["validation"])
     figures = {"median_error": float(np.median(error)), "mean_error": float(error.mean())}
   description = {
-    "feature": feature.get_config(),
+    "feature": feature.as_known.get_config(),
     "image_shape": list(dataset.image_shape),
     "data": dataset.name,
     "held_out": figures,
@@ -189,7 +201,7 @@ def _load(network, folder, feature, image_shape) -> None:
       f"{feature.name}.fitted = '{folder}' holds no fitted feature ({error}): it takes the --run_dir of "
       "--mode=fit_feature."
     ) from error
-  asked = {"feature": json.loads(json.dumps(feature.get_config())), "image_shape": list(image_shape)}
+  asked = {"feature": json.loads(json.dumps(feature.as_known.get_config())), "image_shape": list(image_shape)}
   if kept != asked:
     raise ConfigError(f"{folder} holds another feature, {kept}, than the one that is asked for, {asked}: fit it anew.")
   try:

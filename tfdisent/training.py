@@ -131,6 +131,8 @@ def train(
     raise ConfigError(
       f"train.batch_size = {batch_size} must be a multiple of {share}: an even number for each replica."
     )
+  with strategy.scope():
+    feature.build(dataset.image_shape)  # f(x) may be what a network reads
   values = {split: feature_values(feature, dataset[split]) for split in ("train", "validation")}
   steps = steps_per_epoch(dataset.train, batch_size)
   count = len(dataset.validation["image"])

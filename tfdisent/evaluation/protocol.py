@@ -257,24 +257,27 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
         metrics[f"complement_chance/{of_part}{shape}"] = m.with_interval(of_stranger)
 
     if not controlled and feature.has_pixels and feature.kind == CONTINUOUS:
-      asked = model.feature.split(f)[index][partner]
-      metrics |= _unjudged(dataset, feature, x, model.feature.split(f)[index], asked, fusions, split, of_part)
+      metrics |= _unjudged(dataset, feature, examples, partner, fusions, split, of_part)
   return metrics
 
 
-def _unjudged(dataset, feature, x, f, asked, fusions, split, of_part) -> Metrics:
+def _unjudged(dataset, feature, examples, partner, fusions, split, of_part) -> Metrics:
   """Control of a continuous f that no column's judge reads.
 
   A learned f is read by a second network, an estimator of f itself; any other by f.
   """
   if isinstance(feature, LearnedFeature):
+    feature = feature.as_known
+  f = feature_values(feature, examples)
+  if isinstance(feature, LearnedFeature):
     what = f"{feature.name} {json.dumps(feature.get_config(), sort_keys=True)}"
     read = Estimator(dataset, what, values=lambda examples: feature_values(feature, examples))
     name, statistic = "median_error", m.median_with_interval
-    metrics = {f"oracle/{of_part}{split}_{name}": statistic(feature.error(read(x), f))}
+    metrics = {f"oracle/{of_part}{split}_{name}": statistic(feature.error(read(examples["image"]), f))}
   else:
     read, metrics = (lambda image: feature_values(feature, {"image": image})), {}
     name, statistic = "own_f_mae", m.with_interval
+  asked = f[partner]
   for kind, fusion in fusions.items():
     metrics[f"control/{of_part}{name}_{kind}"] = statistic(feature.error(read(fusion), asked))
   return metrics
