@@ -1,4 +1,4 @@
-"""How fast the training step is, on data in memory: the reference networks, and the same through `fit`."""
+"""How fast the training step is, of reference networks on random images; and how fast an exported model answers."""
 
 import contextlib
 import pathlib
@@ -13,7 +13,9 @@ import tensorflow as tf
 
 from tfdisent.cache import cache_folder
 from tfdisent.dataset import training_batches
+from tfdisent.export import signature
 from tfdisent.feature import DISCRETE, Feature
+from tfdisent.inference import TrainedModel
 from tfdisent.model import DisentangledVAE, Objective
 
 
@@ -120,6 +122,61 @@ def bench(
     "steps": steps,
     "repeats": repeats,
   }
+
+
+@gin.configurable(module="tfdisent", denylist=["path", "trained"])
+def bench_export(
+  path: pathlib.Path, trained: TrainedModel, requests: int = 1000, batch_size: int = 128, repeats: int = 5
+) -> dict:
+  """Times `control` of an exported model, and the same function as it is traced in Python, by turns.
+
+  Args:
+    path: of a version of the exported model.
+    trained: the model that was exported.
+    requests: of one image, for the latencies; a tenth more before, not timed.
+    batch_size: images of a request, for the throughput.
+    repeats: turns; the requests are dealt out to them, and the median of the throughputs counts.
+
+  Returns:
+    Of the SavedModel and of the concrete function (`concrete_…`): `p50_ms` and `p99_ms`, latencies of one image, and
+    `images_per_s` at `batch_size`; and the settings.
+  """
+  functions = {"": tf.saved_model.load(str(path)).signatures["control"], "concrete_": signature(trained, "control")}
+  one, many = _request(functions[""], 1), _request(functions[""], batch_size)
+  latencies, rates = ({name: [] for name in functions} for _ in range(2))
+  for repeat in range(repeats + 1):
+    for name in list(functions)[:: 1 if repeat % 2 else -1]:
+      function, of_turn = functions[name], []
+      for _ in range(max(requests // 10 if not repeat else requests // repeats, 1)):
+        of_turn.append(_seconds(function, one))
+      batches = [_seconds(function, many) for _ in range(max(requests // (repeats * batch_size), 5))]
+      if repeat:  # the first turn warms up
+        latencies[name] += of_turn
+        rates[name].append(batch_size / np.median(batches))
+  figures = {}
+  for name in functions:
+    p50, p99 = np.percentile(latencies[name], [50, 99]) * 1000
+    rate = float(np.median(rates[name]))
+    figures |= {f"{name}p50_ms": round(p50, 3), f"{name}p99_ms": round(p99, 3), f"{name}images_per_s": round(rate, 1)}
+  return {**figures, "model": str(path), "requests": requests, "batch": batch_size, "repeats": repeats}
+
+
+def _request(function, count: int) -> dict[str, tf.Tensor]:
+  """Inputs of `count` examples for a signature: random images, features of 0."""
+  specs, random_state = function.structured_input_signature[1], np.random.default_rng(0)
+  shapes = {name: [count, *spec.shape[1:]] for name, spec in specs.items()}
+  return {
+    name: tf.constant(random_state.integers(256, size=shapes[name], dtype=np.uint8))
+    if name == "image"
+    else tf.zeros(shapes[name], spec.dtype)
+    for name, spec in specs.items()
+  }
+
+
+def _seconds(function, inputs) -> float:
+  start = time.perf_counter()
+  function(**inputs)["image"].numpy()
+  return time.perf_counter() - start
 
 
 def _folder():

@@ -55,6 +55,7 @@ class Dataset:
     unbiased: where `train` is biased on purpose, the data set without it: what the judges are trained on.
     unseen: from two `Examples` of N rows, which fusions [N] of the first with the second's feature combine what `train`
       never shows together; None where there is nothing of the kind.
+    class_names: what the classes of a column are called, in the order of their numbers, where that is known.
 
   Raises:
     DataError: a split is empty or a column breaks the contract; the message names both.
@@ -68,6 +69,7 @@ class Dataset:
   judges: tuple[Judge, ...] = ()
   unbiased: "Dataset | None" = None
   unseen: Callable[[Examples, Examples], np.ndarray] | None = None
+  class_names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     for split in SPLITS:

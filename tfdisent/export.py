@@ -13,6 +13,9 @@ Images are uint8 [B, H, W, C]. `feature` is f(x) in its natural form (`Feature.s
 `feature_<part>` each; what `encode` gives is f(x) as a vector [B, width]: probabilities where q reads it. Where f can
 be read neither from the pixels nor by q, `encode` gives none, and there is no `reconstruct` and no `fuse`. Encoded
 images of another size are cropped at their centre and resized.
+
+For phones and browsers, `export_litert` writes `encode` and `control` as one LiteRT file. It has no assertions: a label
+out of range is no class there.
 """
 
 import importlib.util
@@ -20,7 +23,7 @@ import json
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +31,6 @@ import tensorflow as tf
 from tfdisent.errors import FeatureError, RunError
 from tfdisent.feature import DISCRETE
 from tfdisent.inference import TrainedModel
-from tfdisent.model import DisentangledVAE
 
 
 def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pathlib.Path:
@@ -55,7 +57,7 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
     partial = folder / f"{path.name}.partial"  # a server that watches the folder must not see half a version
     shutil.rmtree(partial, ignore_errors=True)
     with tempfile.TemporaryDirectory() as assets:
-      served, module = _Served(trained.model), tf.Module(name="tfdisent")
+      served, module = _Served(trained), tf.Module(name="tfdisent")
       module.weights = served.weights()
       module.assets = served.assets(pathlib.Path(assets), config)
       tf.saved_model.save(module, str(partial), signatures=served.signatures())
@@ -66,6 +68,60 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
   except OSError as error:
     raise RunError(f"the model cannot be exported to {folder}: {error}.") from error
   return path
+
+
+def export_litert(trained: TrainedModel, path: pathlib.Path) -> pathlib.Path:
+  """Writes `encode` and `control` as a LiteRT (TensorFlow Lite) file of native operations, replacing one that is there.
+
+  Args:
+    trained: the model.
+    path: of the file, `….tflite`.
+
+  Returns:
+    `path`.
+
+  Raises:
+    RunError: the file cannot be written, or the converter cannot take the model (a feature computed with an operation
+      that LiteRT lacks, say); the message has the converter's words.
+  """
+  served, module = _Served(trained, takes_none=False), tf.Module(name="tfdisent")
+  module.weights = served.weights()
+  functions = served.signatures(["encode", "control"])
+  try:
+    with tempfile.TemporaryDirectory() as folder:
+      tf.saved_model.save(module, folder, signatures=functions)
+      converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
+      content = converter.convert()
+  except Exception as error:  # the converter has its own kinds
+    raise RunError(f"the model cannot be converted to LiteRT: {error}") from error
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+  except OSError as error:
+    raise RunError(f"the model cannot be exported to {path}: {error}.") from error
+  return path
+
+
+def signature(trained: TrainedModel, name: str) -> Callable:
+  """A signature of the model as a concrete function, as it is before it is exported."""
+  return _Served(trained).signatures([name])[name]
+
+
+def newest_version(folder: pathlib.Path) -> pathlib.Path:
+  """The folder of the newest version of an exported model.
+
+  Args:
+    folder: of the model, as `export` was given it.
+
+  Raises:
+    RunError: there is none.
+  """
+  versions = [path for path in folder.glob("*") if path.name.isdigit()]
+  if not versions:
+    raise RunError(f"{folder} holds no exported model: run tfdisent --mode=export first.")
+  return max(versions, key=lambda path: int(path.name))
 
 
 MODELS_CONFIG = """\
@@ -109,10 +165,17 @@ def _write_warmup(folder: pathlib.Path, name: str, requests: Mapping[str, Mappin
 
 
 class _Served:
-  """What a server is given of a model."""
+  """What a server is given of a model.
 
-  def __init__(self, model: DisentangledVAE):
-    self._model = model
+  Args:
+    trained: the model, and the names of its classes.
+    takes_none: whether a batch of no images gets an answer.
+  """
+
+  def __init__(self, trained: TrainedModel, takes_none: bool = True):
+    self._model, self._class_names = trained.model, trained.class_names
+    self._at_least_one = _at_least_one if takes_none else lambda batch: batch
+    model = self._model
     try:
       model.check_reading()
       self._reads = True
@@ -140,25 +203,28 @@ class _Served:
         "kind": part.kind,
         "dtype": part.served.dtype.name,
         "shape": part.served.shape.as_list(),
-        **({"classes": [str(k) for k in range(part.width)]} if part.kind == DISCRETE and part.width > 1 else {}),
+        **({"classes": self._classes(part)} if part.kind == DISCRETE and part.width > 1 else {}),
       }
       for name, part in zip(names, self._model.feature.parts)
     }
+
+  def _classes(self, part) -> list[str]:
+    return list(self._class_names.get(part.column) or map(str, range(part.width)))
 
   def _feature_names(self) -> list[str]:
     names = self._model.feature.part_names
     return ["feature"] if len(names) == 1 else [f"feature_{name.replace('/', '_')}" for name in names]
 
-  def signatures(self) -> dict[str, Callable]:
-    """A traced function for each signature, with the inputs and outputs of the table above."""
+  def signatures(self, names: Collection[str] | None = None) -> dict[str, Callable]:
+    """A traced function for each signature, or for those of some names, with the inputs and outputs of the table."""
     model = self._model
     image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="image")
     feature_image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="feature_image")
     encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
     seed = tf.TensorSpec([2], tf.int32, name="seed")
-    names = self._feature_names()
     features = [
-      tf.TensorSpec(part.served.shape, part.served.dtype, name=name) for name, part in zip(names, model.feature.parts)
+      tf.TensorSpec(part.served.shape, part.served.dtype, name=name)
+      for name, part in zip(self._feature_names(), model.feature.parts)
     ]
 
     def encode(image):
@@ -207,7 +273,11 @@ class _Served:
       "encode_png": (encode_png, [encoded]),
       "control_png": (control_png, [encoded, *features]),
     }
-    return {name: tf.function(function).get_concrete_function(*specs) for name, (function, specs) in functions.items()}
+    return {
+      name: tf.function(function).get_concrete_function(*specs)
+      for name, (function, specs) in functions.items()
+      if names is None or name in names
+    }
 
   def requests(self) -> dict[str, dict[str, np.ndarray]]:
     """A request of one example for each signature."""
@@ -230,7 +300,7 @@ class _Served:
 
   def _images(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """float32 images in [0, 1], and how many there are; none become one, since fused convolutions fail on none."""
-    return tf.image.convert_image_dtype(_at_least_one(image), tf.float32), tf.shape(image)[0]
+    return tf.image.convert_image_dtype(self._at_least_one(image), tf.float32), tf.shape(image)[0]
 
   def _z2(self, features) -> tuple[tf.Tensor, tf.Tensor]:
     """z̃2 of features in their natural form, and how many there are."""
@@ -241,8 +311,9 @@ class _Served:
       if value.dtype.is_floating:
         tf.debugging.assert_all_finite(value, "a feature is NaN or infinite")
     parts = zip(self._model.feature.parts, features)
-    f = tf.concat([part.of_served(_at_least_one(value)) for part, value in parts], 1)
-    return self._model.mean_z2(tf.ensure_shape(f, [None, self._model.feature.width])), counts[0]
+    f = tf.concat([part.of_served(self._at_least_one(value)) for part, value in parts], 1)
+    f.set_shape([None, self._model.feature.width])
+    return self._model.mean_z2(f), counts[0]
 
   def _read(self, z1: tf.Tensor, x: tf.Tensor) -> Mapping[str, tf.Tensor]:
     """f(x) of images by the name of each part that can be read."""

@@ -14,7 +14,7 @@ from tfdisent.dataset import check_images
 from tfdisent.errors import DataError, RunError, TfdisentError
 from tfdisent.model import DisentangledVAE
 
-MODEL_FILE, FEATURE_EXAMPLES_FILE = "model.json", "feature_examples.json"
+MODEL_FILE, FEATURE_EXAMPLES_FILE, CLASS_NAMES_FILE = "model.json", "feature_examples.json", "class_names.json"
 
 
 class Encoding(NamedTuple):
@@ -42,11 +42,15 @@ class TrainedModel:
   Args:
     model: a model with its weights.
     batch_size: how many images the networks see at once.
+    class_names: what the classes of a column of the data set are called, in the order of their numbers.
   """
 
-  def __init__(self, model: DisentangledVAE, batch_size: int = 500):
+  def __init__(
+    self, model: DisentangledVAE, batch_size: int = 500, class_names: Mapping[str, Sequence[str]] | None = None
+  ):
     self.model = model
     self.batch_size = batch_size
+    self.class_names = dict(class_names or {})
     image = tf.TensorSpec([None, *model.image_shape])
     z1, z2, f = (
       tf.TensorSpec([None, model.z1_width]),
@@ -202,6 +206,8 @@ def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> Traine
     description = json.loads(file.read_text(encoding="utf-8"))
     plugins.check_model(description, str(file), trust)
     model = DisentangledVAE.from_config(description)
+    names = run_dir / CLASS_NAMES_FILE
+    class_names = dict(json.loads(names.read_text(encoding="utf-8"))) if names.is_file() else {}
   except TfdisentError:
     raise
   except (
@@ -214,7 +220,7 @@ def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> Traine
       f"{file} is damaged ({error}). Start the training again with the same command to write it anew."
     ) from error
   checkpoints.restore(run_dir, which, model=model)
-  return TrainedModel(model)
+  return TrainedModel(model, class_names=class_names)
 
 
 def save_feature_examples(run_dir: pathlib.Path, f: np.ndarray) -> None:

@@ -81,6 +81,13 @@ _STRATEGY = flags.DEFINE_string(
 _EXPORT_DIR = flags.DEFINE_string(
   "export_dir", None, "Where --mode=export writes MODEL_NAME/VERSION (default: RUN_DIR/export)."
 )
+_EXPORT_FORMAT = flags.DEFINE_enum(
+  "export_format",
+  "saved_model",
+  ["saved_model", "litert"],
+  "What --mode=export writes: a SavedModel for TensorFlow Serving, or MODEL_NAME.tflite with `control` and `encode`, "
+  "for phones and browsers.",
+)
 _MODEL_NAME = flags.DEFINE_string("model_name", None, "What the exported model is called (default: as the run folder).")
 _TRUST = flags.DEFINE_list(
   "trust",
@@ -228,21 +235,33 @@ def _export():
   from tfdisent import export, inference
   from tfdisent.training import CONFIG_FILE
 
-  name = _MODEL_NAME.value or run_dir.absolute().name
-  folder = pathlib.Path(_EXPORT_DIR.value).expanduser() if _EXPORT_DIR.value else run_dir / "export"
+  folder, trained = _export_folder(run_dir), inference.load(str(run_dir), trust=_TRUST.value)
+  if _EXPORT_FORMAT.value == "litert":
+    path = export.export_litert(trained, folder.with_name(f"{folder.name}.tflite"))
+    print(f"LiteRT: {path}, with the signatures `control` and `encode`")
+    return
   config = run_dir / CONFIG_FILE
-  text = config.read_text(encoding="utf-8") if config.is_file() else ""
-  path = export.export(inference.load(str(run_dir), trust=_TRUST.value), folder / name, text)
+  path = export.export(trained, folder, config.read_text(encoding="utf-8") if config.is_file() else "")
   print(f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}")
   if not export.has_warmup():
     print("It has no warm-up requests: `pip install tfdisent[serving]` brings what writes them.")
 
 
+def _export_folder(run_dir) -> pathlib.Path:
+  folder = pathlib.Path(_EXPORT_DIR.value).expanduser() if _EXPORT_DIR.value else run_dir / "export"
+  return folder / (_MODEL_NAME.value or run_dir.absolute().name)
+
+
 def _bench():
-  from tfdisent import benchmark, config
+  run_dir = _run_dir() if _RUN_DIR.value else None
+  from tfdisent import benchmark, config, export, inference
   from tfdisent.distribution import Worker
 
   config.read(_GIN_FILE.value, [*_GIN_PARAM.value, *_strategy()])
+  if run_dir:
+    path = export.newest_version(_export_folder(run_dir))
+    print(json.dumps(benchmark.bench_export(path, inference.load(str(run_dir), trust=_TRUST.value))))
+    return
   strategy = config.strategy()
   figures = benchmark.bench(strategy)
   if Worker(strategy).is_chief:

@@ -22,7 +22,7 @@ from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, DataError, Interrupted, NonFiniteLossError, RunError
 from tfdisent.evaluation.protocol import evaluate, train_judges
 from tfdisent.feature import Feature, check_gradient, feature_values
-from tfdisent.inference import MODEL_FILE, TrainedModel
+from tfdisent.inference import CLASS_NAMES_FILE, MODEL_FILE, TrainedModel
 from tfdisent.model import DisentangledVAE
 
 CONFIG_FILE, TENSORBOARD_FOLDER = "config.gin", "tensorboard"
@@ -157,7 +157,7 @@ def train(
   worker.check_same(run_dir, **dict(zip(("epochs", "steps"), checkpoints.newest)))
   goes_on = checkpoints.restore_last()  # fails on another architecture, while the folder is as it was
   if worker.is_chief:
-    _describe(run_dir, config, model)
+    _describe(run_dir, config, model, dataset.class_names)
   if goes_on and worker.is_chief:
     where = f"epoch {checkpoints.epoch}" + (f" and {checkpoints.step} steps" if checkpoints.step else "")
     print(f"Going on with the run in {run_dir} after {where} of {epochs} epochs.")
@@ -195,7 +195,7 @@ def train(
           callbacks=callbacks,
         )
   restore(run_dir, "best", model)
-  return TrainedModel(model)
+  return TrainedModel(model, class_names=dataset.class_names)
 
 
 def _check_counts(least, **counts):
@@ -218,11 +218,14 @@ def _refuse_another(run_dir: pathlib.Path, config: str) -> None:
       )
 
 
-def _describe(run_dir: pathlib.Path, config: str, model: DisentangledVAE) -> None:
-  """Writes the configuration of the run and of its model into the run folder."""
+def _describe(run_dir: pathlib.Path, config: str, model: DisentangledVAE, class_names) -> None:
+  """Writes the configuration of the run and of its model, and the names of classes, into the run folder."""
   try:
     run_dir.mkdir(parents=True, exist_ok=True)
-    for name, text in ((CONFIG_FILE, config), (MODEL_FILE, json.dumps(model.get_config(), indent=2))):
+    texts = {CONFIG_FILE: config, MODEL_FILE: json.dumps(model.get_config(), indent=2)}
+    if class_names:
+      texts[CLASS_NAMES_FILE] = json.dumps(class_names, indent=2)
+    for name, text in texts.items():
       (run_dir / f"{name}.partial").write_text(text, encoding="utf-8")
       (run_dir / f"{name}.partial").replace(run_dir / name)  # whole, or not there
   except OSError as error:

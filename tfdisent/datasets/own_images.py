@@ -75,6 +75,7 @@ def image_folder(
     fixed if is_split else None,
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     description=f"{root.resolve()}, {len(names)} classes",
+    class_names={"label": tuple(names.tolist())},
   )
 
 
@@ -121,8 +122,10 @@ def image_table(
         f"row {missing} of {root / table} has no '{column}'; its columns are {', '.join(map(str, rows[missing - 1]))}."
       )
   columns: dict[str, np.ndarray] = {}
+  class_names: dict[str, tuple[str, ...]] = {}
   for name in discrete:
-    columns[name] = np.unique([str(row[name]) for row in rows], return_inverse=True)[1].astype(np.int64)
+    names, label = np.unique([str(row[name]) for row in rows], return_inverse=True)
+    class_names[name], columns[name] = tuple(names.tolist()), label.astype(np.int64)
   for name in (*continuous, *angles):
     try:
       columns[name] = np.array([float(row[name]) for row in rows], np.float32)
@@ -141,6 +144,7 @@ def image_table(
     fixed,
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     description=f"{(root / table).resolve()}, {discrete}, {continuous}, {angles}, {test_every}",
+    class_names=class_names,
   )
 
 
@@ -167,7 +171,9 @@ def _read_table(path: pathlib.Path) -> list[dict]:
   return rows
 
 
-def _dataset(name, files, columns: Mapping[str, np.ndarray], judges, fixed, arguments, description) -> Dataset:
+def _dataset(
+  name, files, columns: Mapping[str, np.ndarray], judges, fixed, arguments, description, class_names
+) -> Dataset:
   """Decodes the images, in the order of their splits, and hands out a slice to each.
 
   Args:
@@ -207,7 +213,7 @@ def _dataset(name, files, columns: Mapping[str, np.ndarray], judges, fixed, argu
     parts[split] |= {column: values[rows[split][good]] for column, values in columns.items()}
     start, kept = start + len(good), kept + count
   key = hashlib.sha256(str((description, [str(f) for f in files], arguments)).encode()).hexdigest()[:12]
-  return Dataset(**parts, name=f"{name}({description}, {arguments}, {key})", judges=judges)
+  return Dataset(**parts, name=f"{name}({description}, {arguments}, {key})", judges=judges, class_names=class_names)
 
 
 def decoded(

@@ -130,6 +130,7 @@ def tfds_images(
       start = end
   parts["train"] = {column: values[start:] for column, values in train.items()}
   judged, angles = kind.judged if judged is None else judged, kind.angles if angles is None else angles
+  features = dict(_flat(builder.info.features))
   return Dataset(
     **parts,
     name=f"tfds_images({name}, {builder.version}, {shape}, {limit}, {fractions})",
@@ -137,6 +138,7 @@ def tfds_images(
       *(Judge("digit" if column == "label" and "mnist" in name else column, column, "classifier") for column in judged),
       *(Judge(column, column, "angle", turn) for column, turn in angles.items()),
     ),
+    class_names={column: tuple(features[column].names) for column in judged if hasattr(features.get(column), "names")},
   )
 
 
