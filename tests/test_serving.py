@@ -1,11 +1,17 @@
 """The exported model, served: by gRPC, by TensorFlow's own command line, by LiteRT; many requests, and bad ones."""
 
+import base64
 import concurrent.futures
 import json
+import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
@@ -175,6 +181,70 @@ def test_ovmsclient_gets_the_default_signature_and_the_words_of_an_error(address
   assert_same_answer({"image": client.predict(inputs, "quickstart")}, predict("control", inputs))
   with pytest.raises(Exception, match="labels lie in 0 to 9"):
     client.predict({**inputs, "feature": np.array([1, 2, 30])}, "quickstart")
+
+
+@pytest.fixture(scope="module")
+def rest(folder):
+  """The address of KServe's model server; skips where there is no environment with it."""
+  python = os.environ.get("TFDISENT_KSERVE_PYTHON")
+  if not python:
+    pytest.skip("TFDISENT_KSERVE_PYTHON names no Python with kserve and tensorflow")
+  with socket.socket() as one:
+    one.bind(("127.0.0.1", 0))
+    port = one.getsockname()[1]
+  script = str(pathlib.Path(__file__).parent / "kserve_server.py")
+  environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+  command = [python, script, str(folder / "1"), "quickstart", str(port)]
+  server = subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.DEVNULL)
+  try:
+    for _ in range(300):
+      assert server.poll() is None, "KServe's model server has ended"
+      try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models/quickstart", timeout=5).close()
+        break
+      except OSError:
+        time.sleep(0.2)
+    yield f"127.0.0.1:{port}"
+  finally:
+    server.terminate()
+    server.wait()
+
+
+def test_the_rest_call_of_the_readme_works(rest, few_digits, predict, tmp_path):
+  x = few_digits.test["image"][:1]
+  (tmp_path / "digit.png").write_bytes(tf.io.encode_png(x[0]).numpy())
+  code = code_of_readme("urllib.request")
+  assert "localhost:8501" in code
+  in_new_process(f"import os; os.chdir({str(tmp_path)!r})\n" + code.replace("localhost:8501", rest))
+  seven = tf.io.decode_png((tmp_path / "seven.png").read_bytes())[None].numpy()
+  assert_same_answer({"image": seven}, predict("control", {"image": x, "feature": np.array([7])}))
+
+
+def test_every_signature_answers_by_rest(rest, few_digits, predict):
+  def ask(signature, inputs):
+    body = {"signature_name": signature, "inputs": {key: as_json(value) for key, value in inputs.items()}}
+    url, header = f"http://{rest}/v1/models/quickstart:predict", {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), header)
+    with urllib.request.urlopen(request) as response:
+      return json.load(response)["outputs"]
+
+  for signature, inputs in some_requests(few_digits, 8):
+    expected, outputs = predict(signature, inputs), ask(signature, inputs)
+    outputs = outputs if isinstance(outputs, dict) else dict(zip(expected, [outputs]))  # one has no name
+    got = {
+      key: np.array([base64.b64decode(png["b64"]) for png in value], object)
+      if isinstance(value[0], dict)
+      else np.array(value, expected[key].dtype)
+      for key, value in outputs.items()
+    }
+    assert_same_answer(got, expected)
+  with pytest.raises(urllib.error.HTTPError) as info:
+    ask("control", {"image": few_digits.test["image"][:1], "feature": np.array([10])})
+  assert info.value.code == 400 and b"labels lie in 0 to 9" in info.value.read()
+
+
+def as_json(value):
+  return [{"b64": base64.b64encode(png).decode()} for png in value] if value.dtype == object else value.tolist()
 
 
 # --- Bad requests -----------------------------------------------------------------------------------------------------
