@@ -11,8 +11,10 @@ from features.category import Category
 from tfdisent.dataset import SPLITS, Judge, training_batches
 from tfdisent.datasets import own_images
 from tfdisent.datasets.own_images import decoded, image_folder, image_table
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.errors import ConfigError, DataError, RunError
+from tfdisent.export import export
 from tfdisent.feature import feature_values
+from tfdisent.inference import load
 
 from .conftest import train_tiny
 
@@ -52,6 +54,7 @@ def test_every_image_is_in_one_split_with_the_label_of_its_folder(folder):
   assert len({tuple(p) for p in pixel}) == 60
   np.testing.assert_array_equal(label, np.select([pixel[:, 0] > 0, pixel[:, 1] > 0], [0, 1], 2))
   assert dataset.judges == (Judge("label", "label", "classifier"),)
+  assert dataset.class_names == {"label": ("cat", "dog", "eel")}
 
 
 def test_splits_follow_the_seed_alone(folder):
@@ -216,3 +219,9 @@ def test_a_model_is_trained_on_them(folder, tmp_path):
   dataset = image_folder(folder, size=8, validation_fraction=0.2)
   trained = train_tiny(tmp_path / "run", dataset, Category(num_classes=3), epochs=1, batch_size=8, evaluate_every=0)
   assert trained.control(dataset.test["image"], np.array([0, 1, 2, 0, 1, 2])).shape == (6, 8, 8, 3)
+  assert load(tmp_path / "run").class_names == {"label": ["cat", "dog", "eel"]}
+  described = export(load(tmp_path / "run"), tmp_path / "export" / "photos") / "assets" / "feature.json"
+  assert json.loads(described.read_text())["feature"]["classes"] == ["cat", "dog", "eel"]
+  (tmp_path / "run" / "class_names.json").write_text("[1")
+  with pytest.raises(RunError, match="damaged"):
+    load(tmp_path / "run")

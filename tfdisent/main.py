@@ -25,11 +25,13 @@
   Train and measure every combination of some settings (sweep.grid), one after the other; interrupted, it goes on:
     tfdisent --mode=sweep --gin_file=gin_configs/sweeps/digit_leakage.gin --run_dir=runs/leakage
 
-  Write a SavedModel for TensorFlow Serving into RUN_DIR/export/digit/1, then 2, …:
+  Write a SavedModel for TensorFlow Serving into RUN_DIR/export/digit/1, then 2, …; or digit.tflite, for phones and browsers:
     tfdisent --mode=export --run_dir=runs/digit
+    tfdisent --mode=export --run_dir=runs/digit --export_format=litert
 
-  Time the training step of the reference networks; prints one JSON line:
+  Time the training step of the reference networks, or what was exported of a run; prints one JSON line:
     tfdisent --mode=bench --gin_param="bench.precision = 'mixed_bfloat16'"
+    tfdisent --mode=bench --run_dir=runs/digit
 
 A feature of your own: write a module that registers it, name it in the gin file (`import my_package.my_feature`,
 `train.feature = 'my_feature'`), and run the same command. See README.md.
@@ -53,7 +55,7 @@ _MODE = flags.DEFINE_enum(
   "train",
   MODES,
   "What to do: train a run, fit a learned feature for one, evaluate one, compare several, train and evaluate many, "
-  "export one, draw samples from one, or time the training step.",
+  "export one, draw samples from one, or time the training step or an exported model.",
 )
 _GIN_FILE = flags.DEFINE_multi_string(
   "gin_file",
