@@ -167,6 +167,18 @@ def test_export_writes_a_saved_model(run_dir, tfdisent):
   code, out, _ = tfdisent("--mode=export", f"--run_dir={run_dir}")
   folder = run_dir / "export" / run_dir.name / "1"
   assert code == 0 and (folder / "saved_model.pb").is_file() and str(folder) in out
+  few = [f"--gin_param=bench_export.{name} = {value}" for name, value in (("requests", 10), ("repeats", 2))]
+  code, out, _ = tfdisent("--mode=bench", f"--run_dir={run_dir}", *few)
+  assert code == 0 and json.loads(out.splitlines()[-1])["model"] == str(folder)
+
+
+def test_export_writes_litert_elsewhere_by_another_name(run_dir, tfdisent, tmp_path):
+  where = ("--export_format=litert", f"--export_dir={tmp_path}", "--model_name=phone")
+  code, out, _ = tfdisent("--mode=export", f"--run_dir={run_dir}", *where)
+  assert code == 0 and str(tmp_path / "phone.tflite") in out
+  assert [path.name for path in tmp_path.iterdir()] == ["phone.tflite"]
+  code, _, err = tfdisent("--mode=bench", f"--run_dir={run_dir}", "--model_name=never")
+  assert code == 1 and "--mode=export" in err
 
 
 def test_the_same_command_again_finds_the_run_finished(run_dir, tfdisent):

@@ -25,7 +25,7 @@
   Train and measure every combination of some settings (sweep.grid), one after the other; interrupted, it goes on:
     tfdisent --mode=sweep --gin_file=gin_configs/sweeps/digit_leakage.gin --run_dir=runs/leakage
 
-  Write a SavedModel for TensorFlow Serving into RUN_DIR/export/digit/1, then 2, …; or digit.tflite, for phones and browsers:
+  Write a SavedModel for TensorFlow Serving into RUN_DIR/export/digit/1, then 2, …; or digit.tflite for a phone:
     tfdisent --mode=export --run_dir=runs/digit
     tfdisent --mode=export --run_dir=runs/digit --export_format=litert
 
