@@ -180,6 +180,20 @@ def test_terms_beyond_the_paper_are_those_of_the_losses_without_noise(make_tiny,
   np.testing.assert_allclose(terms["L_cycle"], tf.reduce_mean(tf.reduce_sum(abs(means[0] - means[1]), 1)), rtol=1e-4)
 
 
+@pytest.mark.parametrize("which", ["eg", "d"])
+def test_the_adversary_learns_with_the_optimizer_that_is_asked_for(make_tiny, batch, which):
+  model = make_tiny(lambda6=1.0, a_optimizer=which)
+  model.compile(keras.optimizers.SGD(0.0 if which == "d" else 0.1), keras.optimizers.SGD(0.1 if which == "d" else 0.0))
+  before = {symbol: network.get_weights() for symbol, network in model.networks.items()}
+  model.update(batch)
+  moved = {
+    symbol
+    for symbol, network in model.networks.items()
+    if any((a != b).any() for a, b in zip(before[symbol], network.get_weights()))
+  }
+  assert moved == ({"a", "D"} if which == "d" else {"a", "E1", "G", "q"})
+
+
 def test_the_adversary_reads_better_and_the_encoder_is_read_worse(make_tiny, batch):
   """Each by its own step, with the other held still."""
   step = tf.constant(0, tf.int64)

@@ -6,7 +6,7 @@
 | `model.*`       | widths of the codes, the networks, precision: `tfdisent.model.DisentangledVAE` |
 | `objective.*`   | λ1 to λ7, the likelihood, how q is trained: `tfdisent.model.Objective`         |
 | `optimizer.*`   | of E1, E2, G, q and a: `tfdisent.training.make_optimizer`                      |
-| `optimizer_d.*` | of D                                                                           |
+| `optimizer_d.*` | of D, and of a where `objective.a_optimizer` says so                           |
 | `fit_feature.*` | how a learned feature is fitted: `tfdisent.learned.fit_feature`                |
 | `strategy.*`    | on which devices and hosts: `tfdisent.distribution.make_strategy`              |
 | `sweep.grid`    | what `--mode=sweep` runs through: `tfdisent.sweep.combinations`                |
@@ -56,7 +56,7 @@ def optimizer_d(
   warmup_steps=0,
   arguments={"beta_1": 0.5},  # noqa: B006 (never changed)
 ):
-  """The optimizer of D; see `training.make_optimizer`."""
+  """The optimizer of D, and of a where `objective.a_optimizer` says so; see `training.make_optimizer`."""
   return training.make_optimizer(steps, algorithm, learning_rate, decay, warmup_steps, arguments)
 
 

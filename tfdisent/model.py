@@ -47,6 +47,9 @@ class Objective:
     lambda5: weight of L_mirror, which keeps z1 readable in the fusion: see `losses.mirror_loss`. 0 is the paper.
     lambda6: weight of -L_a: what an adversary a(f(x) | z1) reads in z1, its mean and its sample alike, is taken out of
       it; see `losses.adversary_loss`. 0 is the paper, and leaves a out.
+    a_optimizer: which optimizer a learns with: "eg", with the encoders and the generator, or "d", with D, at a rate of
+      its own. An adversary that is slower than E1 is evaded rather than convinced (the two time-scales of Heusel et al.
+      2017).
     lambda7: weight of L_cycle, the cycle consistency of Jha et al. 2018, as a baseline: see `losses.cycle_loss`. 0 is
       the paper.
     ramp_steps: λ5, λ6 and λ7 rise to their value over so many steps, in proportion, and a Gaussian likelihood turns
@@ -70,6 +73,7 @@ class Objective:
   q_noise: float = 0.0
   d_real: str = "reconstructions"
   prior_fusions: float = 0.0
+  a_optimizer: str = "eg"
 
   def __post_init__(self):
     for name, known in (
@@ -77,6 +81,7 @@ class Objective:
       ("feature_loss", (None, "f1", "f2")),
       ("q_data", ("fusions", "pairs", "both")),
       ("d_real", ("reconstructions", "originals")),
+      ("a_optimizer", ("eg", "d")),
     ):
       if getattr(self, name) not in known:
         raise ConfigError(f"objective.{name} = {getattr(self, name)!r}: choose one of {', '.join(map(repr, known))}.")
@@ -227,13 +232,11 @@ class DisentangledVAE(keras.Model):
   def compile(
     self, optimizer: keras.optimizers.Optimizer, optimizer_d: keras.optimizers.Optimizer, jit_compile: bool = False
   ):
-    """Sets the optimizer of E1, E2, G, q and a, and that of D."""
+    """Sets the optimizer of E1, E2, G and q, and that of D; a has the one that `Objective.a_optimizer` names."""
     super().compile(optimizer=None, jit_compile=jit_compile)
     self.optimizer, self.optimizer_d = optimizer, optimizer_d
-    self.optimizer.build(
-      [v for symbol, network in self.networks.items() if symbol != "D" for v in network.trainable_variables]
-    )
-    self.optimizer_d.build(self.D.trainable_variables if self.D else [])
+    for of_networks, symbols in self._optimizers:
+      of_networks.build([v for symbol in symbols for v in self.networks[symbol].trainable_variables])
     names = ["L", "reconstruction", "KL_z1", "psnr", *(["KL_z2"] if any(self.E2) else []), *(["L_q"] if self.q else [])]
     names += ["L_f", *(self._names("L_f") if len(self.codes) > 1 else [])] if self.objective.lambda3 else []
     names += ["L_GAN", "L_D"] if self.D else []
@@ -249,6 +252,13 @@ class DisentangledVAE(keras.Model):
     encoders = dict(zip(self._names("E2"), self.E2))
     every = {"E1": self.E1, **encoders, "G": self.G, "q": self.q, "D": self.D, "a": self.a}
     return {symbol: network for symbol, network in every.items() if network}
+
+  @property
+  def _optimizers(self):
+    """Each optimizer, with the symbols of its networks."""
+    of_d = ("D", "a") if self.objective.a_optimizer == "d" else ("D",)
+    eg, d = ([symbol for symbol in self.networks if (symbol in of_d) == is_d] for is_d in (False, True))
+    return (self.optimizer, eg), (self.optimizer_d, d)
 
   def _names(self, symbol: str) -> list[str]:
     """The symbol for each part of the feature: "E2", or "E2/digit_label" and "E2/color"."""
@@ -465,9 +475,8 @@ class DisentangledVAE(keras.Model):
     # No weight may change before every gradient is known: TensorFlow lets q's step overtake L's way back through q.
     with tf.control_dependencies(tf.nest.flatten(gradients)):
       gradients = tf.nest.map_structure(tf.identity, gradients)
-    eg = [symbol for symbol in weights if symbol != "D"]
-    for optimizer, symbols in ((self.optimizer, eg), (self.optimizer_d, ["D"])):
-      if pairs := [pair for symbol in symbols if symbol in weights for pair in zip(gradients[symbol], weights[symbol])]:
+    for optimizer, symbols in self._optimizers:
+      if pairs := [pair for symbol in symbols for pair in zip(gradients[symbol], weights[symbol])]:
         optimizer.apply(*zip(*pairs))
 
     return terms | {
