@@ -98,6 +98,11 @@ class Feature:
     """Raises `FeatureError` if f is learned, and was not: called before a training."""
 
   @property
+  def as_known(self) -> "Feature":
+    """The feature that gives what is known of an example, where this one gives what a network reads in its pixels."""
+    return self
+
+  @property
   def entropy(self) -> float | None:
     """H(f(x)) in nats where it is known, the ceiling of I(z̃2; x̂ | z1); None elsewhere."""
     return None

@@ -49,8 +49,7 @@ class LearnedFeature(Feature):
 
   @property
   def as_known(self) -> "LearnedFeature":
-    """The same feature of what is known: what its network is fitted to, and judged by."""
-    return dataclasses.replace(self, from_pixels=False)
+    return dataclasses.replace(self, from_pixels=False) if self.from_pixels else self
 
   def of_image(self, image):
     outputs = self._network(image)
@@ -180,7 +179,7 @@ def fit_feature(
     error = feature.error(read, f["validation"])
     figures = {"median_error": float(np.median(error)), "mean_error": float(error.mean())}
   description = {
-    "feature": feature.as_known.get_config(),
+    "feature": feature.as_known.get_config(),  # what it was fitted to
     "image_shape": list(dataset.image_shape),
     "data": dataset.name,
     "held_out": figures,

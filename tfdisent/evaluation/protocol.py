@@ -219,7 +219,8 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
     random_state = np.random.default_rng(seed)
     f_parts = model.feature.split(f)
     partner, stranger = m.other_feature(f_parts[index], random_state), random_state.permutation(len(f))
-    f_parts[index] = f_parts[index][partner]  # this part alone is another one's
+    known = f_parts[index] if feature.as_known is feature else feature_values(feature.as_known, examples)
+    f_parts[index] = known[partner]  # this part alone is another one's; what is asked for is known
     z2_partner = model.encode_z2(np.concatenate(f_parts, 1))
     fusions = {
       "mean": to_uint8(model.decode(z1, z2_partner)),
@@ -266,8 +267,7 @@ def _unjudged(dataset, feature, examples, partner, fusions, split, of_part) -> M
 
   A learned f is read by a second network, an estimator of f itself; any other by f.
   """
-  if isinstance(feature, LearnedFeature):
-    feature = feature.as_known
+  feature = feature.as_known
   f = feature_values(feature, examples)
   if isinstance(feature, LearnedFeature):
     what = f"{feature.name} {json.dumps(feature.get_config(), sort_keys=True)}"
