@@ -14,6 +14,7 @@ from tfdisent.datasets.color_mnist import color_mnist
 from tfdisent.evaluation import Estimator, evaluate
 from tfdisent.feature import feature_from_config, feature_values
 from tfdisent.registry import FEATURES, register_feature
+from tfdisent.testing import check_feature
 
 from .conftest import small, train_tiny
 
@@ -142,6 +143,7 @@ def test_f_may_be_what_the_network_reads(fitted, turned, tmp_path):
   assert np.median(f.error(values, f.known(turned.test).numpy())) > 0
   np.testing.assert_array_equal(feature_values(f.as_known, turned.test), f.known(turned.test))
   np.testing.assert_array_equal(feature_values(load(tmp_path / "run").feature, turned.test), values)
+  check_feature(f, {name: column[:16] for name, column in turned.test.items()})
   own = evaluate(trained, dataclasses.replace(turned, judges=()), quick=True, progress=None)
   judged = evaluate(trained, turned, quick=True, progress=None)
   assert own["oracle/test_median_error"]["value"] == pytest.approx(

@@ -158,7 +158,8 @@ def _check_configuration(feature, batch, values):
       f"feature '{feature.name}' cannot be made again from its configuration ({error}): register it, and make its "
       "arguments fields of a dataclass."
     ) from error
-  if np.abs(np.asarray(again.of_example(dict(batch))) - values).max() > TOLERANCE * np.ptp(values, axis=0).max():
+  known, of_again = (np.asarray(one.as_known.of_example(dict(batch))) for one in (feature, again))
+  if np.abs(of_again - known).max() > TOLERANCE * np.ptp(values, axis=0).max():
     raise FeatureError(
       f"feature '{feature.name}', made again from its configuration, gives other values: what it depends on must be "
       "fields of a dataclass."
