@@ -126,6 +126,14 @@ def test_the_evaluation_judges_by_a_second_network(run, turned):
   metrics = evaluate(trained, turned, quick=True, progress=None)
   assert {f"control/median_error_{kind}" for kind in ("mean", "sample", "prior")} <= set(metrics)
   assert "oracle/test_rotation_median_error" in metrics
+  digits = dataclasses.replace(
+    turned, judges=(*turned.judges, Judge("digit", "label", "classifier")), name="with digits"
+  )
+  metrics = evaluate(trained, digits, quick=True, progress=None)
+  for key in ("control_by_source", "oracle_by_class"):
+    assert {name for name in metrics if name.startswith(key)} == {f"{key}/{digit}" for digit in range(10)}
+  by_class = [metrics[f"oracle_by_class/{digit}"]["value"] for digit in range(10)]
+  assert min(by_class) < metrics["oracle/test_rotation_median_error"]["value"] < max(by_class)
   estimator = Estimator(turned, "angle", 2 * np.pi)
   assert {layer.name for layer in estimator._network.layers}.isdisjoint(
     layer.name for layer in trained.feature.networks["network"].layers

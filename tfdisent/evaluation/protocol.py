@@ -52,6 +52,7 @@ def evaluate(
   | `control/own_f_mae_*` * | instead, for a continuous f without a judge: that of f itself. Weak: the model was trained against it |
   | `control/accuracy_unseen` * | `control/accuracy_mean` of the fusions that combine what the training never showed together |
   | `control_by_class/K` * | `control/accuracy_mean` where the class K is asked for |
+  | `control_by_source/K`, `oracle_by_class/K` * | of an angle or a number, where there are classes as well: `control/…_mean` of the fusions whose source is of class K; the judge's own error on real images of that class |
   | `complement/{digit}_accuracy`, `complement/color_mae` * | the other properties of the fusion (z1 the mean), against the source's |
   | `complement/{ink_iou,slant_mae,stroke_mae}` * | its shape: see `metrics.ink_iou`, `.slant` (degrees), `.stroke_thickness` (pixels); the last two against the mean of real images of the same class, since a 1 is thinner than an 8 whoever writes it. What a change of f must change is left out |
   | `complement_chance/*` * | the same of another real image, drawn at random |
@@ -235,10 +236,7 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
         asked = true[judge][partner]
         values = {kind: compare(reader(fusion), asked, judge.turn) for kind, fusion in fusions.items()}
         metrics |= {f"control/{of_part}{measure}_{kind}": statistic(of_kind) for kind, of_kind in values.items()}
-        if judge.kind == "classifier":
-          metrics |= {
-            f"control_by_class/{of_part}{k}": m.with_interval(values["mean"][asked == k]) for k in np.unique(asked)
-          }
+        metrics |= _by_class(dataset, judge, reader, examples, asked, values["mean"], of_part)
         if dataset.unseen and judge.kind == "classifier":
           unseen = dataset.unseen(examples, {name: column[partner] for name, column in examples.items()})
           if unseen.any():
@@ -260,6 +258,24 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
     if not controlled and feature.has_pixels and feature.kind == CONTINUOUS:
       metrics |= _unjudged(dataset, feature, examples, partner, fusions, split, of_part)
   return metrics
+
+
+def _by_class(dataset, judge, reader, examples, asked, control, of_part) -> Metrics:
+  """Control [N] by the class that was asked for; of an angle or a number by the source's, beside real images'."""
+  _, compare, statistic = READINGS[judge.kind]
+  if judge.kind == "classifier":
+    values, classes, names = {"control_by_class": control}, asked, {}
+  elif judge.kind in ("angle", "number") and (column := _class_column(dataset)):
+    own = compare(reader(examples["image"]), examples[judge.column], judge.turn)
+    values, classes = {"control_by_source": control, "oracle_by_class": own}, examples[column]
+    names = dict(enumerate(dataset.class_names.get(column, ())))
+  else:
+    return {}
+  return {
+    f"{key}/{of_part}{names.get(k, k)}": statistic(of_key[classes == k])
+    for key, of_key in values.items()
+    for k in np.unique(classes)
+  }
 
 
 def _unjudged(dataset, feature, examples, partner, fusions, split, of_part) -> Metrics:
