@@ -62,6 +62,7 @@ def test_a_shipped_config_takes_two_steps(file, dataset_of):
     settings = next(iter(config.sweep().values()))
     config.read([str(file), *([settings["gin_file"]] if "gin_file" in settings else [])])
   dataset, feature = dataset_of(), config.make_feature(gin.query_parameter("train.feature"))
+  feature.build(dataset.image_shape)
   batches = training_batches(dataset.train, feature_values(feature, dataset.train), batch_size=16, seed=0)
   model = config.model(dataset.image_shape, feature, seed=0)
   model.compile(config.optimizer(2), config.optimizer_d(2))

@@ -115,7 +115,7 @@ def fit_feature(run_dir: pathlib.Path, data_dir: str | None = None) -> dict[str,
   """Fits the learned parts of the feature of the config that was read last: see `tfdisent.learned.fit_feature`.
 
   Args:
-    run_dir: of one part; of several, `run_dir/NAME`.
+    run_dir: of one learned part; of several, `run_dir/NAME`.
     data_dir: where the data lies.
 
   Returns:
@@ -129,7 +129,7 @@ def fit_feature(run_dir: pathlib.Path, data_dir: str | None = None) -> dict[str,
   if not to_fit:
     raise ConfigError(f"feature '{feature.name}' is not learned: there is nothing to fit. Train with it as it is.")
   dataset = dataset_of_run(data_dir)
-  folders = {name: run_dir if len(feature.parts) == 1 else run_dir / name for name in to_fit}
+  folders = {name: run_dir if len(to_fit) == 1 else run_dir / name for name in to_fit}
   return {str(folders[name]): fit(str(folders[name]), dataset, part) for name, part in to_fit.items()}
 
 
