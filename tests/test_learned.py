@@ -11,7 +11,7 @@ from features.pose import Rotation
 from tfdisent import ConfigError, FeatureError, LearnedFeature, fit_feature, load
 from tfdisent.dataset import SPLITS, Judge
 from tfdisent.datasets.color_mnist import color_mnist
-from tfdisent.evaluation import Estimator, evaluate
+from tfdisent.evaluation import Estimator, evaluate, protocol
 from tfdisent.feature import feature_from_config, feature_values
 from tfdisent.registry import FEATURES, register_feature
 from tfdisent.testing import check_feature
@@ -121,7 +121,7 @@ def load_untrained(folder):
   return load(folder).untrained(7)
 
 
-def test_the_evaluation_judges_by_a_second_network(run, turned):
+def test_the_evaluation_judges_by_a_second_network(run, turned, monkeypatch):
   _, trained = run
   metrics = evaluate(trained, turned, quick=True, progress=None)
   assert {f"control/median_error_{kind}" for kind in ("mean", "sample", "prior")} <= set(metrics)
