@@ -311,7 +311,7 @@ def fuzzed(random_state, signature, inputs):
     elif kind == 3 and value.size:
       inputs[key] = np.resize(value, random_state.integers(4, size=random_state.integers(6)))
     elif kind == 4:
-      inputs[key] = value[..., None] if random_state.integers(2) else value[:0]
+      inputs[key] = value[:0] if value.ndim and random_state.integers(2) else value[..., None]
     elif kind == 5 and value.dtype == object and value.size:
       spoilt = [bytearray(one if isinstance(one, bytes) else b"") for one in value.ravel()]
       for png in spoilt:
