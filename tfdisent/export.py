@@ -175,9 +175,8 @@ class _Served:
   def __init__(self, trained: TrainedModel, takes_none: bool = True):
     self._model, self._class_names = trained.model, trained.class_names
     self._at_least_one = _at_least_one if takes_none else lambda batch: batch
-    model = self._model
     try:
-      model.check_reading()
+      self._model.check_reading()
       self._reads = True
     except FeatureError:
       self._reads = False

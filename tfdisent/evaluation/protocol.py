@@ -209,11 +209,13 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
   is_measured = {judge: judge.kind in ("color", "axis") for judge in dataset.judges}
   true = {judge: reader(x) if is_measured[judge] else examples[judge.column] for judge, reader in readers.items()}
   classifiers = [judge for judge in dataset.judges if judge.kind == "classifier"]
+  own = {}  # what the judges make of real images
   for judge, reader in readers.items():
     if not is_measured[judge]:
       measure, compare, statistic = READINGS[judge.kind]
       name = measure if classifiers == [judge] else f"{judge.name}_{measure}"
-      metrics[f"oracle/{split}_{name}"] = statistic(compare(reader(x), true[judge], judge.turn))
+      own[judge] = compare(reader(x), true[judge], judge.turn)
+      metrics[f"oracle/{split}_{name}"] = statistic(own[judge])
 
   for index, (name, feature) in enumerate(zip(model.feature.part_names, model.feature.parts)):
     of_part = "" if len(model.feature.parts) == 1 else f"{name}/"
@@ -236,7 +238,7 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
         asked = true[judge][partner]
         values = {kind: compare(reader(fusion), asked, judge.turn) for kind, fusion in fusions.items()}
         metrics |= {f"control/{of_part}{measure}_{kind}": statistic(of_kind) for kind, of_kind in values.items()}
-        metrics |= _by_class(dataset, judge, reader, examples, asked, values["mean"], of_part)
+        metrics |= _by_class(dataset, judge, examples, asked, values["mean"], own.get(judge), of_part)
         if dataset.unseen and judge.kind == "classifier":
           unseen = dataset.unseen(examples, {name: column[partner] for name, column in examples.items()})
           if unseen.any():
@@ -260,19 +262,19 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
   return metrics
 
 
-def _by_class(dataset, judge, reader, examples, asked, control, of_part) -> Metrics:
-  """Control [N] by the class that was asked for; of an angle or a number by the source's, beside real images'."""
-  _, compare, statistic = READINGS[judge.kind]
+def _by_class(dataset, judge, examples, asked, control, own, of_part) -> Metrics:
+  """Control [N] by the class that was asked for; of an angle or a number by the source's, beside the judge's own error
+  on real images, `own` [N].
+  """
   if judge.kind == "classifier":
     values, classes, names = {"control_by_class": control}, asked, {}
   elif judge.kind in ("angle", "number") and (column := _class_column(dataset)):
-    own = compare(reader(examples["image"]), examples[judge.column], judge.turn)
     values, classes = {"control_by_source": control, "oracle_by_class": own}, examples[column]
     names = dict(enumerate(dataset.class_names.get(column, ())))
   else:
     return {}
   return {
-    f"{key}/{of_part}{names.get(k, k)}": statistic(of_key[classes == k])
+    f"{key}/{of_part}{names.get(k, k)}": READINGS[judge.kind].statistic(of_key[classes == k])
     for key, of_key in values.items()
     for k in np.unique(classes)
   }
