@@ -176,6 +176,20 @@ def test_a_bad_request_gets_words_and_the_next_is_answered(signatures, few_digit
   np.testing.assert_array_equal(control(image=x, feature=np.array([1, 2]))["image"], before)
 
 
+def test_batches_of_two_sizes_are_told_apart_whatever_they_are_joined_with(signatures, few_digits, tmp_path):
+  x = few_digits.test["image"][:2]
+  features = {"feature_digit_label": np.array([3, 4]), "feature_color": np.float32([[0.2, 0.5, 1.0]])}
+  trained = TrainedModel(DisentangledVAE((28, 28, 3), Composite(parts=(DigitLabel(), Color())), Objective(), **TINY))
+  generate = tf.saved_model.load(str(export(trained, tmp_path / "model"))).signatures["generate"]
+  for function, inputs, words in (
+    (signatures["fuse"], {"image": x, "feature_image": x[:1]}, "as many feature images as images"),
+    (generate, {"seed": np.int32([0, 1]), **features}, "as many of one feature as of another"),
+  ):
+    for _ in range(20):  # whichever thread comes first
+      with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        function(**inputs)
+
+
 @pytest.mark.parametrize(
   "bad,words", [([np.nan, 0, 0], "NaN"), ([np.inf, 0, 0], "NaN|infinite"), ([2, 0, 0], "RGB lies")]
 )

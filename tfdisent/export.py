@@ -238,16 +238,16 @@ class _Served:
       return {"image": _to_uint8(model.generate(z1, model.read_z2(z1, x)))[:count]}
 
     def fuse(image, feature_image):
-      tf.debugging.assert_equal(tf.shape(image)[0], tf.shape(feature_image)[0], "as many feature images as images")
+      image, feature_image = _as_many("as many feature images as images", image, feature_image)
       x, count = self._images(image)
       x_partner, _ = self._images(feature_image)
       z2 = model.read_z2(model.encode_z1(x_partner).mean(), x_partner)
       return {"image": _to_uint8(model.generate(model.encode_z1(x).mean(), z2))[:count]}
 
     def control(image, *features):
+      image, *features = _as_many("as many features as images", image, *features)
       x, count = self._images(image)
-      z2, count_f = self._z2(features)
-      tf.debugging.assert_equal(count, count_f, "as many features as images")
+      z2, _ = self._z2(features)
       return {"image": _to_uint8(model.generate(model.encode_z1(x).mean(), z2))[:count]}
 
     def generate(seed, *features):
@@ -303,16 +303,14 @@ class _Served:
 
   def _z2(self, features) -> tuple[tf.Tensor, tf.Tensor]:
     """z̃2 of features in their natural form, and how many there are."""
-    counts = [tf.shape(value)[0] for value in features]
-    for count in counts[1:]:
-      tf.debugging.assert_equal(count, counts[0], "as many of one feature as of another")
+    features = _as_many("as many of one feature as of another", *features)
     for value in features:
       if value.dtype.is_floating:
         tf.debugging.assert_all_finite(value, "a feature is NaN or infinite")
     parts = zip(self._model.feature.parts, features)
     f = tf.concat([part.of_served(self._at_least_one(value)) for part, value in parts], 1)
     f.set_shape([None, self._model.feature.width])
-    return self._model.mean_z2(f), counts[0]
+    return self._model.mean_z2(f), tf.shape(features[0])[0]
 
   def _read(self, z1: tf.Tensor, x: tf.Tensor) -> Mapping[str, tf.Tensor]:
     """f(x) of images by the name of each part that can be read."""
@@ -340,6 +338,13 @@ class _Served:
       return tf.ensure_shape(_round(resized), [height, width, channels])  # of the same size: what it was
 
     return tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8))
+
+
+def _as_many(message: str, *batches: tf.Tensor) -> list[tf.Tensor]:
+  """The batches, once they are seen to be equally many: what joins them would else fail first, in its own words."""
+  counts = [tf.shape(batch)[0] for batch in batches]
+  with tf.control_dependencies([tf.debugging.assert_equal(count, counts[0], message) for count in counts[1:]]):
+    return [tf.identity(batch) for batch in batches]
 
 
 def _at_least_one(batch: tf.Tensor) -> tf.Tensor:
