@@ -5,4 +5,4 @@ import sys
 import pytest
 
 if __name__ == "__main__":
-  sys.exit(pytest.main(sys.argv[1:]))
+  sys.exit(pytest.main(["-n", "0", *sys.argv[1:]]))  # Bazel runs files side by side
