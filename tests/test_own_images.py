@@ -165,6 +165,15 @@ def test_an_angle_of_a_table_is_judged_as_one(table):
   assert dataset.name != image_table(table, angles={"age": 360.0}, size=8).name  # another estimator
 
 
+def test_classes_that_look_the_same_from_all_sides_are_not_judged_by_an_angle(table):
+  arguments = {"discrete": ("animal",), "angles": {"age": 30.0}, "size": 8}
+  dataset = image_table(table, **arguments, symmetric={"animal": tuple(COLORS)[1:]})
+  names = dataset.class_names["animal"]
+  classes = tuple(names.index(name) for name in tuple(COLORS)[1:])
+  assert dataset.judges[1] == Judge("age", "age", "angle", 30.0, (("animal", classes),))
+  assert dataset.name == image_table(table, **arguments).name  # the same judges
+
+
 def test_every_third_row_can_be_the_test_split(table):
   dataset = image_table(table, continuous=("age",), test_every=3, size=8)
   expected = [i / 2 for _ in COLORS for i in range(20)][::3]
@@ -181,6 +190,8 @@ def test_every_third_row_can_be_the_test_split(table):
     ({"continuous": ("animal",)}, DataError, "'animal' .* not of numbers"),
     ({"angles": {"animal": 360.0}}, DataError, "'animal' .* not of numbers"),
     ({"angles": {"age": 0.0}}, ConfigError, "a full turn must be positive"),
+    ({"discrete": ("animal",), "symmetric": {"animal": ("yak",)}}, ConfigError, "'yak' is no class of 'animal'"),
+    ({"symmetric": {"animal": ("dog",)}}, ConfigError, "'dog' is no class of 'animal'"),
     ({"channels": 4}, ConfigError, "channels = 4"),
     ({"broken": "ignore"}, ConfigError, "broken = 'ignore'"),
     ({"size": 0}, ConfigError, "size = 0"),

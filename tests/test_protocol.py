@@ -262,6 +262,23 @@ def test_a_split_that_trained_something_is_refused(dataset, oracle):
       evaluate(Fake(Color(), swaps_color), dataset, split=split)
 
 
+def test_a_property_is_not_judged_on_classes_that_do_not_show_it(dataset, monkeypatch):
+  monkeypatch.setattr(protocol, "Oracle", lambda dataset, column: read_label)
+  band, color = dataset.judges
+  symmetric = dataclasses.replace(dataset, judges=(band, color._replace(symmetric=(("label", (3,)),))))
+
+  def loses_the_colour_of_the_fourth(label, color):
+    return draw(label, color * (label != 3)[:, None])
+
+  for feature, draw_fusion, key in (
+    (Color(), lambda x, f: loses_the_colour_of_the_fourth(read_label(x), f), "control/mae_mean"),
+    (BANDS, lambda x, f: loses_the_colour_of_the_fourth(np.argmax(f, 1), read_color(x)), "complement/color_mae"),
+  ):
+    model = Fake(feature, draw_fusion)
+    assert measure(model, dataset)[key] > 0.05
+    assert measure(model, symmetric)[key] == pytest.approx(0, abs=1e-6)  # of the image that is shown
+
+
 def test_the_fusions_that_the_training_never_shows_are_told_apart(dataset, monkeypatch):
   monkeypatch.setattr(protocol, "Oracle", lambda dataset, column: read_label)
   biased = dataclasses.replace(dataset, unseen=lambda examples, asked: (asked["label"] == 2) & (examples["label"] != 1))

@@ -27,12 +27,15 @@ class Judge(NamedTuple):
     kind: "classifier" of a class, "angle" or "number": a network, the oracle, trained on real images; or measured from
       the pixels of the ink: "color", or "axis", of a principal axis.
     turn: of an angle, a full turn in the column's unit: 2π for radians, 360 for degrees.
+    symmetric: columns of classes, each with those that look the same whatever the property is: it is not judged on
+      images of theirs.
   """
 
   name: str
   column: str
   kind: Literal["classifier", "angle", "number", "color", "axis"]
   turn: float = 0.0
+  symmetric: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,6 +87,7 @@ def image_table(
   discrete: Sequence[str] = (),
   continuous: Sequence[str] = (),
   angles: Mapping[str, float] | None = None,
+  symmetric: Mapping[str, Sequence[str]] | None = None,
   test_every: int = 0,
   size: int | tuple[int, int] = 64,
   channels: int = 3,
@@ -105,6 +106,8 @@ def image_table(
     discrete: columns that become int64 [N], the place of the value among the sorted ones.
     continuous: columns of numbers that become float32 [N].
     angles: columns of angles, likewise, each with what a full turn is in its unit: {"azimuth": 360}.
+    symmetric: of discrete columns, the classes that look the same from all sides: {"object": ("bowl", "cup")}. The
+      evaluation reads none of `angles` in their images.
     test_every: with k > 0, every k-th row is the test split, and `test_fraction` does not count.
     size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed: as in `image_folder`.
 
@@ -126,11 +129,18 @@ def image_table(
   for name in discrete:
     names, label = np.unique([str(row[name]) for row in rows], return_inverse=True)
     class_names[name], columns[name] = tuple(names.tolist()), label.astype(np.int64)
+  for name, classes in (symmetric := dict(symmetric or {})).items():
+    if unknown := sorted(set(classes) - set(class_names.get(name, ()))):
+      raise ConfigError(
+        f"image_table.symmetric: {unknown[0]!r} is no class of '{name}'; those of image_table.discrete = "
+        f"{tuple(discrete)} are {class_names}."
+      )
   for name in (*continuous, *angles):
     try:
       columns[name] = np.array([float(row[name]) for row in rows], np.float32)
     except (TypeError, ValueError) as error:
       raise DataError(f"the column '{name}' of {root / table} is not of numbers: {error}.") from error
+  unreadable = tuple((name, tuple(map(class_names[name].index, classes))) for name, classes in symmetric.items())
   fixed = np.arange(len(rows)) % test_every == 0 if test_every else None
   return _dataset(
     "image_table",
@@ -139,7 +149,7 @@ def image_table(
     (
       *(Judge(name, name, "classifier") for name in discrete),
       *(Judge(name, name, "number") for name in continuous),
-      *(Judge(name, name, "angle", turn) for name, turn in angles.items()),
+      *(Judge(name, name, "angle", turn, unreadable) for name, turn in angles.items()),
     ),
     fixed,
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),

@@ -203,6 +203,14 @@ def _reader(judge: Judge, dataset: Dataset) -> Callable[[np.ndarray], np.ndarray
   return {"color": m.measured_color, "axis": m.axis}.get(judge.kind) or Estimator(dataset, judge.column, judge.turn)
 
 
+def _readable(judge: Judge, examples: Examples) -> np.ndarray:
+  """On which examples [N] the judge is asked: on none of a class that looks the same whatever the property is."""
+  readable = np.ones(len(examples["image"]), bool)
+  for column, classes in judge.symmetric:
+    readable &= ~np.isin(examples[column], classes)
+  return readable
+
+
 def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Metrics:
   x, metrics = examples["image"], {}
   readers = {judge: _reader(judge, dataset) for judge in dataset.judges}
@@ -215,7 +223,7 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
       measure, compare, statistic = READINGS[judge.kind]
       name = measure if classifiers == [judge] else f"{judge.name}_{measure}"
       own[judge] = compare(reader(x), true[judge], judge.turn)
-      metrics[f"oracle/{split}_{name}"] = statistic(own[judge])
+      metrics[f"oracle/{split}_{name}"] = statistic(own[judge][_readable(judge, examples)])
 
   for index, (name, feature) in enumerate(zip(model.feature.part_names, model.feature.parts)):
     of_part = "" if len(model.feature.parts) == 1 else f"{name}/"
@@ -232,12 +240,14 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
     }
 
     controlled = next((judge for judge in dataset.judges if judge.column == feature.column), None)
+    shown = examples | {column: examples[column][partner] for column in {feature.column} & set(examples)}
     for judge, reader in readers.items():
       measure, compare, statistic = READINGS[judge.kind]
+      readable = _readable(judge, shown)
       if judge is controlled:
         asked = true[judge][partner]
         values = {kind: compare(reader(fusion), asked, judge.turn) for kind, fusion in fusions.items()}
-        metrics |= {f"control/{of_part}{measure}_{kind}": statistic(of_kind) for kind, of_kind in values.items()}
+        metrics |= {f"control/{of_part}{measure}_{kind}": statistic(v[readable]) for kind, v in values.items()}
         metrics |= _by_class(dataset, judge, examples, asked, values["mean"], own.get(judge), of_part)
         if dataset.unseen and judge.kind == "classifier":
           unseen = dataset.unseen(examples, {name: column[partner] for name, column in examples.items()})
@@ -245,9 +255,9 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
             metrics[f"control/{of_part}accuracy_unseen"] = m.with_interval(values["mean"][unseen])
       else:
         kept = compare(reader(fusions["mean"]), true[judge], judge.turn)
-        metrics[f"complement/{of_part}{judge.name}_{measure}"] = statistic(kept)
+        metrics[f"complement/{of_part}{judge.name}_{measure}"] = statistic(kept[readable])
         metrics[f"complement_chance/{of_part}{judge.name}_{measure}"] = statistic(
-          compare(true[judge][stranger], true[judge], judge.turn)
+          compare(true[judge][stranger], true[judge], judge.turn)[readable]
         )
 
     if any(judge.kind == "color" for judge in dataset.judges):  # ink on black: it has a shape
