@@ -80,6 +80,12 @@ _STRATEGY = flags.DEFINE_string(
   "Where to train: 'one' device, 'mirrored' over all GPUs of this host, 'multi_worker' over the hosts that the "
   "environment variable TF_CONFIG lists, 'tpu', or 'auto' (the default): what is there. Overrules strategy.name.",
 )
+_CHECKPOINT = flags.DEFINE_enum(
+  "checkpoint",
+  "best",
+  ["best", "last"],
+  "Which weights of a run to evaluate, export or draw samples from: those of the lowest validation loss, or the last.",
+)
 _EXPORT_DIR = flags.DEFINE_string(
   "export_dir", None, "Where --mode=export writes MODEL_NAME/VERSION (default: RUN_DIR/export)."
 )
@@ -224,7 +230,7 @@ def _sample():
   run_dir = _run_dir()
   from tfdisent import inference, pictures
 
-  trained = inference.load(str(run_dir), trust=_TRUST.value)
+  trained = _trained(run_dir)
   path = run_dir / "samples.png"
   pictures.write_png(
     path, pictures.sample_grid(trained, inference.load_feature_examples(run_dir), seed=_SEED.value or 0)
@@ -234,10 +240,10 @@ def _sample():
 
 def _export():
   run_dir = _run_dir()
-  from tfdisent import export, inference
+  from tfdisent import export
   from tfdisent.training import CONFIG_FILE
 
-  folder, trained = _export_folder(run_dir), inference.load(str(run_dir), trust=_TRUST.value)
+  folder, trained = _export_folder(run_dir), _trained(run_dir)
   if _EXPORT_FORMAT.value == "litert":
     path = export.export_litert(trained, folder.with_name(f"{folder.name}.tflite"))
     print(f"LiteRT: {path}, with the signatures `control` and `encode`")
@@ -256,13 +262,13 @@ def _export_folder(run_dir) -> pathlib.Path:
 
 def _bench():
   run_dir = _run_dir() if _RUN_DIR.value else None
-  from tfdisent import benchmark, config, export, inference
+  from tfdisent import benchmark, config, export
   from tfdisent.distribution import Worker
 
   config.read(_GIN_FILE.value, [*_GIN_PARAM.value, *_strategy()])
   if run_dir:
     path = export.newest_version(_export_folder(run_dir))
-    print(json.dumps(benchmark.bench_export(path, inference.load(str(run_dir), trust=_TRUST.value))))
+    print(json.dumps(benchmark.bench_export(path, _trained(run_dir))))
     return
   strategy = config.strategy()
   figures = benchmark.bench(strategy)
@@ -270,14 +276,20 @@ def _bench():
     print(json.dumps(figures))
 
 
+def _trained(run_dir):
+  from tfdisent import inference
+
+  return inference.load(str(run_dir), _CHECKPOINT.value, _TRUST.value)
+
+
 def _load(run_dir):
   """The trained model of a run and its data set.
 
   From its folder, and --gin_file, --gin_param, --data_dir, where they are given.
   """
-  from tfdisent import config, inference
+  from tfdisent import config
 
-  trained = inference.load(str(run_dir), trust=_TRUST.value)
+  trained = _trained(run_dir)
   config.read_run(run_dir, _GIN_FILE.value, _GIN_PARAM.value, _TRUST.value)
   return trained, config.dataset_of_run(_data_dir())
 
