@@ -163,6 +163,14 @@ def test_sample_draws_new_images_that_follow_the_seed(run_dir, tfdisent):
   assert pictures[0] == pictures[1] != pictures[2]
 
 
+def test_the_last_weights_are_taken_where_they_are_asked_for(run_dir, tfdisent, tmp_path):
+  folder = shutil.copytree(run_dir, tmp_path / "run")
+  shutil.rmtree(folder / "checkpoints" / "best")
+  code, _, err = tfdisent("--mode=sample", f"--run_dir={folder}")
+  assert code == 1 and "best" in err
+  assert tfdisent("--mode=sample", f"--run_dir={folder}", "--checkpoint=last")[0] == 0
+
+
 def test_export_writes_a_saved_model(run_dir, tfdisent):
   code, out, _ = tfdisent("--mode=export", f"--run_dir={run_dir}")
   folder = run_dir / "export" / run_dir.name / "1"

@@ -192,6 +192,7 @@ def test_every_third_row_can_be_the_test_split(table):
     ({"angles": {"age": 0.0}}, ConfigError, "a full turn must be positive"),
     ({"discrete": ("animal",), "symmetric": {"animal": ("yak",)}}, ConfigError, "'yak' is no class of 'animal'"),
     ({"symmetric": {"animal": ("dog",)}}, ConfigError, "'dog' is no class of 'animal'"),
+    ({"discrete": ("animal",), "symmetric": {"animal": ("cat", "dog", "eel")}}, ConfigError, "every class of 'animal'"),
     ({"channels": 4}, ConfigError, "channels = 4"),
     ({"broken": "ignore"}, ConfigError, "broken = 'ignore'"),
     ({"size": 0}, ConfigError, "size = 0"),

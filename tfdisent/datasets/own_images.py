@@ -135,6 +135,8 @@ def image_table(
         f"image_table.symmetric: {unknown[0]!r} is no class of '{name}'; those of image_table.discrete = "
         f"{tuple(discrete)} are {class_names}."
       )
+    if set(classes) == set(class_names[name]):
+      raise ConfigError(f"image_table.symmetric has every class of '{name}': no image is left to judge an angle on.")
   for name in (*continuous, *angles):
     try:
       columns[name] = np.array([float(row[name]) for row in rows], np.float32)
