@@ -247,11 +247,10 @@ class _Served:
     def control(image, *features):
       image, *features = _as_many("as many features as images", image, *features)
       x, count = self._images(image)
-      z2, _ = self._z2(features)
-      return {"image": _to_uint8(model.generate(model.encode_z1(x).mean(), z2))[:count]}
+      return {"image": _to_uint8(model.generate(model.encode_z1(x).mean(), self._z2(features)))[:count]}
 
     def generate(seed, *features):
-      z2, count = self._z2(features)
+      z2, count = self._z2(features), tf.shape(features[0])[0]
       z1 = tf.random.stateless_normal([tf.shape(z2)[0], model.z1_width], seed)
       return {"image": _to_uint8(model.generate(z1, z2))[:count]}
 
@@ -301,8 +300,8 @@ class _Served:
     """float32 images in [0, 1], and how many there are; none become one, since fused convolutions fail on none."""
     return tf.image.convert_image_dtype(self._at_least_one(image), tf.float32), tf.shape(image)[0]
 
-  def _z2(self, features) -> tuple[tf.Tensor, tf.Tensor]:
-    """z̃2 of features in their natural form, and how many there are."""
+  def _z2(self, features) -> tf.Tensor:
+    """z̃2 [B, Z2] of features in their natural form; of none, one."""
     features = _as_many("as many of one feature as of another", *features)
     for value in features:
       if value.dtype.is_floating:
@@ -310,7 +309,7 @@ class _Served:
     parts = zip(self._model.feature.parts, features)
     f = tf.concat([part.of_served(self._at_least_one(value)) for part, value in parts], 1)
     f.set_shape([None, self._model.feature.width])
-    return self._model.mean_z2(f), tf.shape(features[0])[0]
+    return self._model.mean_z2(f)
 
   def _read(self, z1: tf.Tensor, x: tf.Tensor) -> Mapping[str, tf.Tensor]:
     """f(x) of images by the name of each part that can be read."""
@@ -341,7 +340,10 @@ class _Served:
 
 
 def _as_many(message: str, *batches: tf.Tensor) -> list[tf.Tensor]:
-  """The batches, once they are seen to be equally many: what joins them would else fail first, in its own words."""
+  """The batches [B, …], once they are seen to be of one length; what joins them would else fail in its own words.
+
+  A difference is an INVALID_ARGUMENT with `message`.
+  """
   counts = [tf.shape(batch)[0] for batch in batches]
   with tf.control_dependencies([tf.debugging.assert_equal(count, counts[0], message) for count in counts[1:]]):
     return [tf.identity(batch) for batch in batches]

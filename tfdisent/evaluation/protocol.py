@@ -42,7 +42,8 @@ def evaluate(
   Every figure is `{"value": …}`, with the `low` and `high` of its bootstrap 95 % interval over the examples of the split
   where it is a statistic of them. The quick subset is marked *. Of a feature with several parts, each part has figures of
   its own, `control/NAME/…`, `complement/NAME/…`, `leakage/NAME/…` and `bound/NAME/…`; in its control and complement this
-  part alone is another image's.
+  part alone is another image's. On images of a class that looks the same whatever a property is (`Judge.symmetric`),
+  the property is judged by class alone.
 
   | key | what it is |
   |---|---|
@@ -240,7 +241,7 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
     }
 
     controlled = next((judge for judge in dataset.judges if judge.column == feature.column), None)
-    shown = examples | {column: examples[column][partner] for column in {feature.column} & set(examples)}
+    shown = {name: column[partner] if name == feature.column else column for name, column in examples.items()}
     for judge, reader in readers.items():
       measure, compare, statistic = READINGS[judge.kind]
       readable = _readable(judge, shown)
