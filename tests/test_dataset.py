@@ -175,9 +175,31 @@ def test_batches_depend_on_the_seed():
 
 
 def test_without_shuffling_the_order_is_kept_the_partners_are_shuffled_and_every_epoch_is_alike():
-  own, partner = draw(10, 4, 4, shuffle=False)
+  own, partner = draw(8, 4, 4, shuffle=False)
   np.testing.assert_array_equal(own, [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3], [4, 5, 6, 7]])
-  np.testing.assert_array_equal(partner, np.tile(draw(10, 4, 2)[1], (2, 1)))
+  np.testing.assert_array_equal(partner, np.tile(draw(8, 4, 2)[1], (2, 1)))
+
+
+def test_without_shuffling_an_incomplete_last_batch_is_filled_up_with_examples_that_do_not_count():
+  batches = list(training_batches(*numbered(10), 4, seed=0, shuffle=False).take(6))
+  epoch = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1]]
+  np.testing.assert_array_equal([batch["feature"].numpy().ravel() for batch in batches], epoch * 2)
+  np.testing.assert_array_equal([batch["image"].numpy()[:, 0, 0, 0] for batch in batches], epoch * 2)
+  weights = [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 0, 0]]
+  np.testing.assert_array_equal([batch["weight"].numpy() for batch in batches], weights * 2)
+  partners = np.concatenate([batch["partner"].numpy().ravel() for batch in batches[:3]])
+  assert sorted(partners[:10]) == list(range(10))  # each once, too
+
+
+def test_without_shuffling_a_batch_may_be_larger_than_the_split():
+  (batch,) = training_batches(*numbered(3), 8, seed=0, shuffle=False).take(1)
+  np.testing.assert_array_equal(batch["feature"].numpy().ravel(), [0, 1, 2, 0, 1, 2, 0, 1])
+  np.testing.assert_array_equal(batch["weight"], [1, 1, 1, 0, 0, 0, 0, 0])
+
+
+def test_batches_for_training_weigh_nothing():
+  (batch,) = training_batches(*numbered(8), 4, seed=0).take(1)
+  assert sorted(batch) == ["feature", "image", "partner", "place"]
 
 
 def test_a_batch_of_the_whole_split_is_allowed_and_a_larger_one_refused():

@@ -13,7 +13,7 @@ from features.color import Color
 from features.digit_label import DigitLabel
 from tfdisent import losses
 from tfdisent.errors import ConfigError
-from tfdisent.model import DisentangledVAE, Objective
+from tfdisent.model import DisentangledVAE, Objective, _mean
 
 from .conftest import TINY
 
@@ -338,3 +338,30 @@ def test_objective_defaults_are_the_papers():
   o = Objective()
   assert (o.q_data, o.d_real, o.prior_fusions, o.feature_loss) == ("fusions", "reconstructions", 0.0, None)
   assert dataclasses.is_dataclass(o) and losses.__doc__.count("λ3")
+
+
+ALL_TERMS = {"q_data": "both", "lambda5": 1.0, "lambda6": 5.0, "lambda7": 1.0, "prior_fusions": 0.5, "q_noise": 0.1}
+
+
+@pytest.mark.parametrize("objective", [ALL_TERMS, {"likelihood": "bernoulli"}, {"likelihood": "laplace"}])
+def test_what_weighs_nothing_does_not_change_a_term(make_tiny, batch, objective):
+  """Six images that count, beside two that do not: whatever those two are, and as if all eight were the six."""
+  model = make_tiny(**objective)
+  first = {name: value[:6] for name, value in batch.items()}
+  weight = tf.constant([1.0] * 6 + [0.0] * 2)
+  step = tf.constant(-1, tf.int64)
+  filled = [{name: tf.concat([values, values[a : a + 2]], 0) for name, values in first.items()} for a in (0, 3)]
+  for other in filled:
+    other["place"] = tf.range(8)
+  one, another = (model.terms(other | {"weight": weight}, step) for other in filled)
+  for name, value in one.items():
+    assert float(value) == pytest.approx(float(another[name]), rel=1e-5), name
+    assert np.isfinite(value), name
+
+
+def test_the_weighted_mean():
+  values = tf.constant([1.0, 2.0, float("inf")])
+  assert float(_mean(values, tf.constant([1.0, 1.0, 0.0]))) == 1.5
+  assert float(_mean(values, tf.zeros(3))) == 0.0
+  assert float(_mean(tf.constant([1.0, 2.0, 9.0, 3.0, 6.0, 9.0]), tf.constant([1.0, 1.0, 0.0]))) == 3.0
+  assert float(_mean(values, None)) == float("inf")

@@ -386,10 +386,23 @@ def test_what_cannot_work_is_refused_before_a_folder_is_made(arguments, error, w
   assert not (tmp_path / "run").exists()
 
 
+def test_every_validation_image_counts_once_whatever_the_batch(few_digits, tmp_path):
+  """38 images in batches of 32: the last six are a batch of their own, filled up with images that do not count."""
+  parts = {split: few_digits[split] for split in ("train", "probe", "test")}
+  validation = {name: column[:38] for name, column in few_digits.validation.items()}
+  dataset = Dataset(**parts, validation=validation, name="38")
+  trained = train_tiny(tmp_path, dataset, objective=PLAIN, epochs=1, evaluate_every=0)
+  losses = losses_of(tmp_path)
+  mean, stddev = trained.encode_z1(validation["image"])
+  kl = 0.5 * (mean**2 + stddev**2 - 1 - 2 * np.log(stddev)).sum(1)
+  assert losses["validation/KL_z1", 1] == pytest.approx(kl.mean(), rel=1e-5)
+  assert abs(kl[:32].mean() - kl.mean()) > 1e-3 * kl.mean()  # what it was
+
+
 def test_a_validation_split_of_one_image_is_refused(few_digits, tmp_path):
   parts = {split: few_digits[split] for split in ("train", "probe", "test")}
   one = {name: column[:1] for name, column in few_digits.validation.items()}
-  with pytest.raises(DataError, match="validation split has 1 images"):
+  with pytest.raises(DataError, match="validation split has 1 image,"):
     train_tiny(tmp_path / "run", Dataset(**parts, validation=one, name="one"))
   assert not (tmp_path / "run").exists()
 

@@ -138,6 +138,11 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
   return count // batch_size
 
 
+def validation_steps(examples: Examples, batch_size: int) -> int:
+  """Batches in a split, the incomplete last one among them."""
+  return -(-len(examples["image"]) // batch_size)
+
+
 def training_batches(
   examples: Examples,
   feature: np.ndarray,
@@ -151,6 +156,8 @@ def training_batches(
 
   Every epoch is a new permutation of the examples without its incomplete last batch. The partner x̃ of each x comes from
   a second, independent permutation; only f(x̃) is needed of it. Since no state is kept, training resumes at any step.
+  For validation (`shuffle` False) every example counts once: the last batch is filled up with the first examples again,
+  and they get the weight 0.
 
   Under a strategy of several replicas, `distribute_datasets_from_function` asks for the batches of the replicas of this
   worker, one after the other: the global batch is split into contiguous shares, and nothing else is read.
@@ -158,21 +165,23 @@ def training_batches(
   Args:
     examples: a split; only its images are read.
     feature: f(x) of the split, float32 [N, width].
-    batch_size: of the global batch; at most N, and a multiple of the number of replicas.
+    batch_size: of the global batch, a multiple of the number of replicas; at most N, where `shuffle` is True.
     seed: of the permutations.
-    shuffle: False gives every epoch alike, and in the order of the examples (the partners stay shuffled): for
+    shuffle: False gives every epoch alike, whole and in the order of the examples (the partners stay shuffled): for
       validation.
     first_step: the number of the first batch.
     context: which share this worker reads; None for all.
 
   Returns:
     Batches with `image` uint8 [B, H, W, C], `feature` f(x) and `partner` f(x̃) float32 [B, width], and `place` int32
-    [B], the position in the global batch; B is a replica's share of it.
+    [B], the position in the global batch; B is a replica's share of it. For validation also `weight` float32 [B], 1 or
+    0: what each example counts.
 
   Raises:
     DataError: the batch is larger than the split.
   """
-  count, steps = len(examples["image"]), steps_per_epoch(examples, batch_size)
+  count = len(examples["image"])
+  steps = steps_per_epoch(examples, batch_size) if shuffle else validation_steps(examples, batch_size)
   read = image_reader(examples["image"])
   with tf.device("CPU"):
     features = tf.constant(feature)
@@ -185,19 +194,21 @@ def training_batches(
     step, replica = number // local, context.input_pipeline_id * local + tf.cast(number % local, tf.int32)
     place = replica * share + tf.range(share)
     epoch, step = tf.cast(step // steps, tf.int32) if shuffle else 0, tf.cast(step % steps, tf.int32)
+    row = step * batch_size + place
 
     def draw(stream):
       # What tf.random.experimental.index_shuffle does, with a mixed key and 16 rounds of its cipher for 4: with 4, and
       # keys that differ in a bit, most of 48,000 images get the same partner in every epoch.
       key = tf.random.stateless_uniform([3], [seed, 2 * epoch + stream], None, None, tf.int32)
-      return tf.raw_ops.RandomIndexShuffle(index=step * batch_size + place, seed=key, max_index=count - 1, rounds=16)
+      return tf.raw_ops.RandomIndexShuffle(index=row % count, seed=key, max_index=count - 1, rounds=16)
 
-    x, x_partner = draw(0) if shuffle else step * batch_size + place, draw(1)
+    x, x_partner = draw(0) if shuffle else row % count, draw(1)
     return {
       "image": read(x),
       "feature": tf.gather(features, x),
       "partner": tf.gather(features, x_partner),
       "place": place,
+      **({} if shuffle else {"weight": tf.cast(row < count, tf.float32)}),
     }
 
   # `repeat` says that there is no end: several workers would else agree on it at every step

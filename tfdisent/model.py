@@ -7,6 +7,7 @@ Notation, as in the paper (and in code):
 """
 
 import dataclasses
+import functools
 import math
 import numbers
 from collections.abc import Mapping, Sequence
@@ -348,7 +349,7 @@ class DisentangledVAE(keras.Model):
     """Every term of the loss on one batch, as scalars: one forward pass, from which all networks learn.
 
     Args:
-      batch: of `tfdisent.dataset.training_batches`.
+      batch: of `tfdisent.dataset.training_batches`; each example counts as much as its `weight`, where there is one.
       step: keys the noise together with the seed and each example's place.
 
     Returns:
@@ -356,7 +357,7 @@ class DisentangledVAE(keras.Model):
       several parts), `L_GAN`, `L_mirror`, `L_cycle`, the losses of q, D and a, `L_q`, `L_D` and `L_a` (those that
       apply), and `psnr` of x' in dB.
     """
-    o, mean = self.objective, tf.reduce_mean
+    o, mean = self.objective, functools.partial(_mean, weight=batch.get("weight"))
     x = tf.image.convert_image_dtype(batch["image"], tf.float32)
     f, f_partner = batch["feature"], batch["partner"]
     widths = [self.z1_width, self.z1_width, self.z2_width, self.z2_width]
@@ -489,7 +490,9 @@ class DisentangledVAE(keras.Model):
 
   def test_step(self, batch):
     """The terms on a batch of validation data, with the same noise every time."""
-    return self._track(self.terms(batch, tf.constant(-1, tf.int64)))
+    weight = batch.get("weight")
+    terms = self.terms(batch, tf.constant(-1, tf.int64))
+    return self._track(terms, None if weight is None else tf.reduce_sum(weight))
 
   def _maybe_symbolic_build(self, *_, **__):
     """Does what `Model.fit` would: nothing. All is built, and Keras cannot average a dict of labels over workers."""
@@ -511,15 +514,17 @@ class DisentangledVAE(keras.Model):
     seed = tf.stack([tf.constant(self.seed, tf.int64), 2 * tf.cast(step, tf.int64) + stream])
     return tf.gather(tf.random.stateless_normal([global_batch, width], seed), place)
 
-  def _track(self, terms):
-    """Running means of `terms` over the epoch, for `fit` and `evaluate`."""
+  def _track(self, terms, weight=None):
+    """Running means of `terms` over the epoch, for `fit` and `evaluate`; a batch counts as much as its `weight`."""
+    means = {name: self._means[name] for name in terms}
     for name, value in terms.items():
-      self._means[name].update_state(value)
-    results = {name: self._means[name].result() for name in terms}
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-      mean = tf.distribute.get_replica_context().all_reduce("MEAN", tf.stack([*results.values()]))
-      results = dict(zip(results, tf.unstack(mean, len(results))))
-    return results
+      means[name].update_state(value, sample_weight=weight)
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+      return {name: mean.result() for name, mean in means.items()}
+    # one message for all of them: the sums, and what they count
+    sums = tf.stack([[mean.total, mean.count] for mean in means.values()])
+    totals, counts = tf.unstack(tf.distribute.get_replica_context().all_reduce("SUM", sums), axis=1)
+    return dict(zip(terms, tf.unstack(tf.math.divide_no_nan(totals, counts), len(terms))))
 
   def make_train_function(self, force=False):
     """Keras's own sends a message between workers for each figure, and fails on scalars (keras#20585): see `_track`."""
@@ -544,6 +549,15 @@ class DisentangledVAE(keras.Model):
   @property
   def metrics(self):
     return list(self._means.values()) if self.compiled else []
+
+
+def _mean(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
+  """The mean over the examples, of `values` [B], or [K B] with each example K times; weighted by [B], where given."""
+  if weight is None:
+    return tf.reduce_mean(values)
+  weight = tf.tile(weight, [tf.size(values) // tf.size(weight)])
+  # no_nan: the PSNR of a perfect x' that does not count is infinite, and a replica may have nothing that counts
+  return tf.math.divide_no_nan(tf.reduce_sum(tf.math.multiply_no_nan(values, weight)), tf.reduce_sum(weight))
 
 
 def _of_neighbour(z1: tf.Tensor) -> tf.Tensor:

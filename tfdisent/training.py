@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfdisent import pictures
 from tfdisent.checkpoints import Checkpoints, restore
-from tfdisent.dataset import Dataset, steps_per_epoch, training_batches
+from tfdisent.dataset import Dataset, steps_per_epoch, training_batches, validation_steps
 from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, DataError, Interrupted, NonFiniteLossError, RunError
 from tfdisent.evaluation.protocol import evaluate, train_judges
@@ -135,10 +135,9 @@ def train(
     feature.build(dataset.image_shape)  # f(x) may be what a network reads
   values = {split: feature_values(feature, dataset[split]) for split in ("train", "validation")}
   steps = steps_per_epoch(dataset.train, batch_size)
-  count = len(dataset.validation["image"])
-  size = min(batch_size, count - count % share)
-  if not size:
-    raise DataError(f"the validation split has {count} images, and {share} are needed: two for each replica.")
+  if len(dataset.validation["image"]) < 2:
+    raise DataError("the validation split has 1 image, and a fusion is of two: give it more.")
+  size = min(batch_size, share * validation_steps(dataset.validation, share))  # a small split is filled up to a share
 
   # --- Build ---
   keras.utils.set_random_seed(seed)
@@ -189,7 +188,7 @@ def train(
           epochs=checkpoints.epoch + 1 if done else epochs,
           steps_per_epoch=steps - done,
           validation_data=batches(dataset.validation, values["validation"], size, seed, shuffle=False),
-          validation_steps=count // size,
+          validation_steps=validation_steps(dataset.validation, size),
           verbose=0,  # `Progress` shows it
           shuffle=False,  # they are already
           callbacks=callbacks,
