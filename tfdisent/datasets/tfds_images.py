@@ -225,7 +225,8 @@ def _columns(builder, split, limit, append) -> dict[str, np.ndarray]:
   for example in tfds.as_numpy(dataset):
     append(example["image"])
     for column, value in _flat(example):
-      values.setdefault(column, []).append(value)
+      if not isinstance(value, bytes):  # a name is no number
+        values.setdefault(column, []).append(value)
   classes = {column for column, feature in _flat(builder.info.features) if hasattr(feature, "num_classes")}
   return {
     column: np.array(of_column, np.int64 if column in classes or isinstance(of_column[0], np.bool_) else np.float32)
