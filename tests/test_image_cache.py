@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from tfdisent.cache import cache_folder
 from tfdisent.datasets import image_cache
 from tfdisent.datasets.image_cache import cached_images, state, update_with_columns
 from tfdisent.errors import DataError
@@ -155,3 +156,10 @@ def test_the_state_of_a_file_tells_every_change_of_it(tmp_path):
   file.write_bytes(b"ab")
   of_file = file.stat()
   assert state(file) == (2, of_file.st_mtime_ns, of_file.st_ctime_ns)
+
+
+def test_the_cache_is_in_the_home_unless_told_otherwise(folder, tmp_path, monkeypatch):
+  assert cache_folder() == folder
+  monkeypatch.delenv("TFDISENT_CACHE")
+  monkeypatch.setenv("HOME", str(tmp_path))
+  assert cache_folder() == tmp_path / ".cache" / "tfdisent"
