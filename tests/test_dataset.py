@@ -1,11 +1,22 @@
 """The contract of a data set, and the batches: which examples, in which order, with which partners."""
 
+import contextlib
 import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tfdisent.dataset import SPLITS, Dataset, check_images, training_batches
+from tfdisent import dataset as dataset_module
+from tfdisent.dataset import (
+  SPLITS,
+  Dataset,
+  check_disjoint,
+  check_images,
+  image_reader,
+  steps_per_epoch,
+  training_batches,
+)
 from tfdisent.errors import DataError
 
 
@@ -32,11 +43,9 @@ def numbered(count):
 
 def draw(count, batch_size, batches, start=0, **keywords):
   """Numbers of the examples and of their partners, int [batches, batch_size] each."""
-  own, partner = [], []
-  for batch in training_batches(*numbered(count), batch_size, **{"seed": 0, **keywords}).skip(start).take(batches):
-    own.append(batch["feature"].numpy()[:, 0])
-    partner.append(batch["partner"].numpy()[:, 0])
-  return np.array(own, int), np.array(partner, int)
+  drawn = training_batches(*numbered(count), batch_size, **{"seed": 0, **keywords}).skip(start).take(batches)
+  drawn = drawn.batch(batches).get_single_element()
+  return tuple(drawn[name].numpy()[:, :, 0].astype(int) for name in ("feature", "partner"))
 
 
 # --- The contract ---
@@ -81,6 +90,53 @@ def test_splits_with_images_of_another_shape_are_refused(split):
     with_split(split, image=np.zeros([3, 8, 8, 3], np.uint8))
 
 
+@pytest.mark.parametrize("column", [[0, 1, 2], (0, 1, 2), tf.zeros([3])])
+def test_a_column_is_an_array_of_numpy(column):
+  with pytest.raises(DataError, match=f"column 'label' of split 'probe' .*, not a {type(column).__name__}"):
+    with_split("probe", label=column)
+
+
+def noise(count, seed=0):
+  return np.random.default_rng(seed).integers(256, size=(count, 2, 2, 1), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("split", "other"), [("train", "test"), ("probe", "validation"), ("validation", "test")])
+def test_splits_that_share_memory_or_copies_of_their_images_are_refused(split, other):
+  splits = {split: {"image": noise(100, seed)} for seed, split in enumerate(SPLITS)}
+  Dataset(**splits, name="of_a_test")
+  copies = splits[split]["image"][::-1].copy()
+  for images in (splits[split]["image"], splits[split]["image"][3:4], copies, np.concatenate([noise(50, 9), copies])):
+    with pytest.raises(DataError, match=f"'{split}' and '{other}' of the data set 'of_a_test' share images"):
+      Dataset(**{**splits, other: {"image": images}}, name="of_a_test")
+
+
+@pytest.mark.parametrize(("shared", "count", "refused"), [(63, 63, 0), (64, 64, 1), (64, 127, 1), (64, 128, 0)])
+def test_a_few_duplicates_are_real_and_64_and_most_of_a_split_are_not(shared, count, refused):
+  images = {"train": noise(1000), "test": np.concatenate([noise(1000)[500 : 500 + shared], noise(count - shared, 1)])}
+  with pytest.raises(DataError, match="'test' and 'train'") if refused else contextlib.nullcontext():
+    check_disjoint(images, "of_a_test")
+
+
+def test_the_same_few_drawings_may_be_in_every_split():
+  drawings = noise(100)
+  check_disjoint({split: np.concatenate([drawings, drawings]) for split in SPLITS}, "of_a_test")
+  check_disjoint({split: noise(400)[place::4] for place, split in enumerate(SPLITS)}, "of_a_test")
+
+
+def test_of_many_images_only_some_are_compared(monkeypatch):
+  a, b = noise(300), noise(300, 1)
+  b[:128:2] = a[:128:2]  # 64 of 300; and 64 of the 150 that are compared, where twice as many would be found of all
+  check_disjoint({"train": a, "test": b}, "of_a_test")
+  assert dataset_module.BYTES_COMPARED == 256 * 1024**2
+  monkeypatch.setattr(dataset_module, "BYTES_COMPARED", 2401)
+  check_disjoint({"train": a, "test": b}, "of_a_test")
+  monkeypatch.setattr(dataset_module, "BYTES_COMPARED", 2400)
+  with pytest.raises(DataError, match="share images"):
+    check_disjoint({"train": a, "test": b}, "of_a_test")
+  b[0] = 255 - b[0]
+  check_disjoint({"train": a, "test": b}, "of_a_test")
+
+
 def test_images_are_uint8_or_float_from_0_to_1():
   check_images(np.full([1, 2, 2, 1], 255, np.uint8))
   check_images(np.ones([1, 2, 2, 3], np.float64))
@@ -111,6 +167,86 @@ def test_a_batch_holds_images_with_their_features_and_places():
     np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], batch["feature"][:, 0])
 
 
+def test_batches_are_these():
+  """Drawn once and written down: a training that is repeated sees the same examples, whatever changes here."""
+  own, partner = draw(10, 4, 5, seed=3)
+  np.testing.assert_array_equal(own, [[3, 9, 8, 6], [5, 2, 7, 0], [9, 8, 4, 0], [2, 7, 5, 1], [5, 8, 4, 0]])
+  np.testing.assert_array_equal(partner, [[8, 0, 3, 6], [9, 7, 4, 2], [1, 3, 9, 7], [0, 8, 5, 6], [4, 0, 9, 5]])
+  assert training_batches(*numbered(10), 4, seed=3).cardinality() == tf.data.INFINITE_CARDINALITY
+
+
+def shuffled(count, seed, epoch, stream):
+  """The numbers 0 to count - 1 as an epoch has them; stream 0 is of the examples, 1 of the partners."""
+  key = tf.random.stateless_uniform([3], [seed, 2 * epoch + stream], None, None, tf.int32)
+  return [int(tf.raw_ops.RandomIndexShuffle(index=i, seed=key, max_index=count - 1, rounds=16)) for i in range(count)]
+
+
+@pytest.mark.parametrize(("workers", "replicas", "first_step"), [(1, 1, 0), (1, 2, 4), (2, 2, 0), (2, 4, 3), (4, 4, 1)])
+def test_every_replica_reads_its_share_of_each_step(workers, replicas, first_step):
+  count, batch_size, seed = 19, 8, 5
+  epochs = [[shuffled(count, seed, epoch, stream) for stream in (0, 1)] for epoch in range(5)]
+  share, local = batch_size // replicas, replicas // workers
+  for worker in range(workers):
+    context = tf.distribute.InputContext(workers, worker, replicas)
+    batches = training_batches(*numbered(count), batch_size, seed, first_step=first_step, context=context)
+    for number, batch in enumerate(batches.take(4 * local)):
+      step, replica = first_step + number // local, worker * local + number % local
+      own, partner = epochs[step // 2]  # two whole batches an epoch
+      place = np.arange(replica * share, (replica + 1) * share)
+      rows = step % 2 * batch_size + place
+      np.testing.assert_array_equal(batch["place"], place)
+      np.testing.assert_array_equal(batch["feature"][:, 0], np.array(own)[rows])
+      np.testing.assert_array_equal(batch["image"][:, 1, 1, 0], np.array(own)[rows])
+      np.testing.assert_array_equal(batch["partner"][:, 0], np.array(partner)[rows])
+
+
+def test_an_epoch_has_as_many_steps_as_whole_batches():
+  for count, batch_size, steps in ((8, 8, 1), (8, 4, 2), (11, 4, 2), (12, 4, 3)):
+    assert steps_per_epoch({"image": np.zeros([count, 1, 1, 1], np.uint8)}, batch_size) == steps
+
+
+VIEWS = {
+  "whole": lambda image: image,
+  "slice": lambda image: image[3:9],
+  "every third": lambda image: image[1::3],
+  "backwards": lambda image: image[::-1],
+  "backwards in steps": lambda image: image[9:2:-2],
+  "view of a view": lambda image: image[2:][::2][1:],
+  "crop": lambda image: image[:, 1:4, 2:5],
+  "mirrored": lambda image: image[:, :, ::-1],
+  "channels last": lambda image: image.transpose(0, 3, 2, 1),
+  "one channel": lambda image: image[..., 1:2],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_any_view_of_a_mapped_file_gives_its_own_rows(view, tmp_path):
+  """Rows 0, 1, 2 of the file for rows 0, 2, 4 would get the labels of others."""
+  pixels = np.random.default_rng(0).integers(256, size=12 * 5 * 6 * 3, dtype=np.uint8)
+  (tmp_path / "images").write_bytes(bytes(100) + pixels.tobytes())
+  image = view(np.memmap(tmp_path / "images", np.uint8, "r", 100, (12, 5, 6, 3)))
+  rows = np.array([len(image) - 1, 0, 2, 0])
+  read = image_reader(image)
+  np.testing.assert_array_equal(read(tf.constant(rows)), np.array(image)[rows])
+  (batch,) = tf.data.Dataset.from_tensors(rows).map(read)
+  assert batch.shape == (4, *image.shape[1:]) and batch.dtype == tf.uint8
+
+
+def test_images_of_a_mapped_file_stay_in_it(tmp_path):
+  image = np.memmap(tmp_path / "images", np.uint8, "w+", shape=(4, 2, 2, 1))
+  image[:] = numbered(4)[0]["image"]
+  read, copied = image_reader(image[1:]), image_reader(image.copy())
+  np.memmap(tmp_path / "images", np.uint8, "r+", shape=(4, 2, 2, 1))[2] = 77
+  assert read(tf.constant([1]))[0, 0, 0, 0] == 77 and copied(tf.constant([2]))[0, 0, 0, 0] == 2
+
+
+def test_what_is_changed_in_a_copy_on_write_map_is_read(tmp_path):
+  (tmp_path / "images").write_bytes(bytes(16))
+  image = np.memmap(tmp_path / "images", np.uint8, "c", shape=(4, 2, 2, 1))
+  image[2] = 9
+  np.testing.assert_array_equal(image_reader(image)(tf.constant([2, 1]))[:, 0, 0, 0], [9, 0])
+
+
 def test_every_epoch_sees_every_example_once_as_itself_and_once_as_a_partner():
   for numbers in draw(12, 4, 5 * 3):
     np.testing.assert_array_equal(np.sort(numbers.reshape(5, 12)), np.tile(np.arange(12), (5, 1)))
@@ -125,8 +261,8 @@ def test_an_incomplete_last_batch_is_left_out_and_another_one_in_every_epoch():
 
 
 def test_every_epoch_is_another_permutation():
-  for numbers in draw(12, 12, 500):
-    assert len(np.unique(numbers, axis=0)) == 500
+  for numbers in draw(12, 12, 300):
+    assert len(np.unique(numbers, axis=0)) == 300
 
 
 @pytest.mark.parametrize("count", [12, 100, 3600, 48000])

@@ -112,14 +112,57 @@ def test_any_array_is_a_batch_of_images_or_refused(array):
 @given(ARRAYS, ARRAYS)
 def test_any_columns_are_a_data_set_or_refused(image, label):
   with contextlib.suppress(DataError):
-    Dataset(*[{"image": image, "label": label}] * 4, name="any")
+    Dataset(*({"image": image.copy(), "label": label} for _ in range(4)), name="any")
+
+
+TYPES = ["uint8", "float16", "float32", "float64", "int8", "int64", "bool", "complex64", "U2", "O"]
+VALUES = [0, 1, 0.5, 1e-7, 1.0001, -0.001, 2, 255, np.nan, np.inf]
+
+
+@st.composite
+def images_of_a_model(draw, shape=(28, 28, 3)):
+  """Of the model's own shape, of any type, in a range that fits or does not; and whether it is a batch of images."""
+  dtype, count = np.dtype(draw(st.sampled_from(TYPES))), draw(st.integers(0, 3))
+  values = VALUES[: draw(st.integers(1, 4)) if draw(st.booleans()) else None] if dtype.kind == "f" else VALUES[:3]
+  image = np.zeros([count, *shape], dtype)
+  for _ in range(draw(st.integers(1, 3))):  # a rectangle of one value
+    top, left = draw(st.integers(0, 27)), draw(st.integers(0, 27))
+    image[draw(st.integers(0, 2)) :, top:, left:, draw(st.integers(0, 2)) :] = np.array(
+      draw(st.sampled_from(values)), dtype
+    )
+  is_float = dtype.kind == "f" and np.isfinite(image).all() and not ((image < 0) | (image > 1)).any()
+  return image, dtype == np.uint8 or is_float
+
+
+@quickly
+@given(images_of_a_model())
+def test_a_trained_model_takes_any_images_or_refuses_them(digit_run, images):
+  (image, is_good), trained = images, digit_run.trained
+  label = np.zeros(len(image), int)
+  if not is_good:
+    for call in (trained.reconstruct, trained.encode, lambda image: trained.control(image, label)):
+      with pytest.raises(DataError, match="images"):
+        call(image)
+    return
+  z1 = trained.encode_z1(image)[0]
+  assert z1.shape == (len(image), 4) and np.isfinite(z1).all()
+  as_float = np.float32(image / 255 if image.dtype == np.uint8 else image)
+  np.testing.assert_allclose(z1, trained.encode_z1(as_float)[0], atol=1e-6)
+  for x in (trained.reconstruct(image), trained.control(image, label)):
+    assert x.shape == image.shape and x.dtype == image.dtype
+    assert np.isfinite(x).all() and (x >= 0).all() and (image.dtype == np.uint8 or (x <= 1).all())
+  np.testing.assert_allclose(
+    trained.reconstruct(image) / (255 if image.dtype == np.uint8 else 1),
+    trained.reconstruct(as_float),
+    atol=0.501 / 255 if image.dtype == np.uint8 else 1e-3 if image.dtype == np.float16 else 1e-6,
+  )
 
 
 @quickly
 @given(ARRAYS)
-def test_a_trained_model_takes_any_images_or_refuses_them(digit_run, image):
-  with contextlib.suppress(DataError, FeatureError):
-    assert digit_run.trained.reconstruct(image).shape == image.shape
+def test_images_that_are_not_of_the_models_shape_are_refused(digit_run, image):
+  with pytest.raises(DataError, match=r"shape|uint8|\[0, 1\]"):
+    digit_run.trained.reconstruct(image)
 
 
 @quickly

@@ -3,7 +3,9 @@
 A data set is four disjoint splits of columns, in memory; images may be a file that is mapped into it.
 """
 
+import collections
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
@@ -13,6 +15,8 @@ import tensorflow as tf
 from tfdisent.errors import DataError
 
 SPLITS = ("train", "probe", "validation", "test")
+BYTES_COMPARED = 2**28
+"""Of images, to find the same ones in two splits: of more than that, every k-th image is looked at."""
 
 Examples = Mapping[str, np.ndarray]
 """Columns of equal length: `image` uint8 [N, H, W, C], and any others ([N] or [N, K])."""
@@ -52,8 +56,8 @@ class Dataset:
     probe: what the probes of the evaluation are trained on.
     validation: for every choice: best checkpoint, weights, early stopping.
     test: read once, for the figures that are published.
-    name: what the examples depend on, as a text: the name and every argument that changes them. Trained judges are
-      kept under it.
+    name: what the examples are, as a text: the name, every argument that changes them, and a digest of what was read,
+      since files change under the same paths. Trained judges are kept under it.
     judges: how the evaluation reads the columns from an image. A column without a judge is not evaluated.
     unbiased: where `train` is biased on purpose, the data set without it: what the judges are trained on.
     unseen: from two `Examples` of N rows, which fusions [N] of the first with the second's feature combine what `train`
@@ -61,7 +65,8 @@ class Dataset:
     class_names: what the classes of a column are called, in the order of their numbers, where that is known.
 
   Raises:
-    DataError: a split is empty or a column breaks the contract; the message names both.
+    DataError: a split is empty, a column breaks the contract, or most images of a split are in another one as well; the
+      message names the culprits.
   """
 
   train: Examples
@@ -82,6 +87,7 @@ class Dataset:
           f"split '{split}' of the data set '{self.name}' has images of {self[split]['image'].shape[1:]}, "
           f"'train' of {self.image_shape}."
         )
+    check_disjoint({split: self[split]["image"] for split in SPLITS}, self.name)
 
   def __getitem__(self, split: str) -> Examples:
     if split not in SPLITS:
@@ -111,6 +117,29 @@ def check_examples(examples: Examples, what: str) -> None:
       raise DataError(f"column '{name}' of {what} has NaN or infinite values.")
   if examples["image"].dtype != np.uint8:
     raise DataError(f"column 'image' of {what} must be uint8, not {examples['image'].dtype}.")
+
+
+def check_disjoint(images: Mapping[str, np.ndarray], name: str) -> None:
+  """Raises `DataError` where most images of a split are in another one too: its figures would be of known images.
+
+  Real data have duplicates: only 64 images, and more than half of what a copy of the split would share with the other,
+  are too many. An image that a split has twice does not count: of a few drawings, chance brings all into every split.
+  The same memory in two splits is refused whatever is in it.
+
+  Args:
+    images: uint8 [N, H, W, C] of each split.
+    name: of the data set, for the message.
+  """
+  step = 1 + sum(image.nbytes for image in images.values()) // BYTES_COMPARED
+  rows = {split: collections.Counter(hash(row.tobytes()) for row in image[::step]) for split, image in images.items()}
+  for split, other in itertools.permutations(images, 2):
+    once = {row for row, times in rows[split].items() if times == 1}
+    both = len(once & rows[other].keys())
+    if (both >= 64 and 2 * both * step > len(once)) or np.shares_memory(images[split], images[other]):
+      raise DataError(
+        f"the splits '{split}' and '{other}' of the data set '{name}' share images: no split may have those of another "
+        "one, or what is measured on it says nothing. Put each image into one split."
+      )
 
 
 def check_images(image: np.ndarray, what: str = "image") -> None:
@@ -221,7 +250,8 @@ def image_reader(image: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
   Images in memory become a constant; those of a file that is mapped into memory (`np.memmap`) stay where they are, and
   each batch is read from there. The file is mapped anew for each, so that what was read once does not stay in memory.
   """
-  if not isinstance(image, np.memmap):
+  # without a file's name it is a copy in memory, and what is changed in a copy-on-write map ("c") is not in the file
+  if not (isinstance(image, np.memmap) and image.filename and image.mode != "c"):
     with tf.device("CPU"):
       constant = tf.constant(image)
     return lambda rows: tf.gather(constant, rows)
@@ -232,7 +262,8 @@ def image_reader(image: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
   offset = whole.offset + image.ctypes.data - whole.ctypes.data
 
   def rows_of_file(rows):
-    return np.asarray(np.memmap(image.filename, np.uint8, "r", offset, image.shape)[rows])
+    file = np.memmap(image.filename, np.uint8, "r")
+    return np.ndarray(image.shape, np.uint8, file, offset, image.strides)[rows]  # strided and reversed views as well
 
   def read(rows):
     batch = tf.numpy_function(rows_of_file, [rows], tf.uint8, stateful=False)

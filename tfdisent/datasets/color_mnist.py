@@ -1,6 +1,7 @@
 """Color MNIST: digits, or any grey images with a label, each in one random colour on black, rotated if asked for."""
 
 import colorsys
+import hashlib
 
 import keras
 import numpy as np
@@ -92,6 +93,9 @@ def color_mnist(
     return {"image": image, "label": label.astype(np.int64), "color": color, "angle": angle}
 
   (grey, label), test = _embedded() if source == EMBEDDED else _from_tfds(source, data_dir)
+  content = hashlib.sha256()
+  for column in (grey, label, *test):
+    content.update(f"{column.dtype} {column.shape}".encode() + column.tobytes())
   classes = int(label.max()) + 1
   order = np.random.Generator(np.random.Philox([seed, 2])).permutation(len(label))
   probe, validation, train = np.split(
@@ -112,7 +116,7 @@ def color_mnist(
     },
     test=test,
     name=(
-      f"color_mnist({source}, {saturation}, {value}, {rotation_degrees}, "
+      f"color_mnist({source}, {content.hexdigest()[:12]}, {saturation}, {value}, {rotation_degrees}, "
       f"{probe_fraction}, {validation_fraction}, {seed}{''.join(f', {name}={x}' for name, x in bias.items())})"
     ),
     judges=(

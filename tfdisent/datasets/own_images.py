@@ -5,8 +5,10 @@ Images are cropped at their centre to the asked-for shape and resized, once: see
 
 import csv
 import hashlib
+import inspect
 import json
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +18,7 @@ import PIL.ImageOps
 from absl import logging
 
 from tfdisent.dataset import SPLITS, Dataset, Judge
-from tfdisent.datasets.image_cache import cached_images
+from tfdisent.datasets.image_cache import cached_images, state, update_with_columns
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
 
@@ -171,11 +173,10 @@ def _root(data_dir, name) -> pathlib.Path:
 
 def _read_table(path: pathlib.Path) -> list[dict]:
   try:
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
-      rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    else:
-      rows = list(csv.DictReader(text.splitlines()))
+    is_json = path.suffix.lower() in (".jsonl", ".json", ".ndjson")
+    # a row ends with CR, LF or CRLF alone (`splitlines` knows eight more ends), and none of them in a quoted value
+    with path.open(encoding="utf-8-sig", newline=None if is_json else "") as file:
+      rows = [json.loads(line) for line in file if line.strip()] if is_json else list(csv.DictReader(file))
   except (OSError, ValueError, csv.Error) as error:
     raise DataError(f"the table {path} cannot be read: {error}.") from error
   if not rows or not all(isinstance(row, dict) for row in rows):
@@ -216,16 +217,19 @@ def _dataset(
   probe, validation, train = np.split(rest, shares)
   rows = {"train": train, "probe": probe, "validation": validation, "test": test}
 
-  images, is_image = decoded([files[i] for split in SPLITS for i in rows[split]], (height, width, channels), broken)
+  in_order = [files[i] for split in SPLITS for i in rows[split]]
+  images, is_image, digest = _decoded(in_order, (height, width, channels), broken)
   parts, start, kept = {}, 0, 0
+  content = hashlib.sha256(f"{digest} {class_names}".encode())
   for split in SPLITS:
     good = is_image[start : start + len(rows[split])]
     count = int(good.sum())
-    parts[split] = {"image": images[kept : kept + count]}
-    parts[split] |= {column: values[rows[split][good]] for column, values in columns.items()}
+    others = {column: values[rows[split][good]] for column, values in columns.items()}
+    parts[split] = {"image": images[kept : kept + count], **others}
+    update_with_columns(content, others)
     start, kept = start + len(good), kept + count
-  key = hashlib.sha256(str((description, [str(f) for f in files], arguments)).encode()).hexdigest()[:12]
-  return Dataset(**parts, name=f"{name}({description}, {arguments}, {key})", judges=judges, class_names=class_names)
+  name = f"{name}({description}, {arguments}, {content.hexdigest()[:12]})"
+  return Dataset(**parts, name=name, judges=judges, class_names=class_names)
 
 
 def decoded(
@@ -244,8 +248,12 @@ def decoded(
   Raises:
     DataError: a file cannot be read and `broken` is "refuse", or none can be.
   """
+  return _decoded(files, shape, broken)[:2]
+
+
+def _decoded(files, shape, broken) -> tuple[np.ndarray, np.ndarray, str]:
+  """What `decoded` returns, and the digest of it."""
   height, width, channels = shape
-  stats = [(str(file), *_size_and_time(file)) for file in files]
 
   def decode(file):
     try:
@@ -270,13 +278,7 @@ def decoded(
             append(image)
     return {"is_image": np.array(is_image, bool)}
 
-  images, columns = cached_images(str((stats, broken)), shape, f"{len(files)} images", produce)
-  return images, columns["is_image"]
-
-
-def _size_and_time(file: pathlib.Path) -> tuple[int, int]:
-  """Of a file, to know whether it has changed; a missing one is told when it is read."""
-  try:
-    return file.stat().st_size, file.stat().st_mtime_ns
-  except OSError:
-    return 0, 0
+  states = [(str(file.absolute()), *state(file)) for file in files]
+  key = f"{states} {broken} {PIL.__version__} {inspect.getsource(sys.modules[__name__])}"
+  images, columns, digest = cached_images(key, shape, f"{len(files)} images", produce)
+  return images, columns["is_image"], digest

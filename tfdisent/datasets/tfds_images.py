@@ -11,7 +11,12 @@
 Classes and truth values are int64 [N], other numbers float32 [N]. Any other set with an `image` is read likewise.
 """
 
+import contextlib
+import inspect
 import math
+import pathlib
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -21,7 +26,7 @@ import PIL.Image
 import PIL.ImageOps
 
 from tfdisent.dataset import Dataset, Judge
-from tfdisent.datasets.image_cache import cached_images
+from tfdisent.datasets.image_cache import cached_images, state
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
 
@@ -107,10 +112,13 @@ def tfds_images(
     raise ConfigError(f"tfds_images.size = {size!r}: the images of '{name}' are of many sizes; say which is wanted.")
   shape = (height, width, channels or shape[2])
 
-  parts = {}
+  folder = pathlib.Path(builder.data_dir).absolute()
+  files = [(file.name, *state(file)) for file in sorted(folder.iterdir())] if folder.is_dir() else []
+  key = f"{folder} {files} {builder.info.as_json} {PIL.__version__} {inspect.getsource(sys.modules[__name__])}"
+  parts, digests = {}, []
   for split in kind.splits:
-    images, columns = cached_images(
-      f"{name} {builder.version} {split} {limit}",
+    images, columns, digest = cached_images(
+      f"{key} {name} {split} {limit}",
       shape,
       f"'{split}' of {name}",
       lambda append, split=split: _columns(
@@ -118,6 +126,7 @@ def tfds_images(
       ),
     )
     parts[split] = {"image": images, **columns}
+    digests.append(digest[:12])
 
   # The first images of `train` become what is missing.
   count, start = len(parts["train"]["image"]), 0
@@ -133,7 +142,7 @@ def tfds_images(
   features = dict(_flat(builder.info.features))
   return Dataset(
     **parts,
-    name=f"tfds_images({name}, {builder.version}, {shape}, {limit}, {fractions})",
+    name=f"tfds_images({name}, {builder.version}, {shape}, {limit}, {fractions}, {dict(angles)}, {', '.join(digests)})",
     judges=(
       *(Judge("digit" if column == "label" and "mnist" in name else column, column, "classifier") for column in judged),
       *(Judge(column, column, "angle", turn) for column, turn in angles.items()),
@@ -146,16 +155,25 @@ def load_builder(name: str, data_dir: str | None):
   """The builder of a TFDS set that is there, or was downloaded now.
 
   Raises:
-    DataError: it is neither; the message says what to do.
+    ConfigError: TFDS would take the name for more than that of a set and its configuration.
+    DataError: the set is neither; or its files name code that is not TFDS's own. The message says what to do.
   """
   import tensorflow_datasets as tfds
   from tensorflow_datasets.core.download import downloader
 
+  if not re.fullmatch(r"\w+(/[\w.+-]+)?", name):
+    raise ConfigError(
+      f"'{name}' is no name of a TFDS data set like 'mnist' or 'emnist/digits'. With a ':' TFDS would run code "
+      "of others, which is refused: prepare such a set yourself, and pass --data_dir=<its folder> and its name alone."
+    )
   # TFDS's ten retries, with doubling pauses, take four minutes to find that there is no network
   downloader.MAX_RETRIES = 3
   try:
-    builder = tfds.builder(name, data_dir=data_dir)
-    builder.download_and_prepare()
+    with _features_of_tfds_alone(name):
+      builder = tfds.builder(name, data_dir=data_dir)
+      builder.download_and_prepare()
+  except DataError:
+    raise
   except Exception as error:  # TFDS raises what its downloader, file system or registry does
     where = data_dir or "the default folder of TFDS"
     raise DataError(
@@ -165,6 +183,35 @@ def load_builder(name: str, data_dir: str | None):
       f"fetch it where there is a network with `tfds build {name} --data_dir=…`."
     ) from error
   return builder
+
+
+@contextlib.contextmanager
+def _features_of_tfds_alone(name: str) -> Iterator[None]:
+  """Refuses classes of columns that are not TFDS's own, before TFDS imports their modules.
+
+  `features.json` and `dataset_info.json` of a prepared set name a class for each column, and TFDS imports whatever they
+  name. It asks one function for all of them, however deep the file hides them.
+
+  Raises:
+    DataError: the set names such a class.
+  """
+  from tensorflow_datasets.core.features.feature import FeatureConnector
+
+  of_tfds = FeatureConnector.__dict__["cls_from_name"]
+
+  def cls_from_name(cls, python_class_name):
+    if not python_class_name.startswith("tensorflow_datasets."):
+      raise DataError(
+        f"the TFDS data set '{name}' has a column of the class '{python_class_name}', and to read it would run code "
+        "from outside of TensorFlow Datasets. Prepare the set anew, with columns of tfds.features alone."
+      )
+    return of_tfds.__get__(None, cls)(python_class_name)
+
+  FeatureConnector.cls_from_name = classmethod(cls_from_name)
+  try:
+    yield
+  finally:
+    FeatureConnector.cls_from_name = of_tfds
 
 
 def _columns(builder, split, limit, append) -> dict[str, np.ndarray]:
@@ -178,7 +225,8 @@ def _columns(builder, split, limit, append) -> dict[str, np.ndarray]:
   for example in tfds.as_numpy(dataset):
     append(example["image"])
     for column, value in _flat(example):
-      values.setdefault(column, []).append(value)
+      if not isinstance(value, bytes):  # a name is no number
+        values.setdefault(column, []).append(value)
   classes = {column for column, feature in _flat(builder.info.features) if hasattr(feature, "num_classes")}
   return {
     column: np.array(of_column, np.int64 if column in classes or isinstance(of_column[0], np.bool_) else np.float32)
