@@ -104,6 +104,30 @@ def test_generate_is_a_function_of_the_feature_and_the_seed(colors):
     assert (images != other).any(axis=(1, 2, 3)).all()
 
 
+def test_each_image_follows_its_own_seed(colors, monkeypatch):
+  seeds = [4, 2**40, 4, -9]
+  images = colors.generate(RGB[:4], seed=seeds)
+  for row, seed in enumerate(seeds):
+    alone = colors.generate(RGB[row : row + 1], seed=np.array([seed], np.int64))[0]
+    assert np.abs(images[row].astype(int) - alone).max() <= 1  # a level, at rounding
+  seen = []
+  monkeypatch.setattr(colors, "decode", lambda z1, z2: seen.append(z1) or np.zeros([len(z1), 28, 28, 3]))
+  colors.generate(RGB[:4], seed=seeds)
+  colors.generate(RGB[:4], seed=4)
+  colors.generate(RGB[:2], seed=4)
+  expected = [tf.random.stateless_normal([colors.model.z1_width], [seed, 0]) for seed in seeds]
+  np.testing.assert_allclose(seen[0], expected, atol=1e-6)
+  np.testing.assert_allclose(seen[1][0], expected[0], atol=1e-6)  # the first image has the seed itself
+  np.testing.assert_array_equal(seen[2], seen[1][:2])
+  assert len(np.unique(np.round(seen[1], 6), axis=0)) == 4  # and the others seeds of their own
+
+
+@pytest.mark.parametrize("seed", [[1, 2], [[1, 2, 3]], 1.0, [1.0, 2.0, 3.0], "7", None, 2**63], ids=str)
+def test_seeds_that_are_none_are_named(colors, seed):
+  with pytest.raises(DataError, match="seed is an int of 64 bits, or one for each of the 3 images"):
+    colors.generate(RGB[:3], seed=seed)
+
+
 def test_generate_decodes_draws_from_the_prior(colors, monkeypatch):
   seen = []
   monkeypatch.setattr(colors, "decode", lambda z1, z2: seen.append((z1, z2)) or np.zeros([len(z1), 28, 28, 3]))

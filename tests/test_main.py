@@ -187,6 +187,10 @@ def test_export_writes_litert_elsewhere_by_another_name(run_dir, tfdisent, tmp_p
   assert [path.name for path in tmp_path.iterdir()] == ["phone.tflite"]
   code, _, err = tfdisent("--mode=bench", f"--run_dir={run_dir}", "--model_name=never")
   assert code == 1 and "--mode=export" in err
+  for name in ('my "m"', "a/b", ".."):
+    code, _, err = tfdisent("--mode=export", f"--run_dir={run_dir}", f"--export_dir={tmp_path}", f"--model_name={name}")
+    assert code == 1 and "a model cannot be called" in err
+  assert [path.name for path in tmp_path.iterdir()] == ["phone.tflite"]
 
 
 def test_the_same_command_again_finds_the_run_finished(run_dir, tfdisent):

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,9 +27,9 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, predict
 from features.color import Color
 from features.pose import Pose
 from tests.conftest import TINY, in_new_process
-from tests.model_server import serve
+from tests.model_server import BatchingSession, Double, serve
 from tfdisent import RunError
-from tfdisent.export import export, export_litert, newest_version
+from tfdisent.export import _write_warmup, export, export_litert, newest_version
 from tfdisent.inference import TrainedModel
 from tfdisent.model import DisentangledVAE, Objective
 
@@ -74,7 +75,7 @@ def some_requests(few_digits, count, seed=0):
   for i in range(count):
     rows, partners = random_state.integers(len(x), size=(2, random_state.integers(1, 5)))
     feature = random_state.integers(10, size=len(rows))
-    seed = random_state.integers(1000, size=2, dtype=np.int32)
+    seed = random_state.integers(1000, size=len(rows))
     kinds = [
       ("encode", {"image": x[rows]}),
       ("reconstruct", {"image": x[rows]}),
@@ -133,7 +134,7 @@ def test_rows_of_a_batch_are_the_rows_alone(predict, few_digits):
 
 
 def test_eight_threads_get_what_one_gets(predict, few_digits):
-  requests = some_requests(few_digits, 2000)
+  requests = some_requests(few_digits, 800)
   with concurrent.futures.ThreadPoolExecutor(8) as threads:
     answers = list(threads.map(lambda request: predict(*request), requests))
   for request, answer in zip(requests, answers, strict=True):
@@ -141,13 +142,119 @@ def test_eight_threads_get_what_one_gets(predict, few_digits):
 
 
 def test_a_seed_gives_the_same_images_after_a_reload(predict, folder, few_digits):
-  inputs = {"feature": np.arange(10), "seed": np.array([3, 1], np.int32)}
+  inputs = {"feature": np.arange(10), "seed": np.arange(10) * 2**40}
   images = predict("generate", inputs)["image"]
   np.testing.assert_array_equal(predict("generate", inputs)["image"], images)
   again = tf.saved_model.load(str(folder / "1")).signatures["generate"]
   assert_same_answer({"image": again(**inputs)["image"].numpy()}, {"image": images})
-  other = predict("generate", {**inputs, "seed": np.array([3, 2], np.int32)})["image"]
-  assert (other != images).any()
+  other = predict("generate", {**inputs, "seed": inputs["seed"] + 1})["image"]
+  assert (other != images).any((1, 2, 3)).all()
+
+
+# --- Requests that a server joins -------------------------------------------------------------------------------------
+
+LONG = "max_batch_size { value: 5 }\nbatch_timeout_micros { value: 30000000 }\n"
+NONE = "max_batch_size { value: 8 }\nbatch_timeout_micros { value: 0 }\n"
+
+
+def as_request(signature, inputs):
+  request = predict_pb2.PredictRequest()
+  request.model_spec.name, request.model_spec.signature_name = "quickstart", signature
+  for key, value in inputs.items():
+    request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+  return request
+
+
+def answered(double, signature, inputs):
+  return {key: tf.make_ndarray(proto) for key, proto in double.answer(as_request(signature, inputs)).outputs.items()}
+
+
+@pytest.fixture(scope="module")
+def long_double(folder):
+  double = Double("quickstart", folder / "1", NONE)  # the warm-up is not to wait
+  double.session = BatchingSession(double._session.run, double.session._signatures, LONG)
+  yield double
+  double.close()
+
+
+@pytest.mark.parametrize("signature", ["encode", "reconstruct", "fuse", "control", "generate", "control_png"])
+def test_requests_that_are_joined_get_what_each_gets_alone(long_double, folder, few_digits, signature):
+  x, label = few_digits.test["image"][:5], np.array([3, 3, 3, 4, 4])
+  given = {"image": x, "feature_image": x[::-1], "feature": label, "seed": np.array([1, 2, 3, 3, 2**33])}
+  given["image_bytes"] = np.array([tf.io.encode_png(image).numpy() for image in x], object)
+  alone = tf.saved_model.load(str(folder / "1")).signatures[signature]
+  inputs = {key: given[key] for key in alone.structured_input_signature[1]}
+  parts = [{key: value[rows] for key, value in inputs.items()} for rows in (slice(0, 3), slice(3, 5))]
+  with concurrent.futures.ThreadPoolExecutor(2) as threads:
+    answers = list(threads.map(lambda part: answered(long_double, signature, part), parts))
+  assert sorted(long_double.session.batches[-1]) == [2, 3]  # one run of the session
+  for part, answer in zip(parts, answers):
+    expected = alone(**{key: tf.constant(value) for key, value in part.items()})
+    assert_same_answer(answer, {key: value.numpy() for key, value in expected.items()})
+
+
+def test_a_seed_gives_its_image_in_any_batch_and_at_any_place(predict):
+  feature, seed = np.array([3, 5, 3, 3]), np.array([11, 11, 12, 11])
+  images = predict("generate", {"feature": feature, "seed": seed})["image"]
+  for row in range(4):
+    alone = predict("generate", {"feature": feature[row : row + 1], "seed": seed[row : row + 1]})["image"]
+    assert_same_answer({"image": alone[0]}, {"image": images[row]})
+  assert_same_answer({"image": images[3]}, {"image": images[0]})
+  assert (images[1] != images[0]).any() and (images[2] != images[0]).any()
+
+
+@pytest.mark.parametrize("sizes", [(4, 2), (2, 0)], ids=str)
+def test_inputs_of_two_lengths_are_refused_in_the_words_of_the_batching(predict, sizes):
+  inputs = {"feature": np.zeros(sizes[0], np.int64), "seed": np.zeros(sizes[1], np.int64)}
+  error = refused(predict, "generate", inputs)
+  assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+  assert "input tensors must have equal 0th-dimension size" in error.details()
+
+
+def test_a_request_larger_than_a_batch_is_refused(predict):
+  inputs = {"feature": np.zeros(129, np.int64), "seed": np.arange(129)}
+  assert "larger than maximum input batch size 128" in refused(predict, "generate", inputs).details()
+  inputs = {"feature": np.zeros(128, np.int64), "seed": np.arange(128)}
+  assert predict("generate", inputs)["image"].shape == (128, 28, 28, 3)
+
+
+def test_a_warm_up_request_that_fails_fails_the_load(folder, tmp_path):
+  version = shutil.copytree(folder / "1", tmp_path / "quickstart" / "1")
+  shutil.rmtree(version / "assets.extra")
+  requests = {"generate": {"feature": np.zeros(1, np.int64), "seed": np.zeros(2, np.int64)}}
+  _write_warmup(version / "assets.extra", "quickstart", requests)
+  with pytest.raises(tf.errors.InvalidArgumentError, match="must have equal 0th-dimension size"):
+    Double("quickstart", version, NONE)
+
+
+def test_the_double_joins_fills_and_parts_as_the_server_does():
+  def run(fetches, feeds):
+    return [feeds["x"] * 2, feeds["y"][:, 0]][: len(fetches)]
+
+  x, y = np.arange(3), np.ones([3, 2])
+  session = BatchingSession(run, [({"x", "y"}, {"a", "b"})], NONE + "allowed_batch_sizes: 4\nallowed_batch_sizes: 8\n")
+  a, b = session.run(["a", "b"], {"x": x, "y": y})
+  np.testing.assert_array_equal(a, [0, 2, 4])
+  np.testing.assert_array_equal(b, [1, 1, 1])
+  assert session.batches == [[3, 1]]
+  session.run(["a"], {"x": x, "y": y})  # other tensors than a signature's
+  assert session.batches == [[3, 1]]
+  for inputs, words in (
+    ({"x": x, "y": y[:2]}, "must have equal 0th-dimension size"),
+    ({"x": x, "y": np.float32(1)}, "must have at least one dimension"),
+    ({"x": np.arange(9), "y": np.ones([9, 2])}, "Task size 9 is larger than maximum input batch size 8"),
+  ):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+      session.run(["a", "b"], inputs)
+  whole = BatchingSession(lambda *_: [np.zeros(1), np.zeros(3)], [({"x"}, {"a", "b"})], NONE)
+  with pytest.raises(tf.errors.FailedPreconditionError, match="does not equal the sum"):
+    whole.run(["a", "b"], {"x": x})
+  apart = BatchingSession(run, [({"x", "y"}, {"a", "b"})], LONG)
+  with concurrent.futures.ThreadPoolExecutor(2) as threads:
+    runs = [threads.submit(apart.run, ["a", "b"], {"x": np.zeros(rows), "y": np.ones([rows, rows])}) for rows in (2, 3)]
+    for one in runs:
+      with pytest.raises(tf.errors.FailedPreconditionError, match="'y' from different tasks have different shapes"):
+        one.result()
 
 
 # --- Clients ----------------------------------------------------------------------------------------------------------
@@ -268,7 +375,7 @@ def refused(predict, *arguments, **keywords):
     ({"feature": np.array([[1, 2]])}, ""),
     ({"feature": np.array([1, 10])}, "labels lie in 0 to 9"),
     ({"feature": np.array([-1, 1])}, "labels lie in 0 to 9"),
-    ({"feature": np.array([1])}, "as many features as images"),
+    ({"feature": np.array([1])}, "must have equal 0th-dimension size"),
   ],
 )
 def test_a_bad_request_is_an_invalid_argument_with_words(predict, few_digits, change, words):

@@ -29,6 +29,15 @@ def reparameterise(posterior: tfd.MultivariateNormalDiag, noise: tf.Tensor) -> t
   return posterior.mean() + posterior.stddev() * noise
 
 
+def prior_noise(seed: tf.Tensor, width: int) -> tf.Tensor:
+  """ε ~ N(0, I), float32 [B, width]: each row a function of its seed alone, int64 [B], whatever rows are beside it."""
+  return tf.map_fn(
+    lambda one: tf.random.stateless_normal([width], [one, 0]),
+    seed,
+    fn_output_signature=tf.TensorSpec([width], tf.float32),
+  )
+
+
 class Code(abc.ABC):
   """One kind of z2.
 

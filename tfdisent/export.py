@@ -6,13 +6,18 @@
 | `reconstruct`                | `image`                                    | `image`: x'                              |
 | `fuse`                       | `image`, `feature_image`                   | `image`: x̂, z1 of one, z̃2 of the other   |
 | `control`, `serving_default` | `image`, `feature`                         | `image`: x̂ with the asked-for feature    |
-| `generate`                   | `feature`, `seed` int32 [2]                | `image`: z1 from its prior               |
+| `generate`                   | `feature`, `seed` int64 [B]                | `image`: z1 from its prior               |
 | `encode_png`, `control_png`  | `image_bytes`, PNG or JPEG (and `feature`) | as `encode`; `image_bytes`, PNG          |
+
+Every input and every output is [B, …], and a row of an output is a function of the same row of the inputs alone: so a
+server may join the requests of several clients into a batch, and does, with `--enable_batching`. A seed gives the same
+image wherever in a batch it is.
 
 Images are uint8 [B, H, W, C]. `feature` is f(x) in its natural form (`Feature.served`), of several parts
 `feature_<part>` each; what `encode` gives is f(x) as a vector [B, width]: probabilities where q reads it. Where f can
 be read neither from the pixels nor by q, `encode` gives none, and there is no `reconstruct` and no `fuse`. Encoded
-images of another size are cropped at their centre and resized.
+images of another size are cropped at their centre and resized; those of more than `MAX_PIXELS` pixels are refused
+before they are decoded.
 
 For phones and browsers, `export_litert` writes `encode` and `control` as one LiteRT file. It has no assertions: a label
 out of range is no class there.
@@ -21,6 +26,7 @@ out of range is no class there.
 import importlib.util
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Mapping
@@ -28,28 +34,34 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.errors import FeatureError, RunError
+from tfdisent import codes
+from tfdisent.errors import ConfigError, FeatureError, RunError
 from tfdisent.feature import DISCRETE
 from tfdisent.inference import TrainedModel
+
+MAX_PIXELS = 2**24
+"""Height times width of an encoded image, at most: a PNG of a few KB can ask for gigabytes."""
 
 
 def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pathlib.Path:
   """Writes the next version of the model into `folder`/<number>/, and a configuration for the server beside `folder`.
 
   Nothing of the training is in it: neither D nor the optimizers, and no Python function. It loads without Keras, TFP or
-  this package.
+  this package. `models.config` keeps the models that it names already, and a `batching_parameters.txt` stays as it is.
 
   Args:
     trained: the model.
-    folder: of the model, that a server watches.
+    folder: of the model, that a server watches; its name is the model's.
     config: the operative configuration, kept as an asset.
 
   Returns:
     The folder of the version.
 
   Raises:
-    RunError: the folder cannot be written.
+    ConfigError: the folder's name cannot be that of a model.
+    RunError: the folder cannot be written, or the `models.config` beside it is none.
   """
+  check_name(folder.name)
   try:
     folder.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
@@ -63,9 +75,10 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
       tf.saved_model.save(module, str(partial), signatures=served.signatures())
       _write_warmup(partial / "assets.extra", folder.name, served.requests())
     partial.rename(path)
-    for name, text in (("models.config", MODELS_CONFIG), ("batching_parameters.txt", BATCHING)):
-      (folder.parent / name).write_text(text.replace("NAME", folder.name), encoding="utf-8")
-  except OSError as error:
+    _name_to_server(folder.parent / "models.config", folder.name)
+    if not (batching := folder.parent / "batching_parameters.txt").exists():
+      _write(batching, BATCHING.encode())
+  except (OSError, UnicodeError) as error:
     raise RunError(f"the model cannot be exported to {folder}: {error}.") from error
   return path
 
@@ -96,9 +109,7 @@ def export_litert(trained: TrainedModel, path: pathlib.Path) -> pathlib.Path:
     raise RunError(f"the model cannot be converted to LiteRT: {error}") from error
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    _write(path, content)
   except OSError as error:
     raise RunError(f"the model cannot be exported to {path}: {error}.") from error
   return path
@@ -124,14 +135,21 @@ def newest_version(folder: pathlib.Path) -> pathlib.Path:
   return max(versions, key=lambda path: int(path.name))
 
 
-MODELS_CONFIG = """\
-model_config_list {
+def check_name(name: str) -> None:
+  """Raises `ConfigError` unless a model can be called `name`: by a server's configuration and by its addresses."""
+  if not re.fullmatch(r'[^\x00-\x1f"/:\\]+', name) or name in (".", ".."):
+    raise ConfigError(
+      f"a model cannot be called {name!r}: its name is that of a folder and part of a server's addresses, without "
+      "quotes, slashes, backslashes, colons and line breaks. Choose another one with --model_name."
+    )
+
+
+MODEL_CONFIG = """\
   config {
     name: "NAME"
     base_path: "/models/NAME"
     model_platform: "tensorflow"
   }
-}
 """
 
 BATCHING = """\
@@ -140,6 +158,24 @@ batch_timeout_micros { value: 2000 }
 max_enqueued_batches { value: 100 }
 num_batch_threads { value: 4 }
 """
+
+
+def _name_to_server(path: pathlib.Path, name: str) -> None:
+  """Adds a model to a `models.config`, unless it is there; what the file says of any model stays as it is."""
+  text = path.read_text(encoding="utf-8") if path.exists() else "model_config_list {\n}\n"
+  if re.search(rf'^[^#\n]*\bname\s*:\s*"{re.escape(name)}"', text, re.MULTILINE):
+    return
+  models, brace, end = text.rpartition("}")
+  if "model_config_list" not in models:
+    raise RunError(f"{path} is no list of models for a server: mend it or remove it, and export again.")
+  _write(path, (models + MODEL_CONFIG.replace("NAME", name) + brace + end).encode())
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+  """Writes a file that is whole whenever it is read: a server may look at it at any time."""
+  partial = path.with_name(f"{path.name}.partial")
+  partial.write_bytes(content)
+  partial.replace(path)
 
 
 def has_warmup() -> bool:
@@ -220,7 +256,7 @@ class _Served:
     image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="image")
     feature_image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="feature_image")
     encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
-    seed = tf.TensorSpec([2], tf.int32, name="seed")
+    seed = tf.TensorSpec([None], tf.int64, name="seed")
     features = [
       tf.TensorSpec(part.served.shape, part.served.dtype, name=name)
       for name, part in zip(self._feature_names(), model.feature.parts)
@@ -250,8 +286,9 @@ class _Served:
       return {"image": _to_uint8(model.generate(model.encode_z1(x).mean(), self._z2(features)))[:count]}
 
     def generate(seed, *features):
-      z2, count = self._z2(features), tf.shape(features[0])[0]
-      z1 = tf.random.stateless_normal([tf.shape(z2)[0], model.z1_width], seed)
+      seed, _ = _as_many("as many seeds as features", seed, features[0])
+      z2, count = self._z2(features), tf.shape(seed)[0]
+      z1 = codes.prior_noise(self._at_least_one(seed), model.z1_width)
       return {"image": _to_uint8(model.generate(z1, z2))[:count]}
 
     def encode_png(image_bytes):
@@ -272,7 +309,7 @@ class _Served:
       "control_png": (control_png, [encoded, *features]),
     }
     return {
-      name: tf.function(function).get_concrete_function(*specs)
+      name: tf.function(_of_shapes(function, specs)).get_concrete_function(*specs)
       for name, (function, specs) in functions.items()
       if names is None or name in names
     }
@@ -291,7 +328,7 @@ class _Served:
       **(of_image if self._reads else {}),
       "control": {"image": image, **features},
       "serving_default": {"image": image, **features},
-      "generate": {"seed": np.zeros(2, np.int32), **features},
+      "generate": {"seed": np.zeros(1, np.int64), **features},
       "encode_png": {"image_bytes": image_bytes},
       "control_png": {"image_bytes": image_bytes, **features},
     }
@@ -327,16 +364,47 @@ class _Served:
     height, width, channels = self._model.image_shape
 
     def decode(encoded):
-      image = tf.io.decode_image(encoded, channels, expand_animations=False)
+      with tf.control_dependencies([_assert_few_pixels(encoded)]):
+        image = tf.io.decode_image(encoded, channels, expand_animations=False)
       have = tf.shape(image)[:2]
       scale = tf.reduce_min(tf.cast(have, tf.float32) / [height, width])
       crop = tf.minimum(tf.cast(tf.round(scale * [height, width]), tf.int32), have)
       start = (have - crop) // 2
       image = tf.slice(image, tf.concat([start, [0]], 0), tf.concat([crop, [channels]], 0))
-      resized = tf.image.resize(tf.cast(image, tf.float32), [height, width], antialias=True)
+      resized = tf.image.resize(image, [height, width], antialias=True)
       return tf.ensure_shape(_round(resized), [height, width, channels])  # of the same size: what it was
 
     return tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8))
+
+
+PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff"
+
+
+def _assert_few_pixels(encoded: tf.Tensor) -> tf.Operation:
+  """Fails unless an encoded image is a PNG or a JPEG of `MAX_PIXELS` at most, by its header alone."""
+  first = tf.io.decode_raw(encoded, tf.uint8, fixed_length=len(PNG_START))
+  is_png, is_jpeg = (tf.reduce_all(first[: len(start)] == list(start)) for start in (PNG_START, JPEG_START))
+  with tf.control_dependencies([tf.debugging.Assert(is_png | is_jpeg, ["an encoded image is a PNG or a JPEG"])]):
+    size = tf.cond(
+      is_jpeg,
+      lambda: tf.io.extract_jpeg_shape(encoded)[:2],
+      lambda: tf.io.decode_raw(encoded, tf.int32, little_endian=False, fixed_length=24)[4:],  # width and height
+    )
+  pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+  words = f"an encoded image has {MAX_PIXELS} pixels at most, height times width"
+  return tf.debugging.Assert(pixels <= MAX_PIXELS, [words, size])
+
+
+def _of_shapes(function: Callable, specs: Collection[tf.TensorSpec]) -> Callable:
+  """`function` of inputs that have the shapes of `specs`; others are an INVALID_ARGUMENT that tells both shapes.
+
+  A server feeds what a client sends as it is, and Reshape would take rows of another width for pixels of one image.
+  """
+
+  def of_shapes(*inputs):
+    return function(*(tf.ensure_shape(value, spec.shape) for value, spec in zip(inputs, specs)))
+
+  return of_shapes
 
 
 def _as_many(message: str, *batches: tf.Tensor) -> list[tf.Tensor]:

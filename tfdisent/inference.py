@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdisent import checkpoints, plugins
+from tfdisent import checkpoints, codes, plugins
 from tfdisent.dataset import check_images
 from tfdisent.errors import DataError, RunError, TfdisentError
 from tfdisent.model import DisentangledVAE
@@ -63,6 +63,9 @@ class TrainedModel:
       return q.mean(), q.stddev()
 
     self._encode = tf.function(encode, input_signature=[image])
+    self._prior = tf.function(
+      lambda seed: codes.prior_noise(seed, model.z1_width), input_signature=[tf.TensorSpec([None], tf.int64)]
+    )
     self._mean_z2 = tf.function(model.mean_z2, input_signature=[f])
     self._generate = tf.function(model.generate, input_signature=[z1, z2])
     self._read_f = tf.function(model.read_f, input_signature=[z1, image])
@@ -125,13 +128,17 @@ class TrainedModel:
     _same_length(x, f, "images", "feature")
     return _like(images, self.decode(z1, self.encode_z2(f)))
 
-  def generate(self, feature: np.ndarray, seed: int = 0) -> np.ndarray:
-    """New images with `feature`, uint8 [B, H, W, C].
+  def generate(self, feature: np.ndarray, seed: int | np.ndarray = 0) -> np.ndarray:
+    """New images with `feature`, uint8 [B, H, W, C]; z1 is drawn from its prior N(0, I).
 
-    z1 is drawn from its prior N(0, I). The same seed gives the same images.
+    Args:
+      feature: f(x) in its natural form.
+      seed: of each image, int [B]: the same seed with the same feature gives the same image, whatever is beside it, and
+        the exported `generate` gives it, too. An int is the seed of the first image, and those of the others are drawn
+        with it: no two images share a z1, and the same int gives the same images.
     """
     f = self.feature.to_vector(feature)
-    z1 = tf.random.stateless_normal([len(f), self.model.z1_width], [seed, 0]).numpy()
+    z1 = self._prior(_seeds(seed, len(f))).numpy()
     return to_uint8(self.decode(z1, self.encode_z2(f)))
 
   # --- Codes ----------------------------------------------------------------------------------------------------------
@@ -251,6 +258,18 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 def _like(images, x):
   dtype = np.asarray(images).dtype
   return to_uint8(x) if dtype == np.uint8 else x.astype(dtype)
+
+
+def _seeds(seed, count: int) -> np.ndarray:
+  """int64 [count]: as they are, or of one seed, and of others that are drawn with it."""
+  seed = np.asarray(seed)
+  if not np.can_cast(seed.dtype, np.int64) or seed.shape not in ((), (count,)):
+    raise DataError(f"seed is an int of 64 bits, or one for each of the {count} images, not {seed.dtype} {seed.shape}.")
+  if seed.ndim:
+    return seed.astype(np.int64)
+  seeds = tf.random.stateless_uniform([count], [seed, 0], None, None, tf.int64).numpy()
+  seeds[:1] = seed
+  return seeds
 
 
 def _same_length(a, b, a_name, b_name):

@@ -256,8 +256,12 @@ def _export():
 
 
 def _export_folder(run_dir) -> pathlib.Path:
+  from tfdisent import export
+
   folder = pathlib.Path(_EXPORT_DIR.value).expanduser() if _EXPORT_DIR.value else run_dir / "export"
-  return folder / (_MODEL_NAME.value or run_dir.absolute().name)
+  name = _MODEL_NAME.value or run_dir.absolute().name
+  export.check_name(name)
+  return folder / name
 
 
 def _bench():
