@@ -154,8 +154,6 @@ def test_the_best_checkpoints_are_those_of_the_lowest_validation_losses(digit_ru
   loss = [curves["validation/L", epoch] - curves["validation/L_GAN", epoch] for epoch in (1, 2, 3)]
   best = [epoch for epoch in (1, 2, 3) if loss[epoch - 1] == min(loss[:epoch])]
   assert {path.stem for path in digit_run.folder.glob("checkpoints/best/*.index")} == {f"epoch-{i}" for i in best[-2:]}
-  model = inference.load(digit_run.folder, "last").model
-  assert Checkpoints(digit_run.folder, model).newest == (3, 0)
   reader = tf.train.load_checkpoint(str(digit_run.folder / "checkpoints/last/epoch-3"))
   assert reader.get_tensor("best_loss/.ATTRIBUTES/VARIABLE_VALUE") == pytest.approx(min(loss), rel=1e-6)
 
@@ -197,7 +195,7 @@ def test_three_epochs_are_the_six_steps_of_adam_by_hand(digit_run, few_digits):
   trained = inference.load(digit_run.folder, "last").model
   for symbol in losses:
     for weight, of_run in zip(weights[symbol], trained.networks[symbol].trainable_variables, strict=True):
-      np.testing.assert_allclose(of_run, weight, atol=1e-5, err_msg=of_run.path)  # a step is 1e-3
+      np.testing.assert_allclose(of_run, weight, atol=5e-5, err_msg=of_run.path)  # a step is 1e-3
 
 
 def test_the_model_returned_is_the_best_one_on_validation(few_digits, tmp_path):
