@@ -104,6 +104,101 @@ def test_the_last_two_and_the_best_two_are_kept(run_dir):
   assert data == ["epoch-2", "epoch-3"]
 
 
+def test_the_newest_one_is_that_of_the_most_epochs_and_then_of_the_most_steps(model, tmp_path):
+  saved = Checkpoints(tmp_path, model)
+  assert saved.newest == (0, 0)
+  kept = []
+  for number, write in enumerate(
+    (
+      lambda: saved.save_step(9),
+      lambda: saved.save_step(10),
+      lambda: saved.save(1, 5.0),
+      lambda: saved.save_step(2),
+      lambda: saved.save_step(11),
+      lambda: saved.save(2, 6.0),
+    )
+  ):
+    fill(model, number)
+    write()
+    kept.append((saved.newest, sorted(path.stem for path in tmp_path.glob("checkpoints/last/*.index"))))
+  assert kept == [
+    ((0, 9), ["epoch-0-step-9"]),
+    ((0, 10), ["epoch-0-step-10", "epoch-0-step-9"]),
+    ((1, 0), ["epoch-0-step-10", "epoch-1"]),
+    ((1, 2), ["epoch-1", "epoch-1-step-2"]),
+    ((1, 11), ["epoch-1-step-11", "epoch-1-step-2"]),
+    ((2, 0), ["epoch-1-step-11", "epoch-2"]),
+  ]
+  assert [path.stem for path in tmp_path.glob("checkpoints/best/*.index")] == ["epoch-1"]  # no step is one
+  again = Checkpoints(tmp_path, model)
+  assert again.restore_last() and (again.epoch, again.step, again.best_loss) == (2, 0, 5.0)
+  assert values(every(model)) == {5.0}
+  for file in tmp_path.glob("checkpoints/last/epoch-2.*"):
+    file.unlink()
+  again.restore_last()
+  assert (again.epoch, again.step, again.best_loss) == (1, 11, 5.0) and values(every(model)) == {4.0}
+
+
+def test_within_an_epoch_its_running_means_are_kept_and_at_its_end_they_begin_anew(model, tmp_path):
+  saved = Checkpoints(tmp_path, model)
+  for number, mean in enumerate(model.metrics):
+    mean.reset_state()
+    for value in (number, number + 4.0):
+      mean.update_state(value)
+  saved.save_step(2)
+  for mean in model.metrics:
+    mean.reset_state()
+  again = Checkpoints(tmp_path, model)
+  again.restore_last()
+  for mean in model.metrics:  # as `fit` does as it begins
+    mean.reset_state()
+  again.restore_means()
+  assert [float(mean.result()) for mean in model.metrics] == [number + 2.0 for number in range(len(model.metrics))]
+  for mean in model.metrics:
+    mean.update_state(50.0)
+  assert float(model.metrics[0].result()) == pytest.approx((0 + 4 + 50) / 3)  # the count has gone on, too
+  again.save(1, 1.0)
+  assert values(v for mean in model.metrics for v in mean.variables) == {0.0}
+
+
+def test_the_best_one_is_written_first(model, tmp_path, monkeypatch):
+  """The last one knows the best loss: written first, it would speak of a best one that a kill has left unwritten."""
+  saved, written = Checkpoints(tmp_path, model), []
+  monkeypatch.setattr(saved, "_write", lambda kind: written.append((kind, saved.epoch, saved.best_loss)))
+  saved.save(1, 5.0)
+  saved.save(2, 5.0)
+  saved.save(3, 4.0)
+  assert written == [("best", 1, 5.0), ("last", 1, 5.0), ("last", 2, 5.0), ("best", 3, 4.0), ("last", 3, 4.0)]
+
+
+def test_of_an_old_one_the_index_goes_first(run_dir, model, monkeypatch):
+  """A data file without an index is no checkpoint; an index without its data would be a damaged one."""
+  removed, unlink = [], pathlib.Path.unlink
+  monkeypatch.setattr(pathlib.Path, "unlink", lambda self: removed.append(self.name) or unlink(self))
+  again = Checkpoints(run_dir, model)
+  again.restore_last()
+  again.save(4, 9.0)
+  assert removed == ["epoch-2.index", "epoch-2.data-00000-of-00001"]
+
+
+def test_a_worker_that_is_not_the_chief_takes_part_and_keeps_nothing(model, tmp_path, monkeypatch):
+  monkeypatch.setattr(checkpoints.tempfile, "tempdir", str(tmp_path / "scratch"))
+  (tmp_path / "scratch").mkdir()
+  saved = Checkpoints(tmp_path / "run", model, writes=False)
+  written, write = [], saved._checkpoint.write
+
+  def counted(path):
+    written.append(pathlib.Path(path))
+    return write(path)
+
+  monkeypatch.setattr(saved._checkpoint, "write", counted)
+  saved.save(1, 5.0)
+  saved.save_step(3)
+  assert [path.name for path in written] == ["epoch-1", "epoch-1", "epoch-1-step-3"]  # the best, the last, and a step
+  assert (saved.epoch, saved.step, saved.best_loss) == (1, 3, 5.0)
+  assert [path.name for path in tmp_path.rglob("*")] == ["scratch"]
+
+
 def test_the_epoch_after_the_ninth_is_newer(model, tmp_path):
   saved = Checkpoints(tmp_path, model)
   for epoch in (8, 9, 10, 11):
@@ -128,6 +223,31 @@ def test_a_training_that_went_on_still_knows_its_best_loss(run_dir, model):
   assert file_of(run_dir, 5, ".index", "best").exists()
 
 
+def test_each_number_comes_back_to_its_own_place(model, tmp_path, monkeypatch):
+  """All of them are different, those of the network of a learned feature among them."""
+  reader = keras.Sequential([keras.Input([2]), keras.layers.Dense(3, name="read")])
+  monkeypatch.setattr(DigitLabel, "networks", {"reader": reader})
+  weights = [weight for network in (*model.networks.values(), reader) for weight in network.weights]
+  optimizers = [variable for optimizer in (model.optimizer, model.optimizer_d) for variable in optimizer.variables]
+  expected, first = [], 0
+  for variable in (*weights, *optimizers):
+    count = int(np.prod(variable.shape))
+    expected.append(np.arange(first, first + count).reshape(variable.shape).astype(variable.dtype))
+    variable.assign(expected[-1])
+    first += count
+  saved = Checkpoints(tmp_path, model)
+  saved.save(1, 1.0)
+  for restore_it, own in (
+    (saved.restore_last, [*weights, *optimizers]),
+    (lambda: restore(tmp_path, "best", model), weights),
+  ):
+    for variable in (*weights, *optimizers):
+      variable.assign(np.zeros(variable.shape, variable.dtype))
+    restore_it()
+    for variable, value in zip(own, expected):
+      np.testing.assert_array_equal(variable, value, err_msg=variable.path)
+
+
 def test_another_process_in_which_optimizers_were_made_can_go_on(run_dir):
   another = compiled()  # its optimizers are "adam_2" and "adam_3", as Keras counts them
   Checkpoints(run_dir, another).restore_last()
@@ -148,9 +268,11 @@ def test_a_new_folder_has_nothing_to_restore(model, tmp_path):
 
 
 def test_without_a_checkpoint_the_folder_is_named(model, tmp_path):
-  with pytest.raises(CheckpointError, match=r"has no checkpoint under checkpoints/best") as error:
+  with pytest.raises(CheckpointError) as error:
     restore(tmp_path, "best", model)
-  assert str(tmp_path) in str(error.value)
+  assert str(error.value) == (
+    f"{tmp_path} has no checkpoint under checkpoints/best: its training has not finished an epoch yet."
+  )
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones(run_dir, model):
@@ -201,7 +323,8 @@ def test_if_all_are_damaged_all_are_named(run_dir, model, warnings):
   for restore_it in (Checkpoints(run_dir, model).restore_last, lambda: restore(run_dir, "last", model)):
     with pytest.raises(CheckpointError, match="none of the checkpoints") as error:
       restore_it()
-    assert all(str(file_of(run_dir, epoch, "")) in str(error.value) for epoch in (2, 3))
+    assert ", ".join(str(file_of(run_dir, epoch, "")) for epoch in (3, 2)) in str(error.value)  # the newest first
+    assert "Remove the folder checkpoints/last to start the training over" in str(error.value)
   assert len(warnings) == 4
 
 

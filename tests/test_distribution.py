@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ import tensorflow as tf
 
 from tests.conftest import in_new_process, train_tiny
 from tests.test_training import losses_of
+from tfdisent import distribution
 from tfdisent.checkpoints import restore
 from tfdisent.dataset import training_batches
 from tfdisent.distribution import Worker, make_strategy
-from tfdisent.errors import ConfigError
+from tfdisent.errors import CheckpointError, ConfigError, RunError
 from tfdisent.inference import load
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -220,6 +222,77 @@ def test_auto_is_one_device_on_this_machine_without_tf_config(monkeypatch):
   assert Worker(strategy).of_all(3, 4) == [[3, 4]] and Worker(strategy).any(True) and not Worker(strategy).any(False)
 
 
+@pytest.fixture
+def machine(monkeypatch):
+  """A machine of any devices, whose strategies say with what they were made."""
+  monkeypatch.delenv("TF_CONFIG", raising=False)
+  monkeypatch.delenv("TPU_NAME", raising=False)
+  devices = types.SimpleNamespace(GPU=[], TPU=[], CPU=["CPU:0"], divided=[], resolved=[])
+  monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: getattr(devices, kind))
+  monkeypatch.setattr(
+    tf.config, "set_logical_device_configuration", lambda device, parts: devices.divided.append((device, len(parts)))
+  )
+  for name in ("OneDeviceStrategy", "MirroredStrategy", "MultiWorkerMirroredStrategy", "TPUStrategy"):
+    monkeypatch.setattr(tf.distribute, name, lambda *arguments, name=name: (name, *arguments))
+  resolver = tf.distribute.cluster_resolver.TPUClusterResolver
+  monkeypatch.setattr(resolver, "connect", lambda name: f"resolver of {name}")
+  return devices
+
+
+TWO = '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}'
+ALONE = '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}'
+
+
+@pytest.mark.parametrize(
+  ("name", "gpus", "cpus", "tf_config", "expected"),
+  [
+    ("auto", 0, 1, None, ("OneDeviceStrategy", "CPU:0")),
+    ("auto", 1, 1, None, ("OneDeviceStrategy", "GPU:0")),
+    ("auto", 2, 1, None, ("MirroredStrategy", ["GPU:0", "GPU:1"])),
+    ("auto", 0, 3, None, ("MirroredStrategy", ["CPU:0", "CPU:1", "CPU:2"])),
+    ("auto", 0, 1, TWO, ("MultiWorkerMirroredStrategy",)),
+    ("auto", 2, 1, TWO, ("MultiWorkerMirroredStrategy",)),
+    ("auto", 0, 1, ALONE, ("OneDeviceStrategy", "CPU:0")),
+    ("one", 2, 1, TWO, ("OneDeviceStrategy", "GPU:0")),
+    ("one", 0, 2, None, ("OneDeviceStrategy", "CPU:0")),
+    ("mirrored", 1, 1, None, ("MirroredStrategy", ["GPU:0"])),
+    ("mirrored", 0, 1, None, ("MirroredStrategy", ["CPU:0"])),
+    ("multi_worker", 0, 1, ALONE, ("MultiWorkerMirroredStrategy",)),
+    ("tpu", 0, 1, None, ("TPUStrategy", "resolver of local")),
+  ],
+)
+def test_a_strategy_is_that_of_its_name_and_of_the_machine(
+  machine, monkeypatch, capsys, name, gpus, cpus, tf_config, expected
+):
+  machine.GPU = [f"GPU:{i}" for i in range(gpus)]
+  if tf_config:
+    monkeypatch.setenv("TF_CONFIG", tf_config)
+  assert make_strategy(name, cpus) == expected
+  assert machine.divided == ([("CPU:0", cpus)] if cpus > 1 else [])
+  hosts = {TWO: "2 workers: a:1, b:2", ALONE: "1 workers: a:1"}.get(tf_config)
+  waits = f"Waiting for all of {hosts}.\n" if expected[0].startswith("MultiWorker") else ""
+  assert capsys.readouterr().out == waits
+
+
+def test_auto_takes_a_tpu_that_is_there_or_named(machine, monkeypatch):
+  machine.TPU = ["TPU:0"]
+  assert make_strategy() == ("TPUStrategy", "resolver of local")
+  machine.TPU = []
+  monkeypatch.setenv("TPU_NAME", "far")
+  assert make_strategy() == ("TPUStrategy", "resolver of far")
+  monkeypatch.setenv("TF_CONFIG", TWO)
+  assert make_strategy() == ("MultiWorkerMirroredStrategy",)
+
+
+def test_a_tpu_that_is_not_there_is_told(machine, monkeypatch):
+  def connect(name):
+    raise ValueError("no TPU\nand much more")
+
+  monkeypatch.setattr(tf.distribute.cluster_resolver.TPUClusterResolver, "connect", connect)
+  with pytest.raises(ConfigError, match=r"^--strategy=tpu finds no TPU: no TPU$"):
+    make_strategy("tpu")
+
+
 @pytest.mark.parametrize(
   "text",
   [
@@ -227,6 +300,9 @@ def test_auto_is_one_device_on_this_machine_without_tf_config(monkeypatch):
     "[]",
     '{"cluster": {"worker": ["a:1"]}}',
     '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+    '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}}',
+    '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
+    '{"cluster": ["a:1"], "task": {"type": "worker", "index": 0}}',
     '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
     '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
     '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": "0"}}',
@@ -234,8 +310,133 @@ def test_auto_is_one_device_on_this_machine_without_tf_config(monkeypatch):
 )
 def test_a_wrong_tf_config_is_told(monkeypatch, text):
   monkeypatch.setenv("TF_CONFIG", text)
-  with pytest.raises(ConfigError, match="TF_CONFIG is wrong"):
+  with pytest.raises(
+    ConfigError, match=r"TF_CONFIG is wrong \(\w+: .*\)\. It names every worker and this one: {.cluster"
+  ):
     make_strategy()
+
+
+@pytest.mark.parametrize(
+  ("task", "index"), [(("chief", 0), 0), (("worker", 0), 1), (("worker", 1), 2)], ids=["chief", "first", "second"]
+)
+def test_a_chief_of_its_own_comes_before_the_workers(monkeypatch, task, index):
+  cluster = {"chief": ["c:1"], "worker": ["a:1", "b:2"]}
+  monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": task[0], "index": task[1]}}))
+  assert distribution._hosts_of_tf_config() == ["c:1", "a:1", "b:2"]
+  worker = worker_of(monkeypatch, cluster, *task)
+  assert (worker.hosts, worker.index, worker.is_chief, worker.is_alone) == (
+    ["c:1", "a:1", "b:2"],
+    index,
+    index == 0,
+    False,
+  )
+
+
+def test_without_a_chief_worker_0_is_it_and_one_alone_is_alone(monkeypatch):
+  pair = {"worker": ["a:1", "b:2"]}
+  first, second = (worker_of(monkeypatch, pair, "worker", index) for index in (0, 1))
+  assert (first.index, first.is_chief, second.index, second.is_chief) == (0, True, 1, False)
+  assert second.hosts == ["a:1", "b:2"] and not second.is_alone
+  assert worker_of(monkeypatch, {"worker": ["a:1"]}, "worker", 0).is_alone
+
+
+# --- What workers tell one another ------------------------------------------------------------------------------------
+
+
+def worker_of(monkeypatch, cluster, task_type="worker", task_id=0, replicas=1) -> Worker:
+  """A worker of a cluster that is not there."""
+
+  class Strategy:
+    cluster_resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+      tf.train.ClusterSpec(cluster), task_type=task_type, task_id=task_id
+    )
+    extended = types.SimpleNamespace(worker_devices=["CPU:0"] * replicas)
+
+    @staticmethod
+    def experimental_local_results(value):
+      return (value,) * replicas
+
+  monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", Strategy)
+  return Worker(Strategy())
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_what_all_say_comes_in_the_order_of_the_workers_once_of_each(monkeypatch, replicas):
+  worker = worker_of(monkeypatch, {"worker": ["a:1", "b:2", "c:3"]}, replicas=replicas)
+  given = []
+
+  def gather(row):
+    given.append(row.numpy().tolist())
+    return tf.constant([[1, 2]] * replicas + [[3, 4]] * replicas + [[5, 6]] * replicas, tf.int64)
+
+  worker._gather = gather
+  assert worker.of_all(1, 2) == [[1, 2], [3, 4], [5, 6]] and given == [[[1, 2]]]
+
+
+@pytest.mark.parametrize(("said", "one_is"), [([0, 0], False), ([0, 1], True), ([1, 0], True), ([1, 1], True)])
+def test_any_is_true_where_one_of_them_says_so(monkeypatch, said, one_is):
+  worker, asked = worker_of(monkeypatch, {"worker": ["a:1", "b:2"]}), []
+  worker.of_all = lambda value: asked.append(value) or [[of_one] for of_one in said]
+  assert worker.any(False) is one_is and worker.any(True) is one_is and asked == [0, 1]
+
+
+def test_workers_that_have_found_other_checkpoints_are_named_with_what_each_found(monkeypatch):
+  worker = worker_of(monkeypatch, {"worker": ["a:1", "b:2", "c:3"]})
+  worker.of_all = lambda *values: [list(values)] * 3
+  worker.check_same("runs/a", epochs=2, steps=0)
+  worker.of_all = lambda *values: [list(values), list(values), [2, 7]]
+  with pytest.raises(RunError) as error:
+    worker.check_same("runs/a", epochs=2, steps=0)
+  assert str(error.value) == (
+    "the workers see different checkpoints in runs/a (worker 0 (a:1): 2 epochs, 0 steps; worker 1 (b:2): 2 epochs, "
+    "0 steps; worker 2 (c:3): 2 epochs, 7 steps): it must be a folder they share."
+  )
+
+
+LOST = "Connection reset by /job:worker/replica:0/task:2 and /job:worker/replica:0/task:1, said /task:0 and /task:9"
+
+
+@pytest.mark.parametrize("kind", ["UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError"])
+@pytest.mark.parametrize("while_writing", [False, True])
+def test_workers_that_are_lost_are_named(monkeypatch, kind, while_writing):
+  worker = worker_of(monkeypatch, {"worker": ["a:1", "b:2", "c:3"]})
+  with (
+    pytest.raises(
+      RunError, match=r"^worker 1 \(b:2\) and worker 2 \(c:3\) cannot be reached any more.*start all workers"
+    ),
+    worker.naming_the_lost(),
+  ):
+    try:
+      raise getattr(tf.errors, kind)(None, None, LOST)
+    except tf.errors.OpError as error:
+      if while_writing:
+        raise RunError("the checkpoint cannot be written") from error
+      raise
+
+
+def test_a_lost_worker_without_a_name_is_another_one(monkeypatch):
+  worker = worker_of(monkeypatch, {"worker": ["a:1", "b:2"]})
+  with pytest.raises(RunError, match=r"^another worker cannot be reached any more"), worker.naming_the_lost():
+    raise tf.errors.UnavailableError(None, None, "Socket closed")
+
+
+@pytest.mark.parametrize(
+  ("count", "error"),
+  [
+    (1, tf.errors.UnavailableError(None, None, LOST)),
+    (2, tf.errors.ResourceExhaustedError(None, None, LOST)),
+    (2, CheckpointError("none can be read")),
+    (2, KeyError("a bug")),
+  ],
+)
+def test_an_error_of_another_kind_stays_as_it_is(monkeypatch, count, error):
+  worker = worker_of(monkeypatch, {"worker": ["a:1", "b:2"][:count]})
+  with pytest.raises(type(error)) as raised, worker.naming_the_lost():
+    raise error
+  assert raised.value is error
+
+
+# --- What is refused --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -243,7 +444,8 @@ def test_a_wrong_tf_config_is_told(monkeypatch, text):
   [
     ({"name": "two"}, "choose one of 'auto', 'one', 'mirrored', 'multi_worker', 'tpu'"),
     ({"name": "multi_worker"}, "needs the environment variable TF_CONFIG"),
-    ({"logical_cpus": 0}, "logical_cpus = 0"),
+    ({"logical_cpus": 0}, "strategy.logical_cpus = 0 must be a whole number of at least 1"),
+    ({"logical_cpus": 1.5}, "strategy.logical_cpus = 1.5"),
     ({"name": "mirrored", "logical_cpus": 2}, "comes too late"),
   ],
 )

@@ -1,4 +1,4 @@
-"""The five networks: shapes, depths, number formats, and that a config makes the same network again."""
+"""The networks: what they compute, by hand, their shapes and number formats, and that a config makes one again."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfdisent.errors import ConfigError
-from tfdisent.networks import Discriminator, Encoder, FeatureEncoder, Generator, Posterior, channels_for
+from tfdisent.networks import Adversary, Discriminator, Encoder, FeatureEncoder, Generator, Posterior, channels_for
 
 B, Z1, Z2, WIDTH = 2, 4, 3, 5
 SHAPE = (16, 8, 3)
@@ -22,6 +22,7 @@ IMAGE, CODE_1, CODE_2, FEATURE = normal(B, *SHAPE), normal(B, Z1, seed=1), norma
 NETWORKS = {  # class: arguments, inputs, shape of the output
   Encoder: ({"outputs": 2 * Z1, "conv": (4, 6)}, (IMAGE,), (B, 2 * Z1)),
   FeatureEncoder: ({"outputs": 2 * Z2}, (FEATURE,), (B, 2 * Z2)),
+  Adversary: ({"outputs": WIDTH}, (CODE_1,), (B, WIDTH)),
   Generator: ({"image_shape": SHAPE, "conv": (6, 4)}, (CODE_1, CODE_2), (B, *SHAPE)),
   Posterior: ({"outputs": 7, "conv": (4, 6)}, (CODE_1, IMAGE), (B, 7)),
   Discriminator: ({"conv": (4, 6)}, (CODE_2, IMAGE), (B,)),
@@ -36,6 +37,117 @@ def make(network, **arguments):
 
 
 every_network = pytest.mark.parametrize("network", NETWORKS)
+
+
+# --- What they compute ------------------------------------------------------------------------------------------------
+
+
+def dense(layer, h):
+  kernel, bias = layer.get_weights()
+  return h @ np.float64(kernel) + bias
+
+
+def convolution(layer, image):
+  """4x4 with stride 2, of an image of even sides with a border of one pixel of 0."""
+  kernel, bias = layer.get_weights()
+  padded = np.pad(np.float64(image), [(0, 0), (1, 1), (1, 1), (0, 0)])
+  height, width = image.shape[1] // 2, image.shape[2] // 2
+  out = np.zeros([len(image), height, width, kernel.shape[3]])
+  for i in range(height):
+    for j in range(width):
+      patch = padded[:, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4]
+      out[:, i, j] = np.einsum("bhwc,hwco->bo", patch, kernel) + bias
+  return out
+
+
+def transposed_convolution(layer, image):
+  """Every pixel draws a stamp of 4x4 about itself, two pixels apart; what is drawn on the border is left out."""
+  kernel, bias = layer.get_weights()  # [4, 4, out, in]
+  count, height, width, _ = image.shape
+  out = np.zeros([count, 2 * height + 2, 2 * width + 2, kernel.shape[2]])
+  for i in range(height):
+    for j in range(width):
+      out[:, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4] += np.einsum("bc,hwoc->bhwo", image[:, i, j], kernel)
+  return out[:, 1:-1, 1:-1] + bias
+
+
+def by_hand(made, inputs):
+  """What a network gives, with tanh after every layer but the last, in NumPy."""
+  if isinstance(made, Generator):
+    h = np.concatenate(inputs, 1)
+    for layer in (*made.dense_layers, made.expand):
+      h = np.tanh(dense(layer, h))
+    h = h.reshape(len(h), SHAPE[0] // 4, SHAPE[1] // 4, -1)
+    (layer,) = made.conv_layers
+    return transposed_convolution(made.output_layer, np.tanh(transposed_convolution(layer, h)))
+  *code, h = map(np.float64, inputs)
+  for layer in getattr(made, "conv_layers", []):
+    h = np.tanh(convolution(layer, h))
+  h = np.concatenate([h.reshape(len(h), -1), *code], 1)
+  for layer in made.dense_layers:
+    h = np.tanh(dense(layer, h))
+  output = dense(made.output_layer, h)
+  return output[:, 0] if isinstance(made, Discriminator) else output
+
+
+@every_network
+def test_a_network_computes_what_a_page_of_numpy_does(network):
+  made, _ = make(network, activation="tanh", dense=(8, 6))
+  for weight in made.weights:
+    weight.assign(normal(*weight.shape, seed=len(weight.path)) / 4)  # biases are not 0, then
+  inputs = NETWORKS[network][1]
+  np.testing.assert_allclose(made(*inputs), by_hand(made, [x.numpy() for x in inputs]), atol=1e-5)
+
+
+@every_network
+def test_the_output_depends_on_every_component_of_every_input(network):
+  made, _ = make(network, activation="tanh")
+  inputs = NETWORKS[network][1]
+  with tf.GradientTape() as tape:
+    tape.watch(inputs)
+    output = tf.reduce_sum(tf.square(made(*inputs)))
+  for gradient in tape.gradient(output, inputs):
+    assert (np.abs(gradient) > 1e-9).all()
+
+
+@pytest.mark.parametrize(("shape", "corner"), [((28, 30, 3), (2, 1)), ((27, 28, 1), (2, 2)), ((5, 9, 3), (1, 3))])
+def test_an_image_of_another_size_is_the_middle_of_a_larger_one(shape, corner):
+  """Where the borders differ, the one at the top or left is the smaller one."""
+  keras.utils.set_random_seed(0)
+  made = Generator(shape, (4, 4, 4), dense=())
+  larger = Generator([-(-side // 8) * 8 for side in shape[:2]] + [shape[2]], (4, 4, 4), dense=())
+  z1, z2 = normal(1, 2), normal(1, 3)
+  made(z1, z2), larger(z1, z2)
+  larger.set_weights(made.get_weights())
+  (top, left), (height, width, _) = corner, shape
+  np.testing.assert_array_equal(made(z1, z2), larger(z1, z2)[:, top : top + height, left : left + width])
+
+
+def test_the_defaults_are_those_of_the_paper_s_experiments():
+  image, code = tf.zeros([1, 16, 16, 1]), tf.zeros([1, 4])
+  networks = {
+    Encoder(6): ((image,), (32, 64), (128,)),
+    Posterior(6): ((code, image), (32, 64), (128,)),
+    Discriminator(): ((code, image), (32, 64), (128,)),
+    FeatureEncoder(6): ((code,), None, (128,)),
+    Adversary(6): ((code,), None, (256, 256)),
+    Generator((16, 16, 1)): ((code, code), (64, 32), (128,)),
+  }
+  for network, (inputs, conv, dense) in networks.items():
+    network(*inputs)
+    config = network.get_config()
+    assert (config.get("conv"), config["dense"], config["activation"]) == (conv, dense, "relu")
+    assert {layer.activation.__name__ for layer in network.dense_layers} == {"relu"}
+    assert config.get("outputs") == {Generator: None, Discriminator: 1}.get(type(network), 6)
+
+
+def test_an_activation_that_is_no_name_is_refused():
+  """Keras would make a function of a description that a run folder brings."""
+  with pytest.raises(ConfigError, match=r"named by a text, 'relu', not \{'class_name'"):
+    Encoder(6, activation={"class_name": "function"})
+
+
+# --- Shapes -----------------------------------------------------------------------------------------------------------
 
 
 @every_network

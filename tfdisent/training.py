@@ -69,7 +69,7 @@ def make_optimizer(
     rate = keras.optimizers.schedules.serialize(schedule)
   try:
     return keras.optimizers.get({"class_name": algorithm, "config": {"learning_rate": rate, **(arguments or {})}})
-  except (TypeError, ValueError, AttributeError) as error:
+  except (TypeError, ValueError, AttributeError, KeyError) as error:  # KeyError: an optimizer that wraps another one
     raise ConfigError(f"optimizer '{algorithm}' with {arguments or {}}: {error}") from error
 
 
@@ -144,9 +144,7 @@ def train(
   with strategy.scope():
     model = make_model(dataset.image_shape, feature, seed=seed)
     model.compile(make_optimizer_eg(epochs * steps), make_optimizer_d(epochs * steps), jit_compile=jit_compile)
-  for part, loss in zip(feature.parts, model.feature_losses):
-    if loss == "f2" and model.objective.lambda3:
-      check_gradient(part, dataset.train["image"][:32].astype(np.float32) / 255)
+  _check_gradients(model, strategy, dataset.train["image"][:32])
 
   # --- Begin the run folder, or go on with it ---
   run_dir = pathlib.Path(run_dir)
@@ -168,6 +166,8 @@ def train(
     )
 
   if checkpoints.epoch < epochs:
+    if evaluate_every:
+      train_judges(dataset)  # by every worker: if only the chief did, the others would wait for it within a step
     with contextlib.ExitStack() as stack:
       asked_to_stop = stack.enter_context(_asked_to_stop())
       callbacks = [
@@ -201,6 +201,38 @@ def _check_counts(least, **counts):
   for name, count in counts.items():
     if not isinstance(count, int) or count < least:
       raise ConfigError(f"train.{name} = {count!r} must be a whole number of at least {least}.")
+
+
+_HARMFUL = {
+  "use_ema": "Keras replaces the weights by their means as `fit` ends: after the last checkpoint, which does not hold "
+  "them, and once more where a training goes on within an epoch",
+  "gradient_accumulation_steps": "the noise of a step is drawn for the optimizer's count of steps, which stands still "
+  "while gradients gather, so that batches share their noise. Raise train.batch_size instead",
+  "loss_scale_factor": "the optimizer divides the gradients by it, and the losses are not multiplied by it. bfloat16 "
+  "needs no scale",
+}
+_CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
+def _check_gradients(model: DisentangledVAE, strategy: tf.distribute.Strategy, image: np.ndarray) -> None:
+  """Checks what becomes of the gradients.
+
+  Raises:
+    FeatureError: L_f2 needs the gradient of a part of f that has none on `image`, uint8 [B, H, W, C].
+    ConfigError: an optimizer has an argument that Keras takes and that makes the training another than it seems.
+  """
+  for part, loss in zip(model.feature.parts, model.feature_losses):
+    if loss == "f2" and model.objective.lambda3:
+      check_gradient(part, image.astype(np.float32) / 255)
+  harmful = dict(_HARMFUL)
+  if strategy.num_replicas_in_sync > 1:
+    harmful |= dict.fromkeys(_CLIPPING, "Keras clips the gradients of each replica before it sums them up")
+  for name, optimizer in (("optimizer", model.optimizer), ("optimizer_d", model.optimizer_d)):
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+      raise ConfigError(f"{name} is a LossScaleOptimizer, which cannot work here: {_HARMFUL['loss_scale_factor']}.")
+    for argument, why in harmful.items():
+      if value := getattr(optimizer, argument):
+        raise ConfigError(f"{name}.arguments = {{'{argument}': {value!r}}} cannot work here: {why}.")
 
 
 def _refuse_another(run_dir: pathlib.Path, config: str) -> None:
@@ -269,25 +301,30 @@ def _bindings(config: str) -> set[str]:
   }
 
 
-class Progress(keras.callbacks.ProgbarLogger):
-  """Keras's progress bar with the few figures that tell how it goes."""
+class Progress(keras.callbacks.Callback):
+  """Keras's progress bar with the few figures that tell how it goes: a line an epoch where there is no terminal."""
 
   SHOWN = ("L", "reconstruction", "KL_z1", "L_f", "L_GAN", "L_D", "L_mirror", "L_a", "psnr", "val_L_f", "val_psnr")
 
-  def set_params(self, params):
-    super().set_params(params)
-    if not sys.stdout.isatty():
-      self.verbose = 2  # a line an epoch: logs are no place for a bar
+  def on_epoch_begin(self, epoch, logs=None):
+    if self.params["epochs"] > 1:
+      print(f"Epoch {epoch + 1}/{self.params['epochs']}", flush=True)
+    self._is_bar = sys.stdout.isatty()  # logs are no place for one
+    self._bar = keras.utils.Progbar(
+      self.params["steps"],
+      verbose=1 if self._is_bar else 2,
+      stateful_metrics=self.SHOWN,  # they are means already
+    )
 
-  def _maybe_init_progbar(self):
-    super()._maybe_init_progbar()
-    self.progbar.stateless_metrics = set(self.SHOWN)  # they are means already
+  def on_train_batch_end(self, batch, logs=None):
+    if self._is_bar:
+      self._bar.update(batch + 1, self._shown(logs), finalize=False)
 
-  def _update_progbar(self, batch, logs=None):
-    super()._update_progbar(batch, {name: (logs or {})[name] for name in self.SHOWN if name in (logs or {})})
+  def on_epoch_end(self, epoch, logs=None):
+    self._bar.update(self.params["steps"], self._shown(logs), finalize=True)
 
-  def _finalize_progbar(self, logs):
-    super()._finalize_progbar({name: (logs or {})[name] for name in self.SHOWN if name in (logs or {})})
+  def _shown(self, logs):
+    return [(name, logs[name]) for name in self.SHOWN if name in logs]
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -400,8 +437,6 @@ class TensorBoard(keras.callbacks.Callback):
       self._writer = tf.summary.create_file_writer(self._folder)
     self._columns = pictures.pick(self._f, self.model.feature)
     self._trained = TrainedModel(self.model)
-    if self._evaluate_every:
-      train_judges(self._dataset)  # now, and not in the middle
 
   def on_epoch_end(self, epoch, logs=None):
     grid = pictures.fusion_grid(self._trained, self._images[:8], self._images[self._columns], self._f[self._columns])
