@@ -500,7 +500,7 @@ def test_the_seed_is_that_of_the_weights_of_the_noise_and_of_the_order(begin, fe
 
 def test_fit_is_asked_for_all_epochs_and_both_optimizers_decay_over_them(begin, few_digits, tmp_path):
   asked = begin(tmp_path / "run", few_digits, epochs=5, batch_size=20, evaluate_every=3, checkpoint_every=2)
-  assert (asked.initial_epoch, asked.epochs, asked.steps_per_epoch, asked.validation_steps) == (0, 5, 3, 3)
+  assert (asked.initial_epoch, asked.epochs, asked.steps_per_epoch, asked.validation_steps) == (0, 5, 3, 4)
   assert (asked.verbose, asked.shuffle, asked.model.jit_compile) == (0, False, False)
   rates = {}
   for name in ("optimizer", "optimizer_d"):
