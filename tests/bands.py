@@ -27,6 +27,24 @@ def bands(count, seed):
   return {"image": image, "label": label, "color": color.astype(np.float32)}
 
 
+MARKS = {"train": 10, "probe": 20, "validation": 30, "test": 40}
+
+
+def marked_bands_dataset(**counts) -> Dataset:
+  """A data set whose images tell in their last pixel (red, green) which split they are of and which row of it."""
+  dataset = bands_dataset(**counts)
+  for split, mark in MARKS.items():
+    image = dataset[split]["image"]
+    image[:, 7, 7] = np.stack([np.full(len(image), mark), np.arange(len(image)), np.zeros(len(image))], axis=1)
+  return dataset
+
+
+def marks(image):
+  """(mark of the split, row) [N, 2] of marked images, uint8 or in [0, 1], flat or not."""
+  image = np.reshape(image, (-1, 8, 8, 3))
+  return (image if image.dtype == np.uint8 else np.rint(255 * image).astype(int))[:, 7, 7, :2]
+
+
 def bands_dataset(train=1000, probe=8, validation=40, test=50) -> Dataset:
   judges = (Judge("band", "label", "classifier"), Judge("color", "color", "color"))
   splits = (bands(count, seed) for seed, count in enumerate((train, probe, validation, test)))

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.linalg
 import tensorflow as tf
 
 from features.color import Color
@@ -15,7 +16,19 @@ from tfdisent.errors import DataError
 from tfdisent.evaluation import evaluate, other_feature, protocol
 from tfdisent.feature import Feature
 
-from .bands import Fake, bands_dataset, draw, read_color, read_label, swaps_band, swaps_color, swaps_nothing
+from .bands import (
+  MARKS,
+  Fake,
+  bands_dataset,
+  draw,
+  marked_bands_dataset,
+  marks,
+  read_color,
+  read_label,
+  swaps_band,
+  swaps_color,
+  swaps_nothing,
+)
 
 BANDS = DigitLabel(num_classes=4)
 
@@ -247,6 +260,77 @@ def test_choices_on_validation_leave_the_test_split_alone(whole, monkeypatch):
   metrics = evaluate_whole(model, split="validation")
   assert metrics["oracle/validation_accuracy"]["value"] == metrics["leakage/image"]["value"] == 1
   assert set(seen) == {320, 80, 100}  # four fifths and one fifth of probe; validation
+
+
+# --- Which images go where --------------------------------------------------------------------------------------------
+
+
+class Calls(dict):
+  """What each function of the protocol was given: {"leakage": [(arguments, keywords), …], …}."""
+
+  def spy(self, name, answer):
+    self[name] = []
+    return lambda *arguments, **keywords: (self[name].append((arguments, keywords)), answer(*arguments))[1]
+
+
+@pytest.fixture
+def calls(monkeypatch):
+  """Replaces all that learns within the protocol, and notes what it is given."""
+  calls = Calls()
+  for name, answer in {
+    "leakage": lambda representation, target, *_: {"value": 0.5},
+    "read_images": lambda image, target, *_: np.eye(4)[np.zeros(len(target["test"]), int)],
+    "information_bound": lambda *_: {"nats": {"value": 1.0}},
+    "plain_vae": lambda model, dataset: Fake(model.feature, swaps_nothing),
+    "Oracle": lambda dataset, column: read_label,
+  }.items():
+    monkeypatch.setattr(protocol, name, calls.spy(name, answer))
+  monkeypatch.setattr(protocol, "TRAINING_FUSIONS", 60)
+
+  def extractor(dataset, column):
+    assert column == "label"
+    features = calls.spy("features", lambda image: image.mean((1, 2)))
+    features.name = "mean colour"
+    return features
+
+  monkeypatch.setattr(protocol, "FIDExtractor", extractor)
+  return calls
+
+
+def test_a_perfect_copy_is_as_far_from_the_reference_as_the_floor(calls):
+  """The reference is the measured images alone; what is fused are others, each at most once, as many as those."""
+  dataset = marked_bands_dataset(train=20, probe=25, validation=15, test=30)
+  metrics = evaluate(Fake(BANDS, swaps_nothing), dataset, progress=None)
+  real, others, fusions = (marks(arguments[0]) for arguments, _ in calls["features"])
+  assert set(real[:, 0]) == {MARKS["test"]} and set(others[:, 0]) == {MARKS["probe"], MARKS["validation"]}
+  np.testing.assert_array_equal(fusions, others)  # a copy shows what it was made from
+  assert all(len(np.unique(rows, axis=0)) == 30 for rows in (real, others))
+  assert metrics["quality/fid"] == metrics["quality/fid_floor"]
+  assert {key: metrics["quality/fid"][key] for key in ("extractor", "images")} == {
+    "extractor": "mean colour",
+    "images": 30,
+  }
+  features = [arguments[0].mean((1, 2)) for arguments, _ in calls["features"]]
+  assert metrics["quality/fid"]["value"] == pytest.approx(frechet(features[0], features[1]), rel=1e-6)
+
+
+def frechet(a, b):
+  """The Fréchet distance, by the matrix root of the product of the covariances itself."""
+  root = scipy.linalg.sqrtm(np.cov(a.T) @ np.cov(b.T)).real
+  return np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(np.cov(a.T) + np.cov(b.T) - 2 * root)
+
+
+@pytest.mark.parametrize(
+  "counts", [{"probe": 12, "validation": 5, "test": 30}, {"probe": 25, "validation": 15, "test": 9}]
+)
+def test_real_images_and_fusions_are_as_many_as_the_smaller_of_the_two(calls, monkeypatch, counts):
+  dataset = marked_bands_dataset(train=20, **counts)
+  few = min(counts["probe"] + counts["validation"], counts["test"])
+  for limit in (few, 7):
+    monkeypatch.setattr(protocol, "FID_IMAGES", limit)
+    metrics = evaluate(Fake(BANDS, swaps_band), dataset, progress=None)
+    assert [len(arguments[0]) for arguments, _ in calls["features"]] == [limit] * 3
+    assert metrics["quality/kid"]["images"] == limit
 
 
 def test_classes_of_discrete_features():

@@ -58,7 +58,7 @@ def evaluate(
   | `complement/{ink_iou,slant_mae,stroke_mae}` * | its shape: see `metrics.ink_iou`, `.slant` (degrees), `.stroke_thickness` (pixels); the last two against the mean of real images of the same class, since a 1 is thinner than an 8 whoever writes it. What a change of f must change is left out |
   | `complement_chance/*` * | the same of another real image, drawn at random |
   | `quality/psnr` *, `quality/ssim` | of x', in dB, and in [-1, 1] |
-  | `quality/{fid,kid}`, `quality/fid_floor` | between real images of the split and their fusions with independent features (z1 a sample); between them and as many other real images; `extractor` names the network |
+  | `quality/{fid,kid}`, `quality/fid_floor` | between real images of the split and as many fusions of *other* real images with independent features (z1 a sample); between the former and those others themselves, which is what a model that copies its input would get; `extractor` names the network |
   | `oracle/{split}_accuracy`, `oracle/{split}_{rotation}_median_error` * | of the judges on real images |
   | `leakage/{linear,mlp,trees}_{mean,sample}` | f read from z1: accuracy, or R² of a continuous f |
   | `leakage/worst`, `leakage/chance` | the largest of the six, and its `probe`; the majority class, or 0 |
@@ -133,8 +133,10 @@ def evaluate(
 
   if column := _class_column(dataset):
     tell("FID and KID")
+    # Fusions of the measured images themselves would be nearer to them than other real images are.
     others = np.concatenate([image["train"], image["validation"]])
-    metrics |= _distances(FIDExtractor(dataset, column), image["test"], fusion["test"], others, random_state)
+    of_others = np.concatenate([fusion["train"][: len(image["train"])], fusion["validation"]])  # each image once
+    metrics |= _distances(FIDExtractor(dataset, column), image["test"], others, of_others, random_state)
   tell("done")
   return metrics
 
@@ -370,11 +372,11 @@ def _leakage_controls(model, dataset, image: Parts, z1: Parts, target: Parts, se
   }
 
 
-def _distances(extractor: FIDExtractor, real, fusion, others, random_state) -> Metrics:
+def _distances(extractor: FIDExtractor, real, others, fusion_of_others, random_state) -> Metrics:
+  """Of real images [N], to fusions [M] of others, and to those others [M] themselves."""
   count = min(FID_IMAGES, len(real), len(others))
-  real, fusion, others = (
-    extractor(image[random_state.permutation(len(image))[:count]]) for image in (real, fusion, others)
-  )
+  rows, other_rows = (random_state.permutation(len(image))[:count] for image in (real, others))
+  real, others, fusion = extractor(real[rows]), extractor(others[other_rows]), extractor(fusion_of_others[other_rows])
   of = {"extractor": extractor.name, "images": count}
   return {
     "quality/fid": {"value": m.fid(real, fusion), **of},
