@@ -1,12 +1,13 @@
 """The networks that judge images: what they learn, and that they are kept."""
 
 import dataclasses
+import os
 
 import keras
 import numpy as np
 import pytest
 
-from tfdisent.evaluation import FIDExtractor, Oracle, plain_vae, read_images
+from tfdisent.evaluation import Estimator, FIDExtractor, Oracle, judges, plain_vae, read_images
 
 from .bands import bands, bands_dataset
 
@@ -42,13 +43,86 @@ def test_an_oracle_learns_the_classes_and_is_kept(dataset, own_cache, monkeypatc
   assert [path.suffixes[-2:] for path in own_cache.iterdir()] == [[".weights", ".h5"]]
 
 
-def test_another_data_set_has_an_oracle_of_its_own(dataset, own_cache, trainings):
+def changed(dataset, split="train", **columns):
+  """The same data set, by name, with some columns of a split replaced."""
+  return dataclasses.replace(dataset, **{split: {**dataset[split], **columns}})
+
+
+def test_a_judge_is_kept_under_what_it_learned_from(dataset, own_cache, trainings):
+  """A judge of wrong labels was used again once they were corrected: it was kept under the name of the data set."""
+  x, label = dataset.train["image"], dataset.train["label"]
   Oracle(dataset)
   Oracle(dataset)
+  Oracle(dataclasses.replace(dataset, name="another name"))
+  Oracle(changed(dataset, color=1 - dataset.train["color"]))  # which it does not read
+  Oracle(changed(dataset, "test", label=dataset.test["label"][::-1]))
   assert len(trainings) == 1
-  Oracle(dataclasses.replace(dataset, name="bands of another seed"))
-  Oracle(dataset, epochs=7)
-  assert len(trainings) == 3
+  one_label, one_pixel = label.copy(), x.copy()
+  one_label[500] = (one_label[500] + 1) % 4
+  one_pixel[500, 3, 3, 1] ^= 1
+  for count, judge in enumerate(
+    (
+      lambda: Oracle(changed(dataset, label=one_label)),
+      lambda: Oracle(changed(dataset, image=one_pixel)),
+      lambda: Oracle(changed(dataset, image=x[:-1], label=label[:-1], color=dataset.train["color"][:-1])),
+      lambda: Oracle(dataset, epochs=7),
+      lambda: FIDExtractor(dataset),
+      lambda: Estimator(dataset, "label"),
+      lambda: Estimator(dataset, "label", turn=4.0),
+      lambda: Estimator(dataset, "label", values=lambda examples: examples["color"]),
+    ),
+    start=2,
+  ):
+    judge()
+    judge()
+    assert len(trainings) == len(list(own_cache.iterdir())) == count
+
+
+@pytest.mark.parametrize(
+  ("where", "change"),
+  [
+    ("_convolutions", lambda seed, make=judges._convolutions: make(seed, momentum=0.9)),
+    ("_convolutions", lambda seed, make=judges._convolutions: make(seed + 1)),
+    ("_head", lambda outputs, seed, make=judges._head: make(outputs, seed, dropout=0.3)),
+    ("BATCH_SIZE", 64),
+    ("CROSS_ENTROPY", "sparse_categorical_crossentropy"),
+  ],
+)
+def test_a_judge_of_another_architecture_or_recipe_is_another(
+  dataset, own_cache, trainings, monkeypatch, where, change
+):
+  Oracle(dataset)
+  monkeypatch.setattr(judges, where, change)
+  Oracle(dataset)
+  assert len(trainings) == 2
+
+
+def test_the_key_does_not_depend_on_how_many_layers_a_process_has_made(dataset, own_cache, trainings):
+  Oracle(dataset)
+  keras.layers.Dense(1), keras.layers.Conv2D(1, 1), keras.random.SeedGenerator(0), keras.optimizers.Adam()
+  Oracle(dataset)
+  (file,) = own_cache.iterdir()
+  assert len(trainings) == 1 and file.name.startswith("oracle-")
+
+
+def test_images_of_a_file_that_was_written_anew_are_learned_anew(dataset, own_cache, trainings, tmp_path, monkeypatch):
+  """Of a large file only some images are read for the key: its time says the rest."""
+  monkeypatch.setattr("tfdisent.dataset.FINGERPRINT_BYTES", 400)
+  x = dataset.train["image"]
+
+  def mapped(image, second):
+    file = tmp_path / "images"
+    image.tofile(file)
+    os.utime(file, (second, second))
+    return changed(dataset, image=np.memmap(file, np.uint8, "r", shape=image.shape))
+
+  Oracle(mapped(x, 1))
+  Oracle(mapped(x, 1))
+  assert len(trainings) == 1
+  x = x.copy()
+  x[500] ^= 1  # not among the two rows that are read
+  Oracle(mapped(x, 2))
+  assert len(trainings) == 2
 
 
 def test_a_judge_learns_from_the_data_set_without_its_bias(dataset, own_cache, trainings):

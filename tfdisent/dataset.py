@@ -4,6 +4,8 @@ A data set is four disjoint splits of columns, in memory; images may be a file t
 """
 
 import dataclasses
+import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
@@ -13,6 +15,7 @@ import tensorflow as tf
 from tfdisent.errors import DataError
 
 SPLITS = ("train", "probe", "validation", "test")
+FINGERPRINT_BYTES = 2**22
 
 Examples = Mapping[str, np.ndarray]
 """Columns of equal length: `image` uint8 [N, H, W, C], and any others ([N] or [N, K])."""
@@ -52,8 +55,7 @@ class Dataset:
     probe: what the probes of the evaluation are trained on.
     validation: for every choice: best checkpoint, weights, early stopping.
     test: read once, for the figures that are published.
-    name: what the examples depend on, as a text: the name and every argument that changes them. Trained judges are
-      kept under it.
+    name: what the examples depend on, as a text: the name and every argument that changes them.
     judges: how the evaluation reads the columns from an image. A column without a judge is not evaluated.
     unbiased: where `train` is biased on purpose, the data set without it: what the judges are trained on.
     unseen: from two `Examples` of N rows, which fusions [N] of the first with the second's feature combine what `train`
@@ -92,6 +94,30 @@ class Dataset:
   def image_shape(self) -> tuple[int, int, int]:
     """(H, W, C)."""
     return tuple(self.train["image"].shape[1:])
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """A text that changes with the examples of any split: the SHA-256 of their `fingerprint`s."""
+    return hashlib.sha256(" ".join(fingerprint(self[split]) for split in SPLITS).encode()).hexdigest()
+
+
+def fingerprint(examples: Examples) -> str:
+  """The SHA-256 of columns: of their names, types, shapes and values.
+
+  Of images that are more than 4 MiB it reads rows of 4 MiB in all, evenly spaced, so that it takes some hundredths of a
+  second.
+  """
+  digest = hashlib.sha256()
+  for name in sorted(examples):
+    column = examples[name]
+    if column.dtype.hasobject:  # its bytes are addresses
+      column = column.astype(str)
+    digest.update(f"{name} {column.dtype.str} {column.shape} ".encode())
+    if name == "image" and column.nbytes > FINGERPRINT_BYTES:
+      count = max(2, FINGERPRINT_BYTES * len(column) // column.nbytes)
+      column = column[np.linspace(0, len(column) - 1, min(count, len(column))).astype(int)]
+    digest.update(column.tobytes())
+  return digest.hexdigest()
 
 
 def check_examples(examples: Examples, what: str) -> None:

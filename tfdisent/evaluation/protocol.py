@@ -1,6 +1,5 @@
 """The whole protocol on one trained model."""
 
-import json
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -301,8 +300,7 @@ def _unjudged(dataset, feature, examples, partner, fusions, split, of_part) -> M
   feature = feature.as_known
   f = feature_values(feature, examples)
   if isinstance(feature, LearnedFeature):
-    what = f"{feature.name} {json.dumps(feature.get_config(), sort_keys=True)}"
-    read = Estimator(dataset, what, values=lambda examples: feature_values(feature, examples))
+    read = Estimator(dataset, feature.name, values=lambda examples: feature_values(feature, examples))
     name, statistic = "median_error", m.median_with_interval
     metrics = {f"oracle/{of_part}{split}_{name}": statistic(feature.error(read(examples["image"]), f))}
   else:
