@@ -169,6 +169,7 @@ def train(
     )
 
   if checkpoints.epoch < epochs:
+    _wait_for_judges(worker, dataset if evaluate_every else None)
     with contextlib.ExitStack() as stack:
       asked_to_stop = stack.enter_context(_asked_to_stop())
       callbacks = [
@@ -196,6 +197,15 @@ def train(
         )
   restore(run_dir, "best", model)
   return TrainedModel(model, class_names=dataset.class_names)
+
+
+def _wait_for_judges(worker: Worker, dataset: Dataset | None) -> None:
+  """Has the chief train the judges before the training, or `fit` would wait for them within a step of all workers."""
+  if dataset:
+    with worker.naming_the_lost():
+      if worker.is_chief:
+        train_judges(dataset)
+      worker.of_all(0)  # here the others wait
 
 
 def _check_counts(least, **counts):
@@ -401,8 +411,6 @@ class TensorBoard(keras.callbacks.Callback):
       self._writer = tf.summary.create_file_writer(self._folder)
     self._columns = pictures.pick(self._f, self.model.feature)
     self._trained = TrainedModel(self.model)
-    if self._evaluate_every:
-      train_judges(self._dataset)  # now, and not in the middle
 
   def on_epoch_end(self, epoch, logs=None):
     grid = pictures.fusion_grid(self._trained, self._images[:8], self._images[self._columns], self._f[self._columns])

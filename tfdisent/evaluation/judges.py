@@ -25,8 +25,8 @@ from sklearn.preprocessing import StandardScaler
 from tfdisent.cache import cache_folder
 from tfdisent.dataset import Dataset, Examples, fingerprint, image_reader, training_batches
 from tfdisent.evaluation.probes import Parts, is_classes
-from tfdisent.inference import TrainedModel
-from tfdisent.model import DisentangledVAE, Objective
+from tfdisent.inference import TrainedModel, fresh_model
+from tfdisent.model import Objective
 
 ORACLE_SEED, EXTRACTOR_SEED, VAE_SEED = 1_000_003, 2_000_003, 3_000_017
 BATCH_SIZE = 128
@@ -254,8 +254,7 @@ def plain_vae(model: TrainedModel, dataset: Dataset, epochs: int = 3) -> Trained
   count = len(dataset.train["image"])
   batch_size = min(BATCH_SIZE, count - count % 2)
   steps = epochs * max(1, round(20_000 / count)) * (count // batch_size)
-  keras.utils.set_random_seed(VAE_SEED)
-  vae = DisentangledVAE.from_config(config)
+  vae = fresh_model(config, VAE_SEED)
   optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps))
   recipe = {"optimizer": keras.optimizers.serialize(optimizer), "steps": steps, "batch_size": batch_size}
 
