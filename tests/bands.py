@@ -27,6 +27,27 @@ def bands(count, seed):
   return {"image": image, "label": label, "color": color.astype(np.float32)}
 
 
+MARKS = {"train": 10, "probe": 20, "validation": 30, "test": 40}
+
+
+def marked_bands_dataset(**counts) -> Dataset:
+  """A data set whose images tell in their last pixel (red, green) which split they are of and which row of it.
+
+  Its blue is 0, for a model to leave a sign in.
+  """
+  dataset = bands_dataset(**counts)
+  for split, mark in MARKS.items():
+    image = dataset[split]["image"]
+    image[:, 7, 7] = np.stack([np.full(len(image), mark), np.arange(len(image)), np.zeros(len(image))], axis=1)
+  return dataset
+
+
+def marks(image):
+  """(mark of the split, row, sign) [N, 3] of marked images, uint8 or in [0, 1], flat or not."""
+  image = np.reshape(image, (-1, 8, 8, 3))
+  return (image if image.dtype == np.uint8 else np.rint(255 * image)).astype(int)[:, 7, 7]
+
+
 def bands_dataset(train=1000, probe=8, validation=40, test=50) -> Dataset:
   judges = (Judge("band", "label", "classifier"), Judge("color", "color", "color"))
   splits = (bands(count, seed) for seed, count in enumerate((train, probe, validation, test)))
@@ -58,6 +79,35 @@ class Fake:
   def untrained(self, seed):
     """Its encoder gives noise."""
     return Fake(self.feature, self._draw, lambda x: np.random.default_rng(seed).random((len(x), 5), np.float32))
+
+
+class Telling(Fake):
+  """A copy of marked images whose codes and fusions tell where they come from.
+
+  The sign is 0 where z1 is the mean, and 1 + seed where it is a sample; the pixel before the last tells in red which
+  class was asked for. `seen` holds the marks of all images that were encoded.
+  """
+
+  def __init__(self, feature):
+    super().__init__(feature, self._copy)
+    self.seen = set()
+
+  def _copy(self, x, f):
+    x = x.copy()
+    x[:, 7, 6, 0] = np.argmax(f, 1) / 255
+    return x
+
+  def encode_z1(self, x):
+    self.seen |= set(marks(x)[:, 0].tolist())
+    return super().encode_z1(x)
+
+  def sample_z1(self, x, seed):
+    z1 = self.encode_z1(x)[0].copy()
+    z1.reshape(-1, 8, 8, 3)[:, 7, 7, 2] = (1 + seed) / 255
+    return z1
+
+  def untrained(self, seed):
+    return Fake(self.feature, self._copy)
 
 
 def swaps_color(x, f):

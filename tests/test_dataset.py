@@ -1,7 +1,10 @@
 """The contract of a data set, and the batches: which examples, in which order, with which partners."""
 
 import contextlib
+import dataclasses
+import hashlib
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from tfdisent.dataset import (
   Dataset,
   check_disjoint,
   check_images,
+  fingerprint,
   image_reader,
   steps_per_epoch,
   training_batches,
@@ -342,3 +346,60 @@ def test_a_batch_of_the_whole_split_is_allowed_and_a_larger_one_refused():
   assert draw(12, 12, 1)[0].shape == (1, 12)
   with pytest.raises(DataError, match="batch of 13 is larger than the split of 12 images"):
     draw(12, 13, 1)
+
+
+# --- The fingerprint ---
+
+
+def test_a_fingerprint_is_the_hash_of_all_columns():
+  """Known answer: name, type, shape and bytes of each, in the order of the names."""
+  columns = {"label": np.int64([3, 1]), "image": np.arange(8, dtype=np.uint8).reshape(2, 2, 2, 1)}
+  text = b"image |u1 (2, 2, 2, 1) " + bytes(range(8)) + b"label <i8 (2,) " + np.int64([3, 1]).tobytes()
+  assert fingerprint(columns) == hashlib.sha256(text).hexdigest()
+  whole = Dataset(**{split: examples(i + 1) for i, split in enumerate(SPLITS)}, name="of_a_test")
+  of_splits = " ".join(fingerprint(examples(i + 1)) for i in range(4))
+  assert whole.fingerprint == hashlib.sha256(of_splits.encode()).hexdigest()
+
+
+def test_a_fingerprint_changes_with_anything_in_any_split_and_not_with_the_name():
+  found = {with_split("train").fingerprint}
+  for split in SPLITS:
+    image = np.zeros([3, 4, 4, 3], np.uint8)
+    image[2, 3, 3, 2] = 1
+    for columns in (
+      {"image": image},
+      {"label": np.int64([0, 1, 3])},
+      {"label": np.int32([0, 1, 2])},
+      {"label": np.arange(3).reshape(3, 1)},
+      {"angle": None},
+      {"angle": None, "slant": np.zeros(3, np.float32)},
+      {"word": np.array(["a", "b", "c"])},
+      {"word": np.array(["a", "b", "d"], object)},
+      {"word": np.array(["a", "b", 7], object)},
+    ):
+      found.add(with_split(split, **columns).fingerprint)
+      assert with_split(split, **columns).fingerprint in found
+  assert len(found) == 1 + 9 * len(SPLITS)
+  named = dataclasses.replace(with_split("train"), name="another name")
+  assert named.fingerprint in found
+
+
+def test_of_many_images_a_fingerprint_reads_some_evenly_spaced(monkeypatch):
+  monkeypatch.setattr("tfdisent.dataset.FINGERPRINT_BYTES", 40)
+  image = np.arange(11 * 12, dtype=np.uint8).reshape(11, 2, 2, 3)
+  text = b"image |u1 (11, 2, 2, 3) " + b"".join(image[row].tobytes() for row in (0, 5, 10))
+  assert fingerprint({"image": image}) == hashlib.sha256(text).hexdigest()
+  label = np.arange(11)
+  changed = np.where(label == 3, 0, label)
+  assert fingerprint({"image": image, "label": label}) != fingerprint({"image": image, "label": changed})
+  few = np.zeros([3, 8, 8, 1], np.uint8)  # each larger than the limit: the first and the last
+  assert fingerprint({"image": few}) == hashlib.sha256(b"image |u1 (3, 8, 8, 1) " + bytes(128)).hexdigest()
+  one = few[:1]
+  assert fingerprint({"image": one}) == hashlib.sha256(b"image |u1 (1, 8, 8, 1) " + bytes(64)).hexdigest()
+
+
+def test_a_fingerprint_of_a_large_split_is_quick():
+  image = np.zeros([48_000, 28, 28, 3], np.uint8)
+  start = time.process_time()
+  fingerprint({"image": image, "label": np.zeros(48_000)})
+  assert time.process_time() - start < 0.1

@@ -5,6 +5,8 @@ A data set is four disjoint splits of columns, in memory; images may be a file t
 
 import collections
 import dataclasses
+import functools
+import hashlib
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
@@ -17,6 +19,7 @@ from tfdisent.errors import DataError
 SPLITS = ("train", "probe", "validation", "test")
 BYTES_COMPARED = 2**28
 """Of images, to find the same ones in two splits: of more than that, every k-th image is looked at."""
+FINGERPRINT_BYTES = 2**22
 
 Examples = Mapping[str, np.ndarray]
 """Columns of equal length: `image` uint8 [N, H, W, C], and any others ([N] or [N, K])."""
@@ -98,6 +101,30 @@ class Dataset:
   def image_shape(self) -> tuple[int, int, int]:
     """(H, W, C)."""
     return tuple(self.train["image"].shape[1:])
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """A text that changes with the examples of any split: the SHA-256 of their `fingerprint`s."""
+    return hashlib.sha256(" ".join(fingerprint(self[split]) for split in SPLITS).encode()).hexdigest()
+
+
+def fingerprint(examples: Examples) -> str:
+  """The SHA-256 of columns: of their names, types, shapes and values.
+
+  Of images that are more than 4 MiB it reads rows of 4 MiB in all, evenly spaced, so that it takes some hundredths of a
+  second.
+  """
+  digest = hashlib.sha256()
+  for name in sorted(examples):
+    column = examples[name]
+    if column.dtype.hasobject:  # its bytes are addresses
+      column = column.astype(str)
+    digest.update(f"{name} {column.dtype.str} {column.shape} ".encode())
+    if name == "image" and column.nbytes > FINGERPRINT_BYTES:
+      count = max(2, FINGERPRINT_BYTES * len(column) // column.nbytes)
+      column = column[np.linspace(0, len(column) - 1, min(count, len(column))).astype(int)]
+    digest.update(column.tobytes())
+  return digest.hexdigest()
 
 
 def check_examples(examples: Examples, what: str) -> None:

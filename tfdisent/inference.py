@@ -2,10 +2,10 @@
 
 import json
 import pathlib
+import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -83,8 +83,7 @@ class TrainedModel:
 
   def untrained(self, seed: int = 0) -> "TrainedModel":
     """A model of the same architecture with fresh weights: what a figure is without any training."""
-    keras.utils.set_random_seed(seed)
-    return TrainedModel(DisentangledVAE.from_config(self.model.get_config()), self.batch_size)
+    return TrainedModel(fresh_model(self.model.get_config(), seed), self.batch_size)
 
   def encode(self, images: np.ndarray) -> Encoding:
     """The posterior of z1 and the feature of `images`.
@@ -185,6 +184,20 @@ class TrainedModel:
         f"{what} have the shape {list(images.shape[1:])}, and the model was trained on {list(self.image_shape)}."
       )
     return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images.astype(np.float32)
+
+
+def fresh_model(config: Mapping, seed: int) -> DisentangledVAE:
+  """A model of a `get_config`, with initial weights that follow `seed`.
+
+  Keras draws the seeds of initial weights from Python's `random`. Its state is put back, so that the random numbers of
+  the caller stay as they are.
+  """
+  state = random.getstate()
+  random.seed(seed)
+  try:
+    return DisentangledVAE.from_config(config)
+  finally:
+    random.setstate(state)
 
 
 def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> TrainedModel:

@@ -6,13 +6,15 @@ They are trained once on the `train` split of a data set and kept in the cache, 
 do their seeds. The *plain VAE*, with which a model's leakage is compared, is kept there as well.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
 import pathlib
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,12 +23,14 @@ from absl import logging
 from sklearn.preprocessing import StandardScaler
 
 from tfdisent.cache import cache_folder
-from tfdisent.dataset import Dataset, Examples, image_reader, training_batches
+from tfdisent.dataset import Dataset, Examples, fingerprint, image_reader, training_batches
 from tfdisent.evaluation.probes import Parts, is_classes
-from tfdisent.inference import TrainedModel
-from tfdisent.model import DisentangledVAE
+from tfdisent.inference import TrainedModel, fresh_model
+from tfdisent.model import Objective
 
 ORACLE_SEED, EXTRACTOR_SEED, VAE_SEED = 1_000_003, 2_000_003, 3_000_017
+BATCH_SIZE = 128
+CROSS_ENTROPY = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 
 
 class _CachedJudge:
@@ -35,7 +39,7 @@ class _CachedJudge:
   Args:
     dataset: its `train` split is learned, or that of `unbiased`, where it has one: a judge that learned from correlated
       properties would tell one by the other.
-    what: is read: a column, or what `values` says.
+    what: is read: a column, or the name of what `values` gives.
     epochs: of training, should there be none in the cache.
     values: from examples to what is read of them, [N] or [N, K]; None for the column `what`.
   """
@@ -44,26 +48,24 @@ class _CachedJudge:
   seed: int
 
   def __init__(self, dataset: Dataset, what: str, epochs: int, values: Callable[[Examples], np.ndarray] | None = None):
-    dataset = dataset.unbiased or dataset
-    outputs, target, loss = self._task(values(dataset.train) if values else dataset.train[what])
+    train = (dataset.unbiased or dataset).train
+    outputs, target, loss = self._task(values(train) if values else train[what])
     count = len(target)
     rounds = max(1, round(20_000 / count))  # a small set is seen as often as a large one
     epochs *= rounds
-    key = hashlib.sha256(
-      f"{self.name} 1 {dataset.name} {dataset.image_shape} {what} {outputs} {epochs} {keras.__version__}".encode()
-    ).hexdigest()[:16]
+    steps = epochs * max(1, count // BATCH_SIZE)
     self._network = self._make(dataset.image_shape, outputs)
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))
+    recipe = {"optimizer": keras.optimizers.serialize(optimizer), "loss": loss, "seed": self.seed}
+    recipe |= {"steps": steps, "batch_size": BATCH_SIZE}
 
     def fit():
-      steps = epochs * max(1, count // 128)
-      self._network.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)), loss=loss, jit_compile=False
-      )
-      read, targets = image_reader(dataset.train["image"]), tf.constant(target)
+      self._network.compile(optimizer, loss=keras.losses.get(loss), jit_compile=False)
+      read, targets = image_reader(train["image"]), tf.constant(target)
       batches = (
         tf.data.Dataset.range(count)
         .shuffle(count, self.seed)
-        .batch(128, drop_remainder=count >= 128)
+        .batch(BATCH_SIZE, drop_remainder=count >= BATCH_SIZE)
         .map(lambda rows: (read(rows), tf.gather(targets, rows)))
         .repeat(rounds)
       )
@@ -72,20 +74,47 @@ class _CachedJudge:
 
     _keep(
       self._network,
-      f"{self.name}-{key}",
+      self.name,
       fit,
-      f"the {self.name} of {what.split(maxsplit=1)[0]}, a judge of the evaluation, on {count} real images",
+      f"the {self.name} of {what}, a judge of the evaluation, on {count} real images",
+      {"image": train["image"], "target": target},
+      recipe,
     )
 
   def _task(self, values: np.ndarray):
     """How many outputs there are, what they learn from `values`, and their loss; here, a class [N]."""
-    return int(values.max()) + 1, values, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return int(values.max()) + 1, values, CROSS_ENTROPY
 
 
-def _keep(network: keras.Model, name: str, fit: Callable[[], None], what: str) -> None:
-  """Gives a network the weights of the cache; where there are none, those that `fit` leaves it with, and keeps them."""
+def _keep(
+  network: keras.Model, name: str, fit: Callable[[], None], what: str, learned: Examples, recipe: Mapping
+) -> None:
+  """Gives a network the weights of the cache; where there are none, those that `fit` leaves it with, and keeps them.
+
+  They are kept under a hash of all that they depend on: a judge that learned from wrong labels, or by another recipe,
+  is not used any more once those are corrected.
+
+  Args:
+    network: with all of its weights.
+    name: the first part of the file's.
+    fit: trains the network.
+    what: is trained, for the line that says so.
+    learned: the columns that it learns from.
+    recipe: how it learns them, as what JSON can hold.
+  """
   cache = cache_folder()
-  file = cache / f"{name}.weights.h5"
+  image = learned["image"]
+  file_of_image = os.stat(image.filename) if getattr(image, "filename", None) else None  # read in part by `fingerprint`
+  depends_on = {
+    "network": [network.get_config(), [list(weight.shape) for weight in network.weights]],
+    "data": fingerprint(learned),
+    "file": file_of_image and [file_of_image.st_size, file_of_image.st_mtime_ns],
+    "recipe": recipe,
+    "keras": keras.__version__,
+  }
+  depends_on = json.loads(json.dumps(depends_on), object_hook=_without_name)
+  key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
+  file = cache / f"{name}-{key}.weights.h5"
   if file.is_file():
     try:
       network.load_weights(file)
@@ -98,6 +127,14 @@ def _keep(network: keras.Model, name: str, fit: Callable[[], None], what: str) -
   with tempfile.TemporaryDirectory(dir=cache) as folder:  # and renamed: another process may be at it, too
     network.save_weights(pathlib.Path(folder) / file.name)
     os.replace(pathlib.Path(folder) / file.name, file)
+
+
+def _without_name(config: dict) -> dict:
+  """A part of a Keras config without the name, in which Keras counts the objects that the process has made.
+
+  The name of a type, {"name": "float32"}, stays.
+  """
+  return config if len(config) == 1 else {key: value for key, value in config.items() if key != "name"}
 
 
 class Oracle(_CachedJudge):
@@ -141,7 +178,6 @@ class Estimator(_CachedJudge):
     epochs: int = 12,
   ):
     self._turn = turn
-    self.name += f"-turn{turn:g}" if turn else ""  # what was learned for another unit is another network
     super().__init__(dataset, what, epochs, values)
 
   def _task(self, values):
@@ -214,22 +250,29 @@ def plain_vae(model: TrainedModel, dataset: Dataset, epochs: int = 3) -> Trained
   cache.
   """
   config = model.model.get_config()
-  nothing = {f"lambda{i}": 0.0 for i in range(3, 8)}
-  config = {**config, "objective": {**config["objective"], **nothing}, "precision": "float32", "seed": VAE_SEED}
+  config |= {"objective": _plain(model.model.objective), "precision": "float32", "seed": VAE_SEED}
   count = len(dataset.train["image"])
-  batch_size = min(128, count - count % 2)
+  batch_size = min(BATCH_SIZE, count - count % 2)
   steps = epochs * max(1, round(20_000 / count)) * (count // batch_size)
-  key = hashlib.sha256(f"{json.dumps(config, sort_keys=True)} {dataset.name} {steps} {keras.__version__}".encode())
-  keras.utils.set_random_seed(VAE_SEED)
-  vae = DisentangledVAE.from_config(config)
+  vae = fresh_model(config, VAE_SEED)
+  optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps))
+  recipe = {"optimizer": keras.optimizers.serialize(optimizer), "steps": steps, "batch_size": batch_size}
 
   def fit():
-    vae.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps)), keras.optimizers.Adam())
+    vae.compile(optimizer, keras.optimizers.Adam())
     f = np.zeros([count, model.feature.width], np.float32)
     vae.fit(training_batches(dataset.train, f, batch_size, VAE_SEED), steps_per_epoch=steps, shuffle=False, verbose=0)
 
-  _keep(vae, f"plain-vae-{key.hexdigest()[:16]}", fit, f"a plain VAE, a control of the evaluation, on {count} images")
+  what = f"a plain VAE, a control of the evaluation, on {count} images"
+  _keep(vae, "plain-vae", fit, what, {"image": dataset.train["image"]}, recipe)
   return TrainedModel(vae)
+
+
+def _plain(objective: Objective) -> dict[str, Any]:
+  """The arguments of an objective of which L_VAE alone, with λ1 and λ2, is left."""
+  arguments = dataclasses.asdict(objective)
+  others = [name for name in arguments if name.startswith("lambda") and name not in ("lambda1", "lambda2")]
+  return {**arguments, **dict.fromkeys(others, 0.0)}
 
 
 # --- Networks that are trained on fusions, once the model is frozen ---------------------------------------------------

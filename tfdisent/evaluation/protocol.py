@@ -1,11 +1,12 @@
 """The whole protocol on one trained model."""
 
-import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from tfdisent.dataset import Dataset, Examples, Judge
 from tfdisent.errors import DataError
@@ -13,7 +14,7 @@ from tfdisent.evaluation import metrics as m
 from tfdisent.evaluation.bound import cells, information_bound
 from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae, read_images
 from tfdisent.evaluation.probes import PROBES, Parts, chance, is_classes, leakage, score
-from tfdisent.feature import CONTINUOUS, DISCRETE, feature_values
+from tfdisent.feature import DISCRETE, feature_values
 from tfdisent.inference import TrainedModel, to_uint8
 from tfdisent.learned import LearnedFeature
 
@@ -50,7 +51,7 @@ def evaluate(
   | `control/accuracy_{mean,sample,prior}` * | share of the fusions in which the oracle reads the asked-for class, another one than the source's; z1 the posterior's mean, a sample of it, or drawn from the prior |
   | `control/mae_{mean,sample,prior}` * | instead, for a colour: mean absolute error of the measured one; for a number: of an estimator's |
   | `control/median_error_{mean,sample,prior}` * | instead, for an angle, an axis or another learned f: median absolute error, in degrees where f's unit is that, of an estimator's or of the measured one |
-  | `control/own_f_mae_*` * | instead, for a continuous f without a judge: that of f itself. Weak: the model was trained against it |
+  | `control/own_f_{mae,accuracy}_*` * | instead, for an f of pixels without a judge: what f itself says of the fusion, its error, or the share of them in which every number of a discrete f is the asked-for one. Weak: the model was trained against it |
   | `control/accuracy_unseen` * | `control/accuracy_mean` of the fusions that combine what the training never showed together |
   | `control_by_class/K` * | `control/accuracy_mean` where the class K is asked for |
   | `control_by_source/K`, `oracle_by_class/K` * | of an angle or a number, where there are classes as well: `control/…_mean` of the fusions whose source is of class K; the judge's own error on real images of that class |
@@ -58,7 +59,7 @@ def evaluate(
   | `complement/{ink_iou,slant_mae,stroke_mae}` * | its shape: see `metrics.ink_iou`, `.slant` (degrees), `.stroke_thickness` (pixels); the last two against the mean of real images of the same class, since a 1 is thinner than an 8 whoever writes it. What a change of f must change is left out |
   | `complement_chance/*` * | the same of another real image, drawn at random |
   | `quality/psnr` *, `quality/ssim` | of x', in dB, and in [-1, 1] |
-  | `quality/{fid,kid}`, `quality/fid_floor` | between real images of the split and their fusions with independent features (z1 a sample); between them and as many other real images; `extractor` names the network |
+  | `quality/{fid,kid}`, `quality/fid_floor` | between real images of the split and as many fusions of *other* real images with independent features (z1 a sample); between the former and those others themselves, which is what a model that copies its input would get; `extractor` names the network |
   | `oracle/{split}_accuracy`, `oracle/{split}_{rotation}_median_error` * | of the judges on real images |
   | `leakage/{linear,mlp,trees}_{mean,sample}` | f read from z1: accuracy, or R² of a continuous f |
   | `leakage/worst`, `leakage/chance` | the largest of the six, and its `probe`; the majority class, or 0 |
@@ -90,7 +91,7 @@ def evaluate(
   f = {"test": feature_values(model.feature, parts["test"])}
   z1 = {"test": model.encode_z1(x)[0]}
   tell(f"control and complement of {len(x)} fusions")
-  metrics = _control_and_complement(model, dataset, parts["test"], f["test"], z1["test"], split, seed)
+  metrics = _control_and_complement(model, dataset, parts["test"], f["test"], z1["test"], split, seed, tell)
   x_rec = to_uint8(model.decode(z1["test"], model.encode_z2(f["test"])))
   metrics["quality/psnr"] = m.with_interval(m.psnr(x, x_rec))
   if quick:
@@ -133,8 +134,10 @@ def evaluate(
 
   if column := _class_column(dataset):
     tell("FID and KID")
+    # Fusions of the measured images themselves would be nearer to them than other real images are.
     others = np.concatenate([image["train"], image["validation"]])
-    metrics |= _distances(FIDExtractor(dataset, column), image["test"], fusion["test"], others, random_state)
+    of_others = np.concatenate([fusion["train"][: len(image["train"])], fusion["validation"]])  # each image once
+    metrics |= _distances(FIDExtractor(dataset, column), image["test"], others, of_others, random_state)
   tell("done")
   return metrics
 
@@ -212,7 +215,7 @@ def _readable(judge: Judge, examples: Examples) -> np.ndarray:
   return readable
 
 
-def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Metrics:
+def _control_and_complement(model, dataset, examples, f, z1, split, seed, tell) -> Metrics:
   x, metrics = examples["image"], {}
   readers = {judge: _reader(judge, dataset) for judge in dataset.judges}
   is_measured = {judge: judge.kind in ("color", "axis") for judge in dataset.judges}
@@ -268,8 +271,10 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed) -> Met
         metrics[f"complement/{of_part}{shape}"] = m.with_interval(kept)
         metrics[f"complement_chance/{of_part}{shape}"] = m.with_interval(of_stranger)
 
-    if not controlled and feature.has_pixels and feature.kind == CONTINUOUS:
+    if not controlled and feature.has_pixels:
       metrics |= _unjudged(dataset, feature, examples, partner, fusions, split, of_part)
+    elif not controlled:
+      tell(f"{name} has no control: no judge reads the column {feature.column!r}, and f is no function of pixels")
   return metrics
 
 
@@ -292,24 +297,28 @@ def _by_class(dataset, judge, examples, asked, control, own, of_part) -> Metrics
 
 
 def _unjudged(dataset, feature, examples, partner, fusions, split, of_part) -> Metrics:
-  """Control of a continuous f that no column's judge reads.
+  """Control of an f of pixels that no column's judge reads.
 
-  A learned f is read by a second network, an estimator of f itself; any other by f.
+  A learned f that is continuous is read by a second network, an estimator of f itself; any other by f.
   """
-  feature = feature.as_known
-  f = feature_values(feature, examples)
-  if isinstance(feature, LearnedFeature):
-    what = f"{feature.name} {json.dumps(feature.get_config(), sort_keys=True)}"
-    read = Estimator(dataset, what, values=lambda examples: feature_values(feature, examples))
+  f = feature_values(feature.as_known, examples)
+  name, compare, statistic, read, metrics = "own_f_mae", feature.error, m.with_interval, partial(_own_f, feature), {}
+  if feature.kind == DISCRETE:
+    name, compare = "own_f_accuracy", lambda read, asked: (read == asked).all(1)
+  elif isinstance(feature, LearnedFeature):
+    read = Estimator(dataset, feature.name, values=lambda examples: feature_values(feature.as_known, examples))
     name, statistic = "median_error", m.median_with_interval
     metrics = {f"oracle/{of_part}{split}_{name}": statistic(feature.error(read(examples["image"]), f))}
-  else:
-    read, metrics = (lambda image: feature_values(feature, {"image": image})), {}
-    name, statistic = "own_f_mae", m.with_interval
   asked = f[partner]
   for kind, fusion in fusions.items():
-    metrics[f"control/{of_part}{name}_{kind}"] = statistic(feature.error(read(fusion), asked))
+    metrics[f"control/{of_part}{name}_{kind}"] = statistic(compare(read(fusion), asked))
   return metrics
+
+
+def _own_f(feature, image, size=512):
+  """f of uint8 images, [N, width]; unlike in `feature_values`, it may be the same for all."""
+  batches = (tf.image.convert_image_dtype(image[i : i + size], tf.float32) for i in range(0, len(image), size))
+  return np.concatenate([np.asarray(feature.of_image(batch)) for batch in batches])
 
 
 def _shape(class_column, controlled, examples, partner, stranger, fusion):
@@ -370,11 +379,11 @@ def _leakage_controls(model, dataset, image: Parts, z1: Parts, target: Parts, se
   }
 
 
-def _distances(extractor: FIDExtractor, real, fusion, others, random_state) -> Metrics:
+def _distances(extractor: FIDExtractor, real, others, fusion_of_others, random_state) -> Metrics:
+  """Of real images [N], to fusions [M] of others, and to those others [M] themselves."""
   count = min(FID_IMAGES, len(real), len(others))
-  real, fusion, others = (
-    extractor(image[random_state.permutation(len(image))[:count]]) for image in (real, fusion, others)
-  )
+  rows, other_rows = (random_state.permutation(len(image))[:count] for image in (real, others))
+  real, others, fusion = extractor(real[rows]), extractor(others[other_rows]), extractor(fusion_of_others[other_rows])
   of = {"extractor": extractor.name, "images": count}
   return {
     "quality/fid": {"value": m.fid(real, fusion), **of},
