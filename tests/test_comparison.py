@@ -1,6 +1,7 @@
 """Runs side by side: which share a line, their intervals, and what is said of a run that is not measured."""
 
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from scipy import stats
 
 from tfdisent.errors import RunError
-from tfdisent.evaluation.comparison import Group, markdown, read_runs, scatter, write_comparison
+from tfdisent.evaluation import with_interval
+from tfdisent.evaluation.comparison import COLUMNS, Group, markdown, read_metrics, read_runs, scatter, write_comparison
 
 
 @pytest.fixture
@@ -51,18 +53,140 @@ def test_a_line_is_called_after_its_folders(names, name):
   assert Group({f"runs/{folder}": {} for folder in names}).name == name
 
 
-def test_the_interval_is_students_over_seeds(make_run):
-  values = (0.2, 0.25, 0.27)
-  (group,) = read_runs([make_run(f"a{i}", seed=i, **{"leakage/worst": value}) for i, value in enumerate(values)])
-  figure = group.figure("leakage/worst")
-  low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=np.std(values, ddof=1) / np.sqrt(3))
-  assert figure == pytest.approx({"value": 0.24, "low": low, "high": high})
+@pytest.mark.parametrize(
+  "changed", ["train.epochs = 3", "train.data_dirs = 'x'", "train.seed_of_data = 1", "objective.lambda3 = 2.0"]
+)
+def test_runs_that_differ_in_anything_else_do_not(make_run, changed):
+  folders = [make_run("a"), make_run("b", seed=1)]
+  config = pathlib.Path(folders[1]) / "config.gin"
+  assert len(read_runs(folders)) == 1
+  config.write_text(config.read_text(encoding="utf-8") + changed + "\n", encoding="utf-8")
+  assert [list(group.runs) for group in read_runs(folders)] == [[folders[0]], [folders[1]]]
+
+
+def test_order_and_breaks_of_a_configuration_do_not_count(make_run):
+  folders = [make_run("a"), make_run("b", seed=1)]
+  lines = "\n# Another comment\nobjective.lambda3   = 1.0\n\ntrain.data_dir = '/x'\ntrain.seed = 1\n"
+  (pathlib.Path(folders[1]) / "config.gin").write_text(lines, encoding="utf-8")
+  assert len(read_runs(folders)) == 1
+
+
+# --- Intervals --------------------------------------------------------------------------------------------------------
+
+
+def group_of(*figures, key="leakage/worst"):
+  return Group({f"runs/a-{i}": {key: figure} for i, figure in enumerate(figures)})
+
+
+def test_the_interval_holds_the_seeds_and_the_test_images():
+  """Student's t over the runs, and what each run's own interval says of the images, in quadrature."""
+  values, below, above = np.array([0.2, 0.25, 0.27]), np.array([0.03, 0.01, 0.02]), np.array([0.05, 0.02, 0.04])
+  figures = [{"value": v, "low": v - b, "high": v + a, "probe": "mlp"} for v, b, a in zip(values, below, above)]
+  figure = group_of(*figures).figure("leakage/worst")
+  t = 4.302653 * np.std(values, ddof=1) / math.sqrt(3)
+  assert figure.pop("over") == "seeds and images"
+  low, high = 0.24 - math.sqrt(t**2 + np.mean(below**2)), 0.24 + math.sqrt(t**2 + np.mean(above**2))
+  assert figure == pytest.approx({"value": 0.24, "low": low, "high": high}, rel=1e-6)
+
+
+def test_runs_that_agree_are_as_sure_as_one_of_them_and_no_more():
+  one = with_interval(np.arange(288) < 288)
+  figure = group_of(one, one, one).figure("leakage/worst")
+  assert figure == pytest.approx({**{k: one[k] for k in ("value", "low", "high")}, "over": "seeds and images"})
+
+
+def test_without_intervals_of_its_own_a_figure_has_students():
+  values = (1.0, 1.2, 1.5)
+  for figures in (
+    [{"value": v} for v in values],
+    [{"value": 1.0, "low": 0.9, "high": 1.1}, *({"value": v} for v in values[1:])],
+  ):
+    figure = group_of(*figures).figure("leakage/worst")
+    assert figure.pop("over") == "seeds"
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=np.std(values, ddof=1) / np.sqrt(3))
+    assert figure == pytest.approx({"value": np.mean(values), "low": low, "high": high})
+
+
+def test_an_interval_stays_within_the_range_of_its_figure():
+  values = (0.02, 0.5, 0.99)
+  for within, low, high in (([0, 1], 0, 1), ([0, None], 0, None), ([None, 1], None, 1), (None, None, None)):
+    figures = [{"value": v, "low": v - 0.01, "high": v + 0.01, **({"range": within} if within else {})} for v in values]
+    figure = group_of(*figures).figure("leakage/worst")
+    assert figure["low"] == low if low is not None else figure["low"] < -0.5
+    assert figure["high"] == high if high is not None else figure["high"] > 1.5
+
+
+def test_what_is_infinite_has_no_interval():
+  assert group_of({"value": math.inf}, {"value": 30.0, "low": 29.0, "high": 31.0}).figure("leakage/worst") == {
+    "value": math.inf
+  }
+
+
+@pytest.mark.parametrize(("truth", "of_seeds"), [(0.9, 0.002), (0.97, 0.002), (0.9, 0.02)])
+def test_the_interval_covers_where_all_seeds_see_the_same_images(truth, of_seeds):
+  """Three seeds, 1,000 shared test images: Student's t over seeds alone would cover a third of the first case."""
+  random_state, covered, of_t_alone = np.random.default_rng(0), [], []
+  for _ in range(300):
+    difficulty = random_state.random(1000)  # an image is recognised by all seeds, or by none, but for the seeds' noise
+    figures = []
+    for p in truth + random_state.normal(0, of_seeds, 3):
+      value, half = np.mean(difficulty < p), 1.96 * math.sqrt(truth * (1 - truth) / 1000)
+      figures.append({"value": value, "low": value - half, "high": value + half, "range": [0, 1]})
+    for hits, group in (
+      (covered, group_of(*figures)),
+      (of_t_alone, group_of(*({"value": f["value"]} for f in figures))),
+    ):
+      figure = group.figure("leakage/worst")
+      hits.append(figure["low"] <= truth <= figure["high"])
+  assert 0.93 <= np.mean(covered) <= 0.99
+  assert of_seeds > 0.01 or np.mean(of_t_alone) < 0.6
 
 
 def test_a_single_run_keeps_its_own_interval(make_run):
   (group,) = read_runs([make_run("a")])
-  assert group.figure("leakage/worst") == pytest.approx({"value": 0.3, "low": 0.29, "high": 0.32})
+  figure = group.figure("leakage/worst")
+  assert figure.pop("over") == "images" and figure == pytest.approx({"value": 0.3, "low": 0.29, "high": 0.32})
   assert "0.3000 [0.2900, 0.3200]" in markdown([group])
+  assert group_of({"value": 2.0, "extractor": "x"}).figure("leakage/worst") == {"value": 2.0}
+
+
+# --- The table and the plots ------------------------------------------------------------------------------------------
+
+
+def test_a_group_has_the_figures_of_all_its_runs():
+  group = Group({"a-0": {"x": {"value": 1}, "y": {"value": 1}}, "a-1": {"z": {"value": 1}, "y": {"value": 1}}})
+  assert group.keys == ["y"] and group.name == "a"
+
+
+def test_the_columns_are_in_their_order_whatever_that_of_the_runs_is(make_run):
+  figures = dict.fromkeys(reversed(COLUMNS), 0.5)
+  (header, *_) = markdown(read_runs([make_run("a", **figures)])).splitlines()
+  assert header == f"|  | seeds | {' | '.join(COLUMNS)} |"
+  assert COLUMNS[0] == "control/accuracy_mean" and {"quality/fid", "bound/ratio", "leakage/image"} < set(COLUMNS)
+
+
+def test_the_table_says_what_its_intervals_are_over(make_run):
+  fid = {"quality/fid": 12.5}
+  groups = read_runs([make_run("a-0", **fid), make_run("a-1", seed=1, **fid)])
+  words = "over seeds and test images; of a figure that has no interval in a single run (FID, KID), over seeds alone"
+  assert words in markdown(groups) and "of a single seed, over test images alone" in markdown(groups)
+  text = markdown(groups).splitlines()
+  assert text[1] == "| --- | --- | --- | --- | --- | --- |" and text[3] == text[5] == text[7] == ""
+  assert text[2].endswith(" | 22.00 [21.99, 22.02] | 12.50 [12.49, 12.52] |")
+  assert text[6] == "Each run:"
+  assert text[10].startswith(f"| {next(iter(groups[0].runs))} | 1 | 0.9900 [0.9800, 1.0100] | 0.3000 [0.2900, 0.3200]")
+  assert "Each run" not in markdown(read_runs([next(iter(groups[0].runs))]))  # of a single one, once is enough
+
+
+@pytest.mark.parametrize(("value", "text"), [(10.0, "10.00"), (9.99, "9.9900"), (-10.0, "-10.00"), (-0.5, "-0.5000")])
+def test_digits_of_a_cell(value, text):
+  table = markdown([group_of({"value": value})])
+  assert table.splitlines()[2] == f"| a-0 | 1 | {text} |"
+  assert (
+    markdown([group_of({"value": value, "low": value, "high": value})])
+    .splitlines()[2]
+    .endswith(f"| {text} [{text}, {text}] |")
+  )
 
 
 def test_the_table_has_the_figures_that_there_are(make_run):
@@ -86,7 +210,12 @@ def test_a_comparison_is_written_whole(make_run, tmp_path):
   table = write_comparison(tmp_path / "comparison", groups)
   assert (tmp_path / "comparison" / "comparison.md").read_text(encoding="utf-8") == table
   figures = json.loads((tmp_path / "comparison" / "comparison.json").read_text(encoding="utf-8"))
-  assert figures["b"]["figures"]["quality/psnr"]["value"] == 30.0
+  assert list(figures) == ["a", "b"] and figures["b"]["runs"] == list(groups[1].runs)
+  assert set(figures["a"]["figures"]) == {"control/accuracy_mean", "leakage/worst", "quality/psnr"}
+  assert figures["b"]["figures"]["quality/psnr"] == groups[1].figure("quality/psnr")
+  assert groups[1].figure("quality/psnr") == pytest.approx(
+    {"value": 30.0, "low": 29.99, "high": 30.02, "over": "images"}
+  )
   assert (tmp_path / "comparison" / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -100,7 +229,32 @@ def test_the_plots_show_each_run_and_each_mean(make_run):
   ]
   dots = [line for line in axes[0].lines if line.get_marker() == "."]
   assert [list(line.get_ydata()) for line in dots] == [[0.3, 0.5], [0.3]]
+  assert [list(line.get_xdata()) for line in dots] == [[0.99, 0.99], [0.99]]
   assert [list(container[0].get_ydata()) for container in axes[0].containers] == [[0.4], [0.3]]
+  assert [list(container[0].get_xdata()) for container in axes[1].containers] == [[22.0], [22.0]]
+  assert [container.get_label() for container in axes[0].containers] == ["a", "b"]
+  dots_of_b, mean_of_b = dots[1], axes[0].containers[1][0]
+  assert dots_of_b.get_color() == mean_of_b.get_color() != dots[0].get_color() and mean_of_b.get_marker() == "o"
+  _, _, (across, upright) = axes[2].containers[1].lines  # the intervals of b: of PSNR and of control
+  np.testing.assert_allclose(across.get_segments(), [[[21.99, 0.99], [22.02, 0.99]]])
+  np.testing.assert_allclose(upright.get_segments(), [[[22, 0.98], [22, 1.01]]])
+
+
+def test_the_plots_take_the_control_that_there_is(make_run):
+  def of(name, weight, **figures):
+    run = make_run(name, weight=weight, **figures)
+    metrics = json.loads((pathlib.Path(run) / "metrics.json").read_text(encoding="utf-8"))
+    del metrics["control/accuracy_mean"]
+    (pathlib.Path(run) / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    return run
+
+  color, pose = of("color", 1, **{"control/mae_mean": 0.02}), of("pose", 2, **{"control/median_error_mean": 4.0})
+  axes = scatter(read_runs([color, pose])).axes
+  assert [a.get_xlabel() for a in axes] == ["control/mae_mean", "quality/psnr", "quality/psnr"]
+  assert [len(a.containers) for a in axes] == [1, 2, 1]  # the pose has no such control
+  assert scatter(read_runs([pose])).axes[0].get_xlabel() == "control/median_error_mean"
+  (nothing,) = scatter(read_runs([of("none", 3)])).axes  # only leakage and PSNR
+  assert (nothing.get_xlabel(), nothing.get_ylabel()) == ("quality/psnr", "leakage/worst")
 
 
 def test_a_run_that_is_not_measured_is_named_with_the_command_to_run(make_run, tmp_path):
@@ -111,7 +265,16 @@ def test_a_run_that_is_not_measured_is_named_with_the_command_to_run(make_run, t
   with pytest.raises(RunError, match=f"tfdisent --mode=eval --run_dir={run}"):
     read_runs([run])
   (tmp_path / "a" / "metrics.json").write_text('{"leakage/worst": ', encoding="utf-8")
-  with pytest.raises(RunError, match=r"metrics.json cannot be read"):
+  with pytest.raises(RunError, match=rf"metrics.json cannot be read.*tfdisent --mode=eval --run_dir={run}"):
+    read_runs([run])
+  (tmp_path / "a" / "metrics.json").write_text('{"leakage/worst": {"low": 1}}', encoding="utf-8")
+  with pytest.raises(RunError, match="is not measured yet"):
+    read_metrics(run)
+  (tmp_path / "a" / "metrics.json").unlink()
+  with pytest.raises(RunError, match=f"{run} is not measured yet. Run: tfdisent --mode=eval"):
+    read_metrics(run)
+  (tmp_path / "a" / "config.gin").unlink()
+  with pytest.raises(RunError, match=f"{run} holds no run: its config.gin cannot be read"):
     read_runs([run])
 
 

@@ -12,9 +12,19 @@ Each measure is a function of arrays and a random state, so it takes the codes o
 | `measured_color`, `axis`, `slant`, `stroke_thickness`, `ink_iou` | pixels | Hu 1962, Teow & Loe 2002, Jaccard 1912 |
 | `psnr`, `ssim` | pixels | Wang et al. 2004 |
 | `fid`, `kid`, with `FIDExtractor` | features of a network of the images' own domain | Heusel et al. 2017, Bińkowski et al. 2018 |
-| `bootstrap_interval`, `with_interval` | resampled test examples | Efron 1979 |
+| `proportion_interval` of a share | the binomial distribution | Clopper & Pearson 1934 |
+| `bootstrap_interval` of all else, `with_interval` | resampled test examples | Efron 1979 |
 
 `evaluate` runs them all on a trained model, and names every figure.
+
+A figure's interval is over the choice of the test examples alone, each taken as independent of the others. It does not
+hold
+
+- another seed of the training (compare several runs: `comparison.Group.figure` joins seeds and test images),
+- another seed of a probe, of q or of a judge, or other examples that it learned from,
+- that an image is in several fusions, as source and as partner, so that their errors go together a little,
+- that `leakage/worst` is the largest of six scores: it comes with the interval of that one, and lies above the truth
+  rather than below.
 """  # noqa: E501 (a table)
 
 from tfdisent.evaluation.bound import cells, entropy, information_bound
@@ -30,6 +40,7 @@ from tfdisent.evaluation.metrics import (
   measured_color,
   median_with_interval,
   other_feature,
+  proportion_interval,
   psnr,
   slant,
   ssim,
@@ -63,6 +74,7 @@ __all__ = [
   "other_feature",
   "plain_vae",
   "predict",
+  "proportion_interval",
   "psnr",
   "read_images",
   "score",

@@ -1,6 +1,7 @@
-"""Runs side by side: a table with intervals over seeds, and leakage against control against PSNR."""
+"""Runs side by side: a table with intervals over seeds and test images, and leakage against control against PSNR."""
 
 import json
+import math
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,18 +61,52 @@ class Group:
     first, *others = self.runs.values()
     return [key for key in first if all(key in other for other in others)]
 
-  def figure(self, key: str) -> dict[str, float]:
-    """The mean over the seeds and its 95 % interval; of a single run, its own figure and interval.
+  def figure(self, key: str) -> dict:
+    """The mean over the runs, and its 95 % interval over seeds and test images; of a single run, its own figure.
 
-    The interval is Student's t over the runs (Student 1908): it tells what another seed may give, so it holds what the
-    choice of test images adds, too. With three seeds it is 2.5 standard deviations to each side.
+    All runs of a group are measured on the same test images, pairs and noise, so they err together. How far the runs
+    are apart does not show that error, so Student's t over runs alone is too narrow. Of k runs with values v_i and
+    intervals [l_i, h_i], the mean is off by
+
+      t = t(0.975, k - 1) s / √k to each side, for the seeds, with s the standard deviation of v_i (Student 1908);
+      b = √(mean (v_i - l_i)²) below and a = √(mean (h_i - v_i)²) above, for the images: more runs do not reduce it.
+
+    The two are independent, and intervals of independent parts join in quadrature (Zou & Donner 2008):
+
+      low = mean - √(t² + b²),  high = mean + √(t² + a²),
+
+    cut to the range that the figure can have. Errors on images that the runs do not share count twice, in t and in a
+    and b, so the interval is rather too wide than too narrow. A figure without an interval of its own (FID, KID) has t
+    alone.
+
+    Returns:
+      "value", "low" and "high" where there are such, and "over": what the interval is over, "seeds and images", "seeds"
+      or "images".
     """
-    values = np.array([metrics[key]["value"] for metrics in self.runs.values()])
-    if len(values) == 1:
-      (metrics,) = self.runs.values()
-      return {name: metrics[key][name] for name in ("value", "low", "high") if name in metrics[key]}
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return {"value": float(values.mean()), "low": float(values.mean() - half), "high": float(values.mean() + half)}
+    figures = [metrics[key] for metrics in self.runs.values()]
+    if len(figures) == 1:
+      own = {name: figures[0][name] for name in ("value", "low", "high") if name in figures[0]}
+      return {**own, "over": "images"} if "low" in own else own
+    values = np.array([figure["value"] for figure in figures])
+    value = float(values.mean())
+    if not np.isfinite(value):
+      return {"value": value}
+    t = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    below = above = 0.0
+    if has_own := all("low" in figure for figure in figures):
+      below, above = (_rms([figure[end] - figure["value"] for figure in figures]) for end in ("low", "high"))
+    least, most = figures[0].get("range", (None, None))
+    low, high = value - math.hypot(t, below), value + math.hypot(t, above)
+    return {
+      "value": value,
+      "low": low if least is None else max(low, least),
+      "high": high if most is None else min(high, most),
+      "over": "seeds and images" if has_own else "seeds",
+    }
+
+
+def _rms(values: Sequence[float]) -> float:
+  return math.sqrt(np.mean(np.square(values)))
 
 
 def read_runs(run_dirs: Sequence[str]) -> list[Group]:
@@ -137,7 +172,10 @@ def markdown(groups: Sequence[Group]) -> str:
   columns = _columns(COLUMNS, dict.fromkeys(key for group in groups for key in group.keys))
   lines = _lines(columns, [(group.name, len(group.runs), group) for group in groups])
   text = "\n".join(lines) + "\n\n"
-  text += "Mean over the seeds [95 % interval: Student's t over seeds; of one seed, bootstrap over test images].\n"
+  text += (
+    "Mean over the seeds [95 % interval over seeds and test images; of a figure that has no interval in a single run "
+    "(FID, KID), over seeds alone; of a single seed, over test images alone].\n"
+  )
   if any(len(group.runs) > 1 for group in groups):
     runs = [(run, 1, Group({run: metrics})) for group in groups for run, metrics in group.runs.items()]
     text += "\nEach run:\n\n" + "\n".join(_lines(columns, runs)) + "\n"

@@ -45,13 +45,21 @@ def leakage(representation: Parts, target: Parts, probe: str = "mlp", seed: int 
 
 def predict(representation: Parts, target: Parts, probe: str = "mlp", seed: int = 0) -> np.ndarray:
   """What a probe reads from the part "test": classes [N], or float [N, K]; the arguments are those of `leakage`."""
-  scaler = StandardScaler().fit(representation["train"])
-  z = {part: scaler.transform(values).astype(np.float32) for part, values in representation.items()}
+  scaler = _fit_scaler(representation["train"])
+  z = {part: scaler.transform(values).astype(np.float32, copy=False) for part, values in representation.items()}
   if is_classes(target["train"]):
     return _FITS[probe](z, target, seed)(z["test"])
   unit = StandardScaler().fit(target["train"])
   read = _FITS[probe](z, {part: unit.transform(values) for part, values in target.items()}, seed)
   return unit.inverse_transform(read(z["test"]).reshape(target["test"].shape))
+
+
+def _fit_scaler(values: np.ndarray) -> StandardScaler:
+  """Mean and spread of values [N, Z]; fitted by slices, since scikit-learn makes a float64 copy of what it is given."""
+  scaler, rows = StandardScaler(), max(1, 2**23 // values.shape[1])
+  for start in range(0, len(values), rows):
+    scaler.partial_fit(values[start : start + rows])
+  return scaler
 
 
 def score(target: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
@@ -65,7 +73,7 @@ def score(target: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
     residual, mean, square = np.moveaxis(means.reshape(*means.shape[:-1], 3, -1), -2, 0)
     return np.mean(1 - residual / (square - mean * mean), axis=-1)
 
-  return with_interval(columns, r_squared)
+  return with_interval(columns, r_squared, within=(None, 1))
 
 
 def chance(target: Parts) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """The whole protocol on one trained model."""
 
+import functools
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -40,11 +40,11 @@ def evaluate(
 ) -> Metrics:
   """Control, complement, quality, leakage and the bound of a model on a split.
 
-  Every figure is `{"value": …}`, with the `low` and `high` of its bootstrap 95 % interval over the examples of the split
-  where it is a statistic of them. The quick subset is marked *. Of a feature with several parts, each part has figures of
-  its own, `control/NAME/…`, `complement/NAME/…`, `leakage/NAME/…` and `bound/NAME/…`; in its control and complement this
-  part alone is another image's. On images of a class that looks the same whatever a property is (`Judge.symmetric`),
-  the property is judged by class alone.
+  Every figure is `{"value": …}`, with the `low` and `high` of its 95 % interval over the examples of the split where it
+  is a statistic of them; `tfdisent.evaluation` says what the intervals hold. The quick subset is marked *. Of a feature
+  with several parts, each part has figures of its own, `control/NAME/…`, `complement/NAME/…`, `leakage/NAME/…` and
+  `bound/NAME/…`; in its control and complement this part alone is another image's. On images of a class that looks the
+  same whatever a property is (`Judge.symmetric`), the property is judged by class alone.
 
   | key | what it is |
   |---|---|
@@ -62,7 +62,7 @@ def evaluate(
   | `quality/{fid,kid}`, `quality/fid_floor` | between real images of the split and as many fusions of *other* real images with independent features (z1 a sample); between the former and those others themselves, which is what a model that copies its input would get; `extractor` names the network |
   | `oracle/{split}_accuracy`, `oracle/{split}_{rotation}_median_error` * | of the judges on real images |
   | `leakage/{linear,mlp,trees}_{mean,sample}` | f read from z1: accuracy, or R² of a continuous f |
-  | `leakage/worst`, `leakage/chance` | the largest of the six, and its `probe`; the majority class, or 0 |
+  | `leakage/worst`, `leakage/chance` | the largest of the six, its `probe`, and that one's interval (so it lies above the truth rather than below); the majority class, or 0 |
   | `leakage/control_{shuffled,pixels,untrained,plain_vae}` | the MLP with shuffled targets, on raw pixels, and on the means of an untrained encoder and of a plain VAE's |
   | `leakage/image` | the *source's* f, read from fusions with independent features (z1 the mean) |
   | `bound/{nats,ceiling_nats,ratio}` | see `tfdisent.evaluation.bound`; a continuous f in ten cells |
@@ -93,10 +93,10 @@ def evaluate(
   tell(f"control and complement of {len(x)} fusions")
   metrics = _control_and_complement(model, dataset, parts["test"], f["test"], z1["test"], split, seed, tell)
   x_rec = to_uint8(model.decode(z1["test"], model.encode_z2(f["test"])))
-  metrics["quality/psnr"] = m.with_interval(m.psnr(x, x_rec))
+  metrics["quality/psnr"] = m.with_interval(m.psnr(x, x_rec), within=(0, None))
   if quick:
     return metrics
-  metrics["quality/ssim"] = m.with_interval(m.ssim(x, x_rec))
+  metrics["quality/ssim"] = m.with_interval(m.ssim(x, x_rec), within=(-1, 1))
 
   f |= {part: feature_values(model.feature, parts[part]) for part in ("train", "validation")}
   image = {part: examples["image"] for part, examples in parts.items()}
@@ -189,14 +189,18 @@ class _Reading(NamedTuple):
   statistic: Callable[[np.ndarray], dict] = m.with_interval
 
 
+_mean_error, _median_error = (
+  functools.partial(statistic, within=(0, None)) for statistic in (m.with_interval, m.median_with_interval)
+)
+
 READINGS = {
   "classifier": _Reading("accuracy", lambda read, true, turn: read == true),
-  "color": _Reading("mae", lambda read, true, turn: _error(read, true)),
-  "number": _Reading("mae", lambda read, true, turn: _error(read, true)),
+  "color": _Reading("mae", lambda read, true, turn: _error(read, true), _mean_error),
+  "number": _Reading("mae", lambda read, true, turn: _error(read, true), _mean_error),
   "angle": _Reading(
-    "median_error", lambda read, true, turn: m.angle_error(read, true, turn) * (360 / turn), m.median_with_interval
+    "median_error", lambda read, true, turn: m.angle_error(read, true, turn) * (360 / turn), _median_error
   ),
-  "axis": _Reading("median_error", lambda read, true, turn: m.angle_error(read, true, 180.0), m.median_with_interval),
+  "axis": _Reading("median_error", lambda read, true, turn: m.angle_error(read, true, 180.0), _median_error),
 }
 
 
@@ -268,8 +272,9 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed, tell) 
       for shape, kept, of_stranger in _shape(
         _class_column(dataset), controlled, examples, partner, stranger, fusions["mean"]
       ):
-        metrics[f"complement/{of_part}{shape}"] = m.with_interval(kept)
-        metrics[f"complement_chance/{of_part}{shape}"] = m.with_interval(of_stranger)
+        within = (0, 1) if shape == "ink_iou" else (0, None)
+        metrics[f"complement/{of_part}{shape}"] = m.with_interval(kept, within=within)
+        metrics[f"complement_chance/{of_part}{shape}"] = m.with_interval(of_stranger, within=within)
 
     if not controlled and feature.has_pixels:
       metrics |= _unjudged(dataset, feature, examples, partner, fusions, split, of_part)
@@ -302,12 +307,13 @@ def _unjudged(dataset, feature, examples, partner, fusions, split, of_part) -> M
   A learned f that is continuous is read by a second network, an estimator of f itself; any other by f.
   """
   f = feature_values(feature.as_known, examples)
-  name, compare, statistic, read, metrics = "own_f_mae", feature.error, m.with_interval, partial(_own_f, feature), {}
+  name, compare, statistic, metrics = "own_f_mae", feature.error, _mean_error, {}
+  read = functools.partial(_own_f, feature)
   if feature.kind == DISCRETE:
-    name, compare = "own_f_accuracy", lambda read, asked: (read == asked).all(1)
+    name, compare, statistic = "own_f_accuracy", lambda read, asked: (read == asked).all(1), m.with_interval
   elif isinstance(feature, LearnedFeature):
     read = Estimator(dataset, feature.name, values=lambda examples: feature_values(feature.as_known, examples))
-    name, statistic = "median_error", m.median_with_interval
+    name, statistic = "median_error", _median_error
     metrics = {f"oracle/{of_part}{split}_{name}": statistic(feature.error(read(examples["image"]), f))}
   asked = f[partner]
   for kind, fusion in fusions.items():
@@ -367,9 +373,7 @@ def _leakage_controls(model, dataset, image: Parts, z1: Parts, target: Parts, se
   others = {"untrained": model.untrained(seed), "plain_vae": plain_vae(model, dataset)}
   return {
     f"leakage/{of_part}control_shuffled": leakage(z1, shuffled, seed=seed),
-    f"leakage/{of_part}control_pixels": leakage(
-      {part: np.float32(x.reshape(len(x), -1) / 255) for part, x in image.items()}, target, seed=seed
-    ),
+    f"leakage/{of_part}control_pixels": leakage({part: _pixels(x) for part, x in image.items()}, target, seed=seed),
     **{
       f"leakage/{of_part}control_{name}": leakage(
         {part: other.encode_z1(x)[0] for part, x in image.items()}, target, seed=seed
@@ -379,6 +383,11 @@ def _leakage_controls(model, dataset, image: Parts, z1: Parts, target: Parts, se
   }
 
 
+def _pixels(x: np.ndarray) -> np.ndarray:
+  """Images uint8 [N, H, W, C] as float32 [N, H·W·C] in [0, 1], without a float64 copy in between."""
+  return np.divide(x.reshape(len(x), -1), 255, dtype=np.float32)
+
+
 def _distances(extractor: FIDExtractor, real, others, fusion_of_others, random_state) -> Metrics:
   """Of real images [N], to fusions [M] of others, and to those others [M] themselves."""
   count = min(FID_IMAGES, len(real), len(others))
@@ -386,7 +395,7 @@ def _distances(extractor: FIDExtractor, real, others, fusion_of_others, random_s
   real, others, fusion = extractor(real[rows]), extractor(others[other_rows]), extractor(fusion_of_others[other_rows])
   of = {"extractor": extractor.name, "images": count}
   return {
-    "quality/fid": {"value": m.fid(real, fusion), **of},
+    "quality/fid": {"value": m.fid(real, fusion), "range": [0, None], **of},
     "quality/kid": {"value": m.kid(real, fusion, random_state), **of},
-    "quality/fid_floor": {"value": m.fid(real, others), **of},
+    "quality/fid_floor": {"value": m.fid(real, others), "range": [0, None], **of},
   }

@@ -68,8 +68,10 @@ def write_report(
   body = "".join(f"<h2>{title}</h2>{content}" for title, content in sections.items() if content)
   path.write_text(
     f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
-    f"<body><h1>{name}</h1><p>Feature f(x): {feature}. Intervals are bootstrap 95 % over {len(f)} images. "
-    f"tfdisent {__version__}.</p>{body}</body></html>\n",
+    f"<body><h1>{name}</h1><p>Feature f(x): {feature}. tfdisent {__version__}.</p>"
+    f"<p>Intervals are 95 %, over the {len(f)} images of the split: Clopper-Pearson of proportions, else bootstrap. "
+    "They hold neither what another seed of the training or of a probe would give, nor that an image is in several "
+    f"fusions.</p>{body}</body></html>\n",
     encoding="utf-8",
   )
 
@@ -115,7 +117,10 @@ def _interval(figure: Mapping) -> str:
 
 
 def _leakage(metrics: Metrics) -> str:
-  """The six probes, then the worst of them beside chance and the controls; of each part of f."""
+  """The six probes, then the worst of them beside chance and the controls; of each part of f.
+
+  The worst is the largest of six scores on the same images, so it lies above the truth rather than below.
+  """
   names = [f"{probe}_{kind}" for kind in ("mean", "sample") for probe in PROBES] + ["worst", "image", "chance"]
   names += [f"control_{name}" for name in ("shuffled", "untrained", "plain_vae", "pixels")]
   parts = dict.fromkeys(key.removesuffix("worst") for key in metrics if key.startswith("leakage/") and "worst" in key)
@@ -144,7 +149,9 @@ def _bars(metrics: Metrics, prefix: str) -> str:
 def _table(metrics: Metrics) -> str:
   lines = []
   for key, figure in sorted(metrics.items()):
-    notes = ", ".join(f"{name} {what}" for name, what in figure.items() if name not in ("value", "low", "high"))
+    notes = ", ".join(
+      f"{name} {what}" for name, what in figure.items() if name not in ("value", "low", "high", "range")
+    )
     lines.append(
       f'<tr><td>{html.escape(key)}</td><td class="number">{_number(figure["value"])}</td>'
       f'<td class="faint">{_interval(figure)}</td><td class="faint">{html.escape(notes)}</td></tr>'
