@@ -92,8 +92,7 @@ def feature_loss_f2(f_fusion: tf.Tensor, f_partner: tf.Tensor) -> tf.Tensor:
   shape = tf.TensorShape(f_fusion.shape)
   if not (shape.is_compatible_with([None, None]) and shape.is_compatible_with(f_partner.shape)):
     raise FeatureError(
-      f"L_f2 compares f(x̂) of shape {list(shape)} with f(x̃) of shape {list(f_partner.shape)}: both must be "
-      "[B, width]."
+      f"L_f2 compares f(x̂) of shape {list(shape)} with f(x̃) of shape {list(f_partner.shape)}: both must be [B, width]."
     )
   return tf.reduce_sum(tf.math.squared_difference(f_fusion, f_partner), axis=-1)
 
