@@ -36,7 +36,8 @@ class Objective:
     lambda3: weight of L_f; 0 leaves q and L_f out.
     lambda4: weight of L_GAN; 0 leaves D and L_D out.
     feature_loss: "f1" (the first bound, L_f1) or "f2" (the second, L_f2); None takes the feature's kind: L_f1 for
-      discrete, L_f2 for continuous.
+      discrete, L_f2 for continuous. Under L_f1 the encoder of a learned z2 learns from L_VAE alone: see
+      `losses.feature_loss_f1`.
     q_data: what q(z̃2 | z1, x̂) learns from: "fusions", jointly with G (the paper); "pairs", real images and their z2, so
       that G cannot write z̃2 in a hand that only q reads; or "both". On a pair, z1 comes from another image: as on a
       fusion it then tells nothing of the code, and q must read the image. The bound holds for any q.
