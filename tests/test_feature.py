@@ -192,7 +192,9 @@ def test_l_f2_refuses_values_of_pixels_that_would_spread_over_the_batch():
   with pytest.raises(FeatureError, match=r"'OfTheWholeBatch' .*shape \[1, 1\] .*expected \[3, 1\]"):
     check_gradient(OfTheWholeBatch(), image)
   np.testing.assert_allclose(Brightness().loss_f2(tf.constant(image), tf.constant(f)), [0, 0, 0], atol=1e-12)
-  np.testing.assert_allclose(Brightness().loss_f2(tf.constant(image), [*f, [0.5], [1], [2]]), [0.25, 1, 4], rtol=1e-5)
+  np.testing.assert_allclose(
+    Brightness().loss_f2(tf.constant(image), f + np.float32([[0.5], [1], [2]])), [0.25, 1, 4], rtol=1e-5
+  )
 
 
 def test_a_part_is_a_slice_of_the_vector():

@@ -506,6 +506,45 @@ def test_several_attributes_are_parts_beside_the_others():
   np.testing.assert_array_equal(f.to_vector(natural)[:, 3:], [[0, 1], [1, 1]])
 
 
+def test_a_composite_is_of_pixels_and_learned_as_its_parts_are():
+  f, image = Composite((Pose(), Color(), Rotation()), leakage_weights=(1, 2, 3)), blobs(2)
+  assert f.leakage_weights == (1, 2, 3) and f.kind == "composite" and f.has_pixels
+  assert not Composite((Color(), DigitLabel())).has_pixels
+  with pytest.raises(FeatureError, match="'rotation' is learned, and rotation.fitted does not say"):
+    f.check_fitted()
+  assert Composite((Color(),)).check_fitted() is None
+  with pytest.raises(FeatureError, match="'rotation' has no network yet"):
+    f.of_image(image)
+  f.build((28, 28, 3))
+  assert set(f.networks) == {"rotation/network"}
+  values = f.of_image(tf.constant(image)).numpy()
+  for value, part in zip(f.split(values), f.parts):
+    np.testing.assert_allclose(value, part.of_image(tf.constant(image)), atol=1e-6)
+
+
+def test_a_rotation_that_is_read_in_pixels_is_a_direction():
+  known, read = Rotation(), Rotation(from_pixels=True)
+  known.build((28, 28, 3))
+  object.__setattr__(read, "_network", known.networks["network"])
+  image = tf.constant(blobs(2))
+  outputs = known.of_image(image).numpy()
+  np.testing.assert_allclose(read.of_image(image), outputs / np.linalg.norm(outputs, axis=1)[:, None], rtol=1e-5)
+  np.testing.assert_allclose(read.of_example({"image": image}), read.of_image(image), rtol=1e-5)
+
+
+def test_a_category_reads_its_own_column_and_several_attributes_have_none():
+  example = {"hat": np.array([1, 0]), "label": np.array([0, 0])}
+  np.testing.assert_array_equal(Category(column="hat", num_classes=2).of_example(example), [[0, 1], [1, 0]])
+  assert Attribute(("a", "b")).column is None and Attribute(("a",)).column == "a" and Attribute(("a",)).width == 1
+  f = Composite((Color(), Attribute(("a", "b"))), leakage_weights=(3.0, 2.0))
+  assert f.leakage_weights == (3.0, 2.0, 2.0)
+
+
+def test_head_pose_of_eyes_at_one_place_is_finite():
+  example = {f"{eye}_{axis}": np.array([5]) for eye in ("lefteye", "righteye", "nose") for axis in "xy"}
+  np.testing.assert_array_equal(HeadPose().of_example(example), [[0, 0]])
+
+
 @pytest.mark.parametrize(
   ("arguments", "words"),
   [
