@@ -510,7 +510,7 @@ def test_a_composite_is_of_pixels_and_learned_as_its_parts_are():
   f, image = Composite((Pose(), Color(), Rotation()), leakage_weights=(1, 2, 3)), blobs(2)
   assert f.leakage_weights == (1, 2, 3) and f.kind == "composite" and f.has_pixels
   assert not Composite((Color(), DigitLabel())).has_pixels
-  with pytest.raises(FeatureError, match="'rotation' is learned, and rotation.fitted does not say"):
+  with pytest.raises(FeatureError, match=r"'rotation' is learned, and rotation\.fitted does not say"):
     f.check_fitted()
   assert Composite((Color(),)).check_fitted() is None
   with pytest.raises(FeatureError, match="'rotation' has no network yet"):
