@@ -1,7 +1,6 @@
 """The class label of an image as a discrete feature: the digit on MNIST, the garment on Fashion-MNIST."""
 
 import dataclasses
-import math
 
 import numpy as np
 import tensorflow as tf
@@ -25,11 +24,6 @@ class DigitLabel(Feature):
   @property
   def width(self) -> int:
     return self.num_classes
-
-  @property
-  def entropy(self) -> float:
-    """ln(num_classes), the entropy of balanced classes, in nats."""
-    return math.log(self.num_classes)
 
   def of_example(self, example):
     return tf.constant(self.to_vector(example[self.column]))

@@ -1,5 +1,7 @@
 """Pose as a continuous feature: measured from image moments, or learned from a known rotation, viewpoint or head.
 
+An angle is taken from any turn, and comes back as its principal value, in (-turn/2, turn/2]: 270° as -90°.
+
 `pose` is a formula. `rotation`, `viewpoint` and `head_pose` are learned (`tfdisent.learned`): of pixels by a network
 that `--mode=fit_feature` trains, of an example by what is known of it.
 """
@@ -61,7 +63,7 @@ class Pose(Feature):
     return tf.stack([tf.cos(2 * value), tf.sin(2 * value)], 1)
 
   def to_natural(self, vector):
-    return np.arctan2(vector[:, 1], vector[:, 0]) / 2
+    return _principal_value(vector, math.pi)
 
   def error(self, f, asked):
     return _angle_between(f, asked) / 2
@@ -72,7 +74,7 @@ class Pose(Feature):
 class Rotation(LearnedFeature):
   """f(x) = (cos θ, sin θ), θ a known angle: of a turned digit, or of an object on a turntable.
 
-  In its natural form: the angle [B] in the unit of its column.
+  In its natural form: the angle [B] in the unit of its column, of any turn; it comes back in (-turn/2, turn/2].
 
   Attributes:
     column: the column that holds the angle.
@@ -105,7 +107,7 @@ class Rotation(LearnedFeature):
     return tf.stack([tf.cos(theta), tf.sin(theta)], 1)
 
   def to_natural(self, vector):
-    return np.arctan2(vector[:, 1], vector[:, 0]) * (self.turn / (2 * math.pi))
+    return _principal_value(vector, self.turn)
 
   def error(self, f, asked):
     return _angle_between(f, asked)
@@ -116,7 +118,8 @@ class Rotation(LearnedFeature):
 class Viewpoint(LearnedFeature):
   """f(x) = (cos α, sin α, e): the azimuth α and the elevation of a camera, as `smallnorb` has them.
 
-  In its natural form: azimuth and elevation, [B, 2], in the units of their columns; e is the elevation on [-1, 1].
+  In its natural form: azimuth and elevation, [B, 2], in the units of their columns; e is the elevation on [-1, 1]. The
+  azimuth may be of any turn; it comes back in (-turn/2, turn/2].
 
   Attributes:
     azimuth, elevation: the columns.
@@ -154,8 +157,8 @@ class Viewpoint(LearnedFeature):
     return tf.stack([tf.cos(theta), tf.sin(theta), e], 1)
 
   def to_natural(self, vector):
-    azimuth = np.arctan2(vector[:, 1], vector[:, 0]) * (self.turn / (2 * math.pi)) % self.turn
-    return np.stack([azimuth, self.lowest + (vector[:, 2] + 1) / 2 * (self.highest - self.lowest)], 1)
+    elevation = self.lowest + (vector[:, 2] + 1) / 2 * (self.highest - self.lowest)
+    return np.stack([_principal_value(vector, self.turn), elevation], 1)
 
 
 @register_feature("head_pose")
@@ -195,6 +198,14 @@ def _finite_angles(feature: Feature, value, turn: float) -> np.ndarray:
     raise FeatureError(f"{feature.name} takes angles of shape [B], not {list(value.shape)}.")
   theta = value * np.float32(2 * math.pi / turn)
   return feature._finite(np.stack([np.cos(theta), np.sin(theta)], axis=1))
+
+
+def _principal_value(vector: np.ndarray, turn: float) -> np.ndarray:
+  """The angles [B] in (-turn/2, turn/2] of vectors (cos θ, sin θ, …) [B, 2 or more], a full turn being `turn`."""
+  cos, sin = np.float32(vector[:, :2]).T
+  theta = np.arctan2(sin, cos)
+  theta = np.where(theta <= -np.pi, np.pi, theta)  # the sine of π is a little below 0 in float32, which gives -π
+  return theta * np.float32(turn / (2 * math.pi))
 
 
 def _angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:

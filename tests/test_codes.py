@@ -87,3 +87,15 @@ def test_a_code_has_the_width_of_the_feature_unless_it_is_learned(kind, width, p
 def test_an_unknown_code_is_refused_with_the_known_ones():
   with pytest.raises(ConfigError, match=r"unknown code 'ternary' .* one_hot, bernoulli, gaussian"):
     make_code("ternary", 10, 4)
+
+
+@pytest.mark.parametrize(
+  ("code", "parameters", "expected"),
+  [
+    (OneHotCode(3), np.log([[0.7, 0.2, 0.1]]), [[0.7, 0.2, 0.1]]),
+    (BernoulliCode(2), [[math.log(3.0), math.log(1 / 4)]], [[0.75, 0.2]]),
+  ],
+)
+def test_probabilities_are_those_of_each_component_and_not_the_mode(code, parameters, expected):
+  probabilities = code.probabilities(code.posterior(tf.constant(parameters, tf.float32)))
+  np.testing.assert_allclose(probabilities, expected, rtol=1e-5)

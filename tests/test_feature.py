@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from features.color import Color
+from features.composite import Composite
 from features.digit_label import DigitLabel
 from features.pose import Pose
 from tfdisent.errors import FeatureError, RegistryError
@@ -165,6 +166,88 @@ def test_l_f2_accepts_a_feature_of_unit_length():
 def test_l_f2_refuses_a_feature_without_a_finite_gradient(feature, words):
   with pytest.raises(FeatureError, match=words):
     check_gradient(feature, np.full([2, 4, 4, 3], 0.25, np.float32))
+
+
+class WrongInPixelsAlone(Brightness):
+  """Its f(x) of examples is right, that of pixels has no axis for the width."""
+
+  def of_example(self, example):
+    return super().of_image(example["image"])
+
+  def of_image(self, image):
+    return tf.reduce_mean(image, [1, 2, 3])
+
+
+def test_l_f2_refuses_values_of_pixels_that_would_spread_over_the_batch():
+  """[B] minus [B, 1] is [B, B], whose mean is no distance of anything."""
+  feature, image = WrongInPixelsAlone(), np.float32(gray(0, 51, 255)["image"] / 255)
+  f = feature_values(feature, gray(0, 51, 255))  # as it should be
+  words = r"'WrongInPixelsAlone' says width 1, .*`of_image` .*shape \[3\] for 3 images; expected \[3, 1\]"
+  with pytest.raises(FeatureError, match=words):
+    feature.loss_f2(tf.constant(image), tf.constant(f))
+  with pytest.raises(FeatureError, match=words):
+    tf.function(feature.loss_f2).get_concrete_function(tf.constant(image), tf.constant(f))
+  with pytest.raises(FeatureError, match=words):
+    check_gradient(feature, image)
+  with pytest.raises(FeatureError, match=r"'OfTheWholeBatch' .*shape \[1, 1\] .*expected \[3, 1\]"):
+    check_gradient(OfTheWholeBatch(), image)
+  np.testing.assert_allclose(Brightness().loss_f2(tf.constant(image), tf.constant(f)), [0, 0, 0], atol=1e-12)
+  np.testing.assert_allclose(
+    Brightness().loss_f2(tf.constant(image), f + np.float32([[0.5], [1], [2]])), [0.25, 1, 4], rtol=1e-5
+  )
+
+
+def test_a_part_is_a_slice_of_the_vector():
+  f = Composite((DigitLabel(num_classes=3), Color()))
+  vector = np.arange(12).reshape(2, 6)
+  first, second = f.split(vector)
+  np.testing.assert_array_equal(first, [[0, 1, 2], [6, 7, 8]])
+  np.testing.assert_array_equal(second, [[3, 4, 5], [9, 10, 11]])
+  (whole,) = Color().split(vector[:, :3])
+  np.testing.assert_array_equal(whole, vector[:, :3])
+
+
+def test_what_a_feature_says_of_itself_unless_it_knows_better():
+  f = Brightness()
+  assert (f.name, f.parts, f.part_names, f.weights, f.leakage_weights) == (
+    "Brightness",
+    (f,),
+    ("Brightness",),
+    (1,),
+    (1,),
+  )
+  assert (f.networks, f.column, f.code, f.unit, f.as_known) == ({}, None, "one_hot", "", f)
+  assert f.build((4, 4, 3)) is None and f.check_fitted() is None and f.has_pixels
+  assert f.served == tf.TensorSpec([None, 1], tf.float32)
+  np.testing.assert_array_equal(f.of_served(tf.constant([[0.5]])), [[0.5]])
+  np.testing.assert_allclose(
+    OnTheCircle().error(np.array([[1.0, 2.0], [0, 0]]), np.array([[0.0, 0.0], [0, -3]])), [1.5] * 2
+  )
+  assert f.get_config() == {"module": __name__, "name": "Brightness", "arguments": {}}
+
+
+@pytest.mark.parametrize(
+  ("gives", "words"),
+  [
+    (lambda example: object(), r"'Gives' gave a object, not float32 \[B, 1\]"),
+    (lambda example: 1 / 0, "'Gives' cannot be computed: division by zero"),
+    (lambda example: example["image"][:2, 0, 0, :1], r"shape \[2, 1\] for 3 examples; expected \[3, 1\]"),
+  ],
+)
+def test_what_a_plug_in_gives_is_a_vector_of_every_example(gives, words):
+  class Gives(Brightness):
+    def of_example(self, example):
+      return gives(example)
+
+  with pytest.raises(FeatureError, match=words):
+    feature_values(Gives(), gray(102, 0, 255))
+
+
+def test_what_is_no_array_of_numbers_is_refused():
+  with pytest.raises(FeatureError, match="'Brightness' takes an array of numbers, not a str"):
+    Brightness().to_vector("bright")
+  with pytest.raises(FeatureError, match="'Brightness' was given NaN or infinite"):
+    Brightness().to_vector([[np.inf]])
 
 
 def test_l_f2_refuses_a_gradient_that_is_zero_everywhere():

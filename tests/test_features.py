@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import features
 from features.attribute import Attribute
+from features.category import Category
 from features.color import Color
 from features.composite import Composite
 from features.digit_label import DigitLabel
@@ -184,11 +185,10 @@ def test_digit_label_is_one_hot():
   assert f.width == 3
 
 
-def test_digit_label_is_discrete_of_the_label_column_with_the_entropy_of_ten_classes():
+def test_digit_label_is_discrete_of_the_label_column():
   f = DigitLabel()
   assert (f.kind, f.width, f.column) == ("discrete", 10, "label")
-  assert f.entropy == pytest.approx(math.log(10))
-  assert Color().entropy is None and Pose().entropy is None
+  assert (Category().num_classes, Category().column, Category(column="hat").name) == (10, "label", "category")
 
 
 @pytest.mark.parametrize(
@@ -299,6 +299,36 @@ def test_rotation_turns_once_in_a_turn_of_its_column():
   example = {"azimuth": np.array([0.0, 90.0, 180.0, -90.0])}
   np.testing.assert_allclose(f.of_example(example), [[1, 0], [0, 1], [-1, 0], [0, -1]], atol=1e-6)
   np.testing.assert_allclose(f.to_natural(f.to_vector([30.0, -170.0])), [30, -170], atol=1e-4)
+  assert (Rotation().column, Rotation().turn, Rotation().kind, Rotation().unit) == (
+    "angle",
+    2 * math.pi,
+    "continuous",
+    "degrees",
+  )
+  with pytest.raises(FeatureError, match=r"rotation takes angles of shape \[B\], not \[1, 2\]"):
+    f.to_vector([[0.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+  ("given", "principal"),
+  [(0, 0), (90, 90), (179, 179), (180, 180), (-180, 180), (181, -179), (270, -90), (-90, -90), (540, 180), (350, -10)],
+)
+def test_an_angle_comes_back_as_its_principal_value_whichever_the_feature(given, principal):
+  """In (-turn/2, turn/2], where one feature gave 270° as -90° and another as 270°; an axis has a turn of 180°."""
+  azimuth, degrees = Viewpoint(turn=360.0), Rotation(turn=360.0)
+  found = [
+    *degrees.to_natural(degrees.to_vector([given])),
+    azimuth.to_natural(azimuth.to_vector([[given, 3.0]]))[0, 0],
+    *np.degrees(Rotation().to_natural(Rotation().to_vector(np.radians([given])))),
+    *np.degrees(2 * Pose().to_natural(Pose().to_vector(np.radians([given]) / 2))),
+  ]
+  np.testing.assert_allclose(found, [principal] * 4, atol=2e-4)
+
+
+@pytest.mark.parametrize("sine", [0.0, -0.0, -1e-8])
+def test_half_a_turn_is_positive_whatever_the_sign_of_a_sine_of_nothing(sine):
+  assert Rotation(turn=18.0).to_natural(np.array([[-1.0, sine]], np.float32)) == pytest.approx(9.0)
+  assert Pose().to_natural(np.array([[-1.0, sine]], np.float32)) == pytest.approx(math.pi / 2)
 
 
 def test_the_error_of_a_rotation_is_the_shorter_way_round():
@@ -317,7 +347,11 @@ def test_viewpoint_has_the_azimuth_on_a_circle_and_the_elevation_on_a_line():
   f = Viewpoint()
   example = {"label_azimuth": np.array([0, 9]), "label_elevation": np.array([0, 8])}
   np.testing.assert_allclose(f.of_example(example), [[1, 0, -1], [-1, 0, 1]], atol=1e-6)
-  np.testing.assert_allclose(f.to_natural(f.to_vector([[17.0, 2.0]])), [[17, 2]], atol=1e-4)
+  np.testing.assert_allclose(f.to_natural(f.to_vector([[17.0, 2.0], [3.0, 8.0]])), [[-1, 2], [3, 8]], atol=1e-5)
+  np.testing.assert_allclose(f.to_vector([[4.5, 6.0]]), [[0, 1, 0.5]], atol=1e-6)
+  wide = Viewpoint(lowest=-30.0, highest=60.0, turn=360.0)
+  np.testing.assert_allclose(wide.to_vector([[90.0, 0.0]]), [[0, 1, -1 / 3]], atol=1e-6)
+  np.testing.assert_allclose(wide.to_natural(wide.to_vector([[90.0, 7.0]])), [[90, 7]], atol=1e-4)
   with pytest.raises(FeatureError, match=r"viewpoint takes azimuths and elevations, \[B, 2\], not \[4\]"):
     f.to_vector(np.zeros(4))
 
@@ -338,6 +372,69 @@ def test_head_pose_of_landmarks(eyes, nose, yaw, roll):
   f = HeadPose()
   np.testing.assert_allclose(np.degrees(f.of_example(example)), [[yaw, roll]], atol=1e-3)
   np.testing.assert_allclose(f.error(np.radians([[3.0, 0.0]]), np.radians([[0.0, -1.0]])), [2.0])
+
+
+SERVED = [
+  (DigitLabel(num_classes=3), [2, 0], [[0, 0, 1], [1, 0, 0]]),
+  (Category(num_classes=2), [1], [[0, 1]]),
+  (Attribute(("a",)), [0, 1], [[0], [1]]),
+  (Color(), [[0.0, 0.5, 1.0]], [[0, 0.5, 1]]),
+  (Pose(), [0.0, math.pi / 8, math.pi / 2], [[1, 0], [0.5**0.5, 0.5**0.5], [-1, 0]]),
+  (Rotation(turn=360.0), [0.0, 60.0, 270.0, 450.0], [[1, 0], [0.5, 0.75**0.5], [0, -1], [0, 1]]),
+  (Viewpoint(), [[4.5, 6.0], [9.0, 0.0]], [[0, 1, 0.5], [-1, 0, -1]]),
+  (HeadPose(), [[0.5, -0.25]], [[0.5, -0.25]]),
+]
+
+
+@pytest.mark.parametrize(("feature", "value", "vector"), SERVED, ids=lambda value: getattr(value, "name", ""))
+def test_a_natural_form_is_the_same_vector_in_numpy_and_in_the_graph(feature, value, vector):
+  np.testing.assert_allclose(feature.to_vector(value), vector, atol=1e-6)
+  served = tf.function(feature.of_served, input_signature=[feature.served])
+  result = served(tf.constant(value, feature.served.dtype))
+  assert result.dtype == tf.float32
+  np.testing.assert_allclose(result, vector, atol=1e-6)
+  assert feature.served.dtype == (tf.int64 if feature.kind == "discrete" else tf.float32)
+
+
+@pytest.mark.parametrize(
+  ("feature", "value", "words"),
+  [
+    (DigitLabel(num_classes=3), [3], "labels lie in 0 to 2"),
+    (DigitLabel(num_classes=3), [-1], "labels lie in 0 to 2"),
+    (Attribute(("a",)), [2], "an attribute is 0 or 1"),
+    (Attribute(("a",)), [-1], "an attribute is 0 or 1"),
+    (Color(), [[0.0, 1.5, 0.0]], r"RGB lies in \[0, 1\]"),
+    (Color(), [[0.0, -0.5, 0.0]], r"RGB lies in \[0, 1\]"),
+  ],
+)
+def test_the_graph_refuses_what_numpy_refuses(feature, value, words):
+  with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+    feature.of_served(tf.constant(value, feature.served.dtype))
+
+
+@pytest.mark.parametrize(
+  ("feature", "f", "asked", "error"),
+  [
+    (Color(), [[0.1, 0.2, 0.3]], [[0.0, 0.0, 0.0]], 0.2),
+    (Pose(), [[1.0, 0.0]], [[0.0, 1.0]], 45),
+    (Rotation(), [[1.0, 0.0]], [[-1.0, 0.0]], 180),
+    (Rotation(), [[0.0, 2.0]], [[-1.0, 0.0]], 90),
+    (Viewpoint(), [[1.0, 0.0, 0.5]], [[0.0, 0.0, -0.5]], 2 / 3),
+    (HeadPose(), [[0.5, 0.0]], [[0.0, 0.1]], math.degrees(0.3)),
+  ],
+)
+def test_the_error_of_a_feature_by_hand(feature, f, asked, error):
+  np.testing.assert_allclose(feature.error(np.array(f), np.array(asked)), [error], rtol=1e-5)
+  assert feature.unit == ("degrees" if isinstance(feature, Pose | Rotation | HeadPose) else "")
+
+
+def test_pose_of_three_pixels_by_hand():
+  image = np.zeros([1, 3, 5, 3], np.float32)
+  image[0, 0, 4], image[0, 1, 2], image[0, 2, 0] = (0.2, 0.5, 0.1), 0.5, (0.5, 0.0, 0.2)  # each of ink 0.5
+  # on [-1, 1] x [-0.6, 0.6]: (1, 0.6), (0, 0), (-1, -0.6): μ_xx = 2/3, μ_yy = 0.24, μ_xy = 0.4
+  axis = np.array([2 / 3 - 0.24, 0.8])
+  r = np.sqrt((axis**2).sum() + (0.05 * (2 / 3 + 0.24)) ** 2)
+  np.testing.assert_allclose(Pose().of_image(image), [axis / r], rtol=1e-5)
 
 
 # --- attribute ---
@@ -363,7 +460,8 @@ def test_attributes_are_bits_of_their_columns_and_parts_of_their_own():
 @pytest.mark.parametrize(
   ("names", "value", "words"),
   [
-    (("a",), [0.5], "takes 0 or 1"),
+    (("a",), [0.5], r"attribute takes 0 or 1 of shape \[B\], not float64 \[1\]"),
+    (("a",), [[0, 1]], r"takes 0 or 1 of shape \[B\], not int64 \[1, 2\]"),
     (("a", "b"), [0, 1], "a dict of a, b"),
     (("a", "b"), {"a": [1], "c": [0]}, "a dict of a, b, not of a, c"),
   ],
@@ -408,13 +506,53 @@ def test_several_attributes_are_parts_beside_the_others():
   np.testing.assert_array_equal(f.to_vector(natural)[:, 3:], [[0, 1], [1, 1]])
 
 
+def test_a_composite_is_of_pixels_and_learned_as_its_parts_are():
+  f, image = Composite((Pose(), Color(), Rotation()), leakage_weights=(1, 2, 3)), blobs(2)
+  assert f.leakage_weights == (1, 2, 3) and f.kind == "composite" and f.has_pixels
+  assert not Composite((Color(), DigitLabel())).has_pixels
+  with pytest.raises(FeatureError, match=r"'rotation' is learned, and rotation\.fitted does not say"):
+    f.check_fitted()
+  assert Composite((Color(),)).check_fitted() is None
+  with pytest.raises(FeatureError, match="'rotation' has no network yet"):
+    f.of_image(image)
+  f.build((28, 28, 3))
+  assert set(f.networks) == {"rotation/network"}
+  values = f.of_image(tf.constant(image)).numpy()
+  for value, part in zip(f.split(values), f.parts):
+    np.testing.assert_allclose(value, part.of_image(tf.constant(image)), atol=1e-6)
+
+
+def test_a_rotation_that_is_read_in_pixels_is_a_direction():
+  known, read = Rotation(), Rotation(from_pixels=True)
+  known.build((28, 28, 3))
+  object.__setattr__(read, "_network", known.networks["network"])
+  image = tf.constant(blobs(2))
+  outputs = known.of_image(image).numpy()
+  np.testing.assert_allclose(read.of_image(image), outputs / np.linalg.norm(outputs, axis=1)[:, None], rtol=1e-5)
+  np.testing.assert_allclose(read.of_example({"image": image}), read.of_image(image), rtol=1e-5)
+
+
+def test_a_category_reads_its_own_column_and_several_attributes_have_none():
+  example = {"hat": np.array([1, 0]), "label": np.array([0, 0])}
+  np.testing.assert_array_equal(Category(column="hat", num_classes=2).of_example(example), [[0, 1], [1, 0]])
+  assert Attribute(("a", "b")).column is None and Attribute(("a",)).column == "a" and Attribute(("a",)).width == 1
+  f = Composite((Color(), Attribute(("a", "b"))), leakage_weights=(3.0, 2.0))
+  assert f.leakage_weights == (3.0, 2.0, 2.0)
+
+
+def test_head_pose_of_eyes_at_one_place_is_finite():
+  example = {f"{eye}_{axis}": np.array([5]) for eye in ("lefteye", "righteye", "nose") for axis in "xy"}
+  np.testing.assert_array_equal(HeadPose().of_example(example), [[0, 0]])
+
+
 @pytest.mark.parametrize(
   ("arguments", "words"),
   [
     ({"parts": ()}, "must name one or more"),
     ({"parts": ("color", "color")}, "each once.*scope"),
     ({"parts": ("color", "digit_label"), "weights": (1,)}, "weights = .* must hold 2 numbers"),
-    ({"parts": ("color",), "leakage_weights": (-1,)}, "leakage_weights"),
+    ({"parts": ("color",), "leakage_weights": (-1,)}, "leakage_weights = .* must hold 1 numbers.* none negative"),
+    ({"parts": ("color",), "weights": (math.nan,)}, "weights = .* must hold 1 numbers"),
   ],
 )
 def test_a_composite_that_is_none_is_refused(arguments, words):

@@ -8,7 +8,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfdisent import losses
-from tfdisent.codes import OneHotCode
+from tfdisent.codes import BernoulliCode, OneHotCode, diagonal_gaussian
+from tfdisent.errors import FeatureError
 
 tfd = tfp.distributions
 
@@ -60,6 +61,47 @@ def test_feature_loss_f1_is_the_negative_log_probability_of_the_partners_code():
   q = tfd.OneHotCategorical(probs=[[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]])
   z2_partner = tf.constant([[1, 0, 0], [0, 0, 1]])
   np.testing.assert_allclose(losses.feature_loss_f1(q, z2_partner), [-math.log(0.7), -math.log(0.1)], rtol=1e-6)
+
+
+def test_feature_loss_f1_holds_its_target():
+  """E2 cannot shorten it by shrinking its codes; q learns from it as ever."""
+  z2, parameters = tf.Variable([[1.0, 2.0]]), tf.Variable([[0.0, 0.0, 0.5, 0.5]])
+  with tf.GradientTape() as tape:
+    loss = losses.feature_loss_f1(diagonal_gaussian(parameters), z2)
+  of_z2, of_parameters = tape.gradient(loss, [z2, parameters])
+  assert of_z2 is None
+  variance = (math.log1p(math.exp(0.5)) + 1e-4) ** 2
+  np.testing.assert_allclose(of_parameters[:, :2], [[-1 / variance, -2 / variance]], rtol=1e-5)
+
+
+def test_what_the_targets_gradient_would_add_the_gradient_of_the_entropy_takes_away():
+  """z̃2 = φ (f + σ ε) seen in x̂ = z̃2 + ε': with q the true posterior, H(z̃2) + E log q does not move with the target's φ.
+
+  All is Gaussian: of log q(z̃2 | x̂) the mean over z̃2 moves by -1 with log φ, H(z̃2) by 1.
+  """
+  draw, gain, noise = np.random.default_rng(0), 1.7, 0.4
+  z2 = gain * draw.standard_normal([100_000, 1])
+  seen = z2 + noise * draw.standard_normal(z2.shape)
+  mean, stddev = seen * gain**2 / (gain**2 + noise**2), gain * noise / math.sqrt(gain**2 + noise**2)
+  of_target = np.mean(-(z2 - mean) / stddev**2 * z2)  # d log q / d log φ, with x̂ held
+  assert of_target == pytest.approx(-1, abs=0.01)
+  of_entropy = (math.log((1 + 1e-6) * gain) - math.log((1 - 1e-6) * gain)) / 2e-6  # H = log φ + a constant
+  assert of_entropy == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+  ("f_fusion", "f_partner", "words"),
+  [
+    ([8], [8, 1], r"f\(x̂\) of shape \[8\] with f\(x̃\) of shape \[8, 1\]: both must be \[B, width\]"),
+    ([8, 1], [8], r"\[8, 1\] with .* \[8\]"),
+    ([8], [8], r"\[8\] with .* \[8\]"),
+    ([8, 1], [8, 3], r"\[8, 1\] with .* \[8, 3\]"),
+    ([1, 3], [8, 3], r"\[1, 3\] with .* \[8, 3\]"),
+  ],
+)
+def test_feature_loss_f2_refuses_shapes_that_would_spread_over_the_batch(f_fusion, f_partner, words):
+  with pytest.raises(FeatureError, match=words):
+    losses.feature_loss_f2(tf.zeros(f_fusion), tf.zeros(f_partner))
 
 
 def test_feature_loss_f2_sums_the_squares_over_the_width():
@@ -131,6 +173,17 @@ def test_adversary_loss_of_what_tells_nothing_is_the_entropy():
   f = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 2, 2, 3, 3]]
   loss = tf.reduce_mean(losses.adversary_loss(tf.zeros([8, 4]), f, OneHotCode(4)))
   np.testing.assert_allclose(loss, math.log(4), rtol=1e-6)
+
+
+def test_adversary_loss_of_bits_adds_their_log_probabilities():
+  logits = tf.constant([[math.log(3.0), math.log(1 / 4)]])  # 0.75, 0.2
+  loss = losses.adversary_loss(logits, tf.constant([[1.0, 0.0]]), BernoulliCode(2))
+  np.testing.assert_allclose(loss, [-math.log(0.75) - math.log(0.8)], rtol=1e-6)
+
+
+def test_laplace_reconstruction_by_hand():
+  x, x_logits = tf.constant([1.0, 0.0, 0.5, 0.25], shape=[1, 2, 2, 1]), tf.zeros([1, 2, 2, 1])  # x' = 0.5
+  np.testing.assert_allclose(losses.laplace_reconstruction(x, x_logits, 0.5), [1.25 * math.sqrt(2) / 0.5], rtol=1e-6)
 
 
 def test_cycle_loss_sums_the_distances_of_the_means():

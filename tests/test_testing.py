@@ -133,6 +133,30 @@ class NotStored(Brightness):
     return self.factor * super().of_image(image)
 
 
+class WithoutAxis(Brightness):
+  def of_example(self, example):
+    return super().of_image(example["image"])
+
+  def of_image(self, image):
+    return tf.reduce_mean(image, [1, 2, 3])
+
+
+class NanGradientOnWhite(Brightness):
+  def of_image(self, image):
+    return tf.sqrt(1 - super().of_image(image))
+
+
+class NothingIsOne(Brightness):
+  def of_example(self, example):
+    value = self.of_image(example["image"])
+    return value if len(value) else tf.zeros([1, 1])
+
+
+class NotRegistered(Brightness):
+  def get_config(self):
+    return {**super().get_config(), "name": "nobody"}
+
+
 class NoKind(Brightness):
   kind = "ordinal"
 
@@ -159,8 +183,12 @@ class NoWidth(Brightness):
     (NanOnBlack, "is NaN or infinite on a black image"),
     (FailsOnNothing, "fails on an empty batch"),
     (NotStored, "made again from its configuration, gives other values"),
-    (NoKind, "NoKind.kind is 'ordinal'"),
-    (NoWidth, "NoWidth.width is 0"),
+    (WithoutAxis, "'WithoutAxis' says width 1, and its `of_image` gives values of shape [2] for 2 images"),
+    (NanGradientOnWhite, "has a gradient with NaN or infinity on a white image"),
+    (NothingIsOne, "gives values of shape [1, 1] for an empty batch, not [0, 1]"),
+    (NotRegistered, "cannot be made again from its configuration (unknown feature 'nobody'"),
+    (NoKind, "NoKind.kind is 'ordinal': set it to 'discrete' or 'continuous'"),
+    (NoWidth, "NoWidth.width is 0: set it to the number of components of f(x), at least 1"),
   ],
   ids=lambda value: getattr(value, "__name__", ""),
 )

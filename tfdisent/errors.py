@@ -7,6 +7,8 @@ The command line prints their message alone; anything else is a bug and keeps it
 class TfdisentError(Exception):
   """Base of every error that tfdisent raises on purpose."""
 
+  ag_pass_through = True  # AutoGraph would make a StagingError of it where a function is traced
+
 
 class ConfigError(TfdisentError, ValueError):
   """A flag, a gin binding or an argument that cannot work."""

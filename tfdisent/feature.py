@@ -102,11 +102,6 @@ class Feature:
     """The feature that gives what is known of an example, where this one gives what a network reads in its pixels."""
     return self
 
-  @property
-  def entropy(self) -> float | None:
-    """H(f(x)) in nats where it is known, the ceiling of I(z̃2; x̂ | z1); None elsewhere."""
-    return None
-
   def of_example(self, example: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """f(x) of a batch of examples, float32 [B, width].
 
@@ -133,8 +128,13 @@ class Feature:
     Args:
       x_fusion: x̂, float32 [B, H, W, C] in [0, 1].
       f_partner: f(x̃), float32 [B, width].
+
+    Raises:
+      FeatureError: `of_image` gives another shape than [B, width].
     """
-    return losses.feature_loss_f2(self.of_image(x_fusion), f_partner)
+    f_fusion = self.of_image(x_fusion)
+    check_shape(self, x_fusion, f_fusion)
+    return losses.feature_loss_f2(f_fusion, f_partner)
 
   def error(self, f: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """How far f is from what was asked for, [B], from vectors [B, width]; in `unit`.
@@ -260,8 +260,21 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
   return values
 
 
+def check_shape(feature: Feature, image: tf.Tensor, value: tf.Tensor) -> None:
+  """Raises `FeatureError` unless `value`, what `of_image` gives for images [B, H, W, C], is of shape [B, width].
+
+  Any other would spread over the batch in L_f2: [B] minus [B, 1] is [B, B].
+  """
+  expected = [image.shape[0], feature.width]
+  if not tf.TensorShape(value.shape).is_compatible_with(expected):
+    raise FeatureError(
+      f"feature '{feature.name}' says width {feature.width}, and its `of_image` gives values of shape "
+      f"{list(value.shape)} for {image.shape[0]} images; expected {expected}."
+    )
+
+
 def check_gradient(feature: Feature, image: np.ndarray) -> None:
-  """Raises `FeatureError` unless f has a finite gradient that is not zero everywhere, as L_f2 needs.
+  """Raises `FeatureError` unless f is [B, width], with a finite gradient that is not zero everywhere, as L_f2 needs.
 
   Args:
     image: some real images, float32 [B, H, W, C] in [0, 1].
@@ -275,6 +288,7 @@ def check_gradient(feature: Feature, image: np.ndarray) -> None:
   with tf.GradientTape() as tape:
     tape.watch(image)
     value = feature.of_image(image)
+    check_shape(feature, image, value)
     if feature.kind == DISCRETE:  # classes have no gradient; what they are read from may have one
       value = feature.loss_f2(image, tf.reverse(value, [0]))
     value = tf.reduce_sum(value * tf.random.stateless_normal(tf.shape(value), [0, 0]))  # f may well be of unit length

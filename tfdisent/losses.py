@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfdisent.codes import Code
+from tfdisent.errors import FeatureError
 
 tfd = tfp.distributions
 
@@ -51,11 +52,28 @@ def kl_to_standard_normal(posterior: tfd.Distribution) -> tf.Tensor:
 def feature_loss_f1(q: tfd.Distribution, z2_partner: tf.Tensor) -> tf.Tensor:
   """L_f1 = -E[log q(z̃2 | z1, x̂)] [B], from the first lower bound, I(z̃2; x̂ | z1) ≥ E[log q(z̃2 | z1, x̂)] + H(z̃2 | z1).
 
+  x̃ is independent of x, so H(z̃2 | z1) = H(z̃2). Where z̃2 is f(x̃) itself, that is a constant. Where E2 makes z̃2, E2
+  moves it: by shrinking its codes it lowers L_f1 and H(z̃2) by as much, and the bound not at all. So no gradient goes
+  into z̃2 as the target, which is the gradient of the bound with its entropy where q is the true posterior: let E2 move
+  z̃2 by δv, v = ∂z̃2/∂φ. x̂ depends on E2 through z̃2 alone, hence E[v | z̃2, x̂, z1] = u(z̃2) for some u, and
+
+    E[∇log q(z̃2 | z1, x̂)·v] = E[∇log p(z̃2 | z1, x̂)·u(z̃2)] = -E[div u(z̃2)] = E[∇log p(z̃2)·u(z̃2)] = -∂H(z̃2)/∂φ:
+
+  what the target's gradient would add, the entropy's takes away.
+
+  What is left for E2 is its gradient through x̂. With the entropy kept, too, that is not one to follow, since
+
+    I(z̃2; x̂ | z1) = I(f(x̃); x̂ | z1) + I(z̃2; x̂ | z1, f(x̃)),
+
+  of which the second term is E2's own noise, told from the image. E2 raises it by adding noise: the code keeps its
+  scale and loses f. So `tfdisent.model` gives G a z̃2 without gradient, as well: L_f1 teaches G and q to tell whichever
+  code there is, and E2 learns what to put into it from L_VAE.
+
   Args:
     q: q(· | z1, x̂), over codes [B, Z2].
     z2_partner: z̃2, the code that x̂ was made from, [B, Z2].
   """
-  return -q.log_prob(z2_partner)
+  return -q.log_prob(tf.stop_gradient(z2_partner))
 
 
 def feature_loss_f2(f_fusion: tf.Tensor, f_partner: tf.Tensor) -> tf.Tensor:
@@ -67,7 +85,15 @@ def feature_loss_f2(f_fusion: tf.Tensor, f_partner: tf.Tensor) -> tf.Tensor:
   Args:
     f_fusion: f(x̂), [B, width].
     f_partner: f(x̃), [B, width].
+
+  Raises:
+    FeatureError: they are of two shapes, or have no axis for the width: [B] and [B, 1] would become [B, B].
   """
+  shape = tf.TensorShape(f_fusion.shape)
+  if not (shape.is_compatible_with([None, None]) and shape.is_compatible_with(f_partner.shape)):
+    raise FeatureError(
+      f"L_f2 compares f(x̂) of shape {list(shape)} with f(x̃) of shape {list(f_partner.shape)}: both must be [B, width]."
+    )
   return tf.reduce_sum(tf.math.squared_difference(f_fusion, f_partner), axis=-1)
 
 

@@ -37,7 +37,8 @@ class Objective:
     lambda3: weight of L_f; 0 leaves q and L_f out.
     lambda4: weight of L_GAN; 0 leaves D and L_D out.
     feature_loss: "f1" (the first bound, L_f1) or "f2" (the second, L_f2); None takes the feature's kind: L_f1 for
-      discrete, L_f2 for continuous.
+      discrete, L_f2 for continuous. Under L_f1 the encoder of a learned z2 learns from L_VAE alone: see
+      `losses.feature_loss_f1`.
     q_data: what q(z̃2 | z1, x̂) learns from: "fusions", jointly with G (the paper); "pairs", real images and their z2, so
       that G cannot write z̃2 in a hand that only q reads; or "both". On a pair, z1 comes from another image: as on a
       fusion it then tells nothing of the code, and q must read the image. The bound holds for any q.
@@ -231,11 +232,27 @@ class DisentangledVAE(keras.Model):
     )
 
   def compile(
-    self, optimizer: keras.optimizers.Optimizer, optimizer_d: keras.optimizers.Optimizer, jit_compile: bool = False
+    self,
+    optimizer: str | keras.optimizers.Optimizer = "adam",
+    optimizer_d: str | keras.optimizers.Optimizer | None = None,
+    jit_compile: bool = False,
   ):
-    """Sets the optimizer of E1, E2, G and q, and that of D; a has the one that `Objective.a_optimizer` names."""
+    """Sets the optimizer of E1, E2, G and q, and that of D; a has the one that `Objective.a_optimizer` names.
+
+    Args:
+      optimizer: of Keras, or its name.
+      optimizer_d: another one, or its name; None is Adam at a rate of 2e-4 with β1 = 0.5 (Radford et al. 2016).
+      jit_compile: whether XLA compiles the step.
+
+    Raises:
+      ConfigError: both are one and the same object, which can keep the state of one set of weights.
+    """
     super().compile(optimizer=None, jit_compile=jit_compile)
-    self.optimizer, self.optimizer_d = optimizer, optimizer_d
+    if optimizer_d is None:
+      optimizer_d = keras.optimizers.Adam(2e-4, beta_1=0.5)
+    self.optimizer, self.optimizer_d = keras.optimizers.get(optimizer), keras.optimizers.get(optimizer_d)
+    if self.optimizer is self.optimizer_d:
+      raise ConfigError("optimizer and optimizer_d are one object: give each its own, since each keeps its own state.")
     for of_networks, symbols in self._optimizers:
       of_networks.build([v for symbol in symbols for v in self.networks[symbol].trainable_variables])
     names = ["L", "reconstruction", "KL_z1", "psnr", *(["KL_z2"] if any(self.E2) else []), *(["L_q"] if self.q else [])]
@@ -332,12 +349,29 @@ class DisentangledVAE(keras.Model):
       if not (self.q and loss == "f1"):
         raise FeatureError(
           f"feature '{part.name}' cannot be computed from pixels, and the model was trained without a q(z̃2 | z1, x̂) "
-          "that reads it: use `control` with the feature itself."
+          "that reads it: give f(x) itself, as in `control(images, feature)` or `model(x, f)`."
         )
       if of_f and code.learned:
         raise FeatureError(
           f"feature '{part.name}' cannot be computed from pixels, and its Gaussian code cannot be read back as f(x)."
         )
+
+  def call(self, x: tf.Tensor, f: tf.Tensor | None = None) -> tf.Tensor:
+    """x' = G(z1, z2), float32 [B, H, W, C] in [0, 1], with the means of q(z1 | x) and q(z2 | f(x)).
+
+    Args:
+      x: images [B, H, W, C], uint8, or float in [0, 1].
+      f: f(x), [B, width]; None reads z2 from the images: see `read_z2`.
+
+    Raises:
+      FeatureError: f is None, and z2 cannot be read.
+    """
+    x = tf.image.convert_image_dtype(x, tf.float32)
+    z1 = self.encode_z1(x).mean()
+    if f is not None:
+      return self.generate(z1, self.mean_z2(f))
+    self.check_reading()
+    return self.generate(z1, self.read_z2(z1, x))
 
   def generate(self, z1: tf.Tensor, z2: tf.Tensor) -> tf.Tensor:
     """G(z1, z2) as images, float32 [B, H, W, C] in [0, 1]."""
@@ -373,7 +407,7 @@ class DisentangledVAE(keras.Model):
     terms["KL_z1"] = mean(losses.kl_to_standard_normal(q_z1))
     q_z2 = self.encode_z2(f)
     z2 = self._sample_z2(f, q_z2, noise_z2)
-    z2_partner = self._sample_z2(f_partner, self.encode_z2(f_partner), noise_z2_partner)
+    z2_partner = self._hold_for_f1(self._sample_z2(f_partner, self.encode_z2(f_partner), noise_z2_partner))
     if any(self.E2):
       terms["KL_z2"] = sum(mean(losses.kl_to_standard_normal(q)) for q in q_z2 if q is not None)
 
@@ -501,6 +535,11 @@ class DisentangledVAE(keras.Model):
     parts = zip(q_z2, self.feature.split(f), self._split_z2(noise))
     return tf.concat([f_part if q is None else reparameterise(q, noise_part) for q, f_part, noise_part in parts], 1)
 
+  def _hold_for_f1(self, z2_partner):
+    """z̃2 without a gradient in the parts that are trained with L_f1: see `losses.feature_loss_f1`."""
+    parts = zip(self._split_z2(z2_partner), self.feature_losses)
+    return tf.concat([tf.stop_gradient(z2_part) if loss == "f1" else z2_part for z2_part, loss in parts], 1)
+
   def _split_z2(self, z2):
     """z2 [B, Z2] as a list of its parts'."""
     return tf.split(z2, [code.width for code in self.codes], 1)
@@ -561,5 +600,9 @@ def _mean(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
 
 
 def _of_neighbour(z1: tf.Tensor) -> tf.Tensor:
-  """z1 [B, Z1] with every two neighbours exchanged: an independent image's z1, within any even share of the batch."""
-  return tf.reshape(tf.reverse(tf.reshape(z1, [-1, 2, z1.shape[1]]), [1]), tf.shape(z1))
+  """z1 [B, Z1] with every two neighbours exchanged: an independent image's z1, within any even share of the batch.
+
+  The last of an odd number gets the first one's.
+  """
+  row, count = tf.range(tf.shape(z1)[0]), tf.shape(z1)[0]
+  return tf.gather(z1, (row + 1 - 2 * (row % 2)) % count)

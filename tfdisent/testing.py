@@ -18,6 +18,7 @@ from tfdisent.feature import (
   DISCRETE,
   Feature,
   check_gradient,
+  check_shape,
   feature_from_config,
   feature_values,
 )
@@ -116,6 +117,7 @@ def _check_blank(feature, examples, batch):
     with tf.GradientTape() as tape:
       tape.watch(image)
       value = feature.of_image(image)
+    check_shape(feature, image, value)
     if not np.isfinite(value).all():
       raise FeatureError(
         f"feature '{feature.name}' is NaN or infinite on a {what} image, and G may well draw one: "
