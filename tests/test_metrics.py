@@ -57,6 +57,7 @@ def test_one_feature_for_all_has_no_other():
 def test_measured_color_is_that_of_the_ink():
   image = np.rint(draw([0, 3], [[1, 0.2, 0], [0.4, 0.4, 0.8]]) * 255).astype(np.uint8)
   np.testing.assert_allclose(measured_color(image), [[1, 0.2, 0], [0.4, 0.4, 0.8]], atol=1e-6)
+  assert measured_color(image).dtype == np.float32  # half the memory of many images
 
 
 def test_measured_color_weighs_a_pixel_by_its_largest_channel():
