@@ -23,11 +23,14 @@ METRICS = {
 }
 
 
+ORIGIN = {"split": "test", "checkpoint": "<best>", "test_reads": 17, "versions": {"keras": "9.8.7"}}
+
+
 @pytest.fixture(scope="module")
 def report(digit_run, few_digits, tmp_path_factory):
   path = tmp_path_factory.mktemp("reports") / "report.html"
   curves = read_curves(digit_run.folder / "tensorboard")
-  write_report(path, digit_run.trained, few_digits.test, METRICS, curves, "train.x = '<b>'")
+  write_report(path, digit_run.trained, few_digits.test, METRICS, curves, "train.x = '<b>'", ORIGIN)
   return path.read_text(encoding="utf-8")
 
 
@@ -42,6 +45,13 @@ def test_it_shows_the_figures_with_their_intervals_and_the_network_that_judged(r
   for text in ("0.875", "0.800 to 0.900", "0.114", "control_shuffled", "a-network", "12.500"):
     assert text in report
   assert report.index("mlp_mean") < report.index("control_shuffled") < report.index("Control, by the class")
+
+
+def test_it_shows_what_was_measured_and_how_often_the_test_split_was(report):
+  assert "Test split measured 17 times so far" in report
+  for name, value in (("split", "test"), ("checkpoint", "&lt;best&gt;"), ("test_reads", "17"), ("keras", "9.8.7")):
+    assert f"<tr><td>{name}</td><td>{value}</td></tr>" in report
+  assert "versions" not in report
 
 
 def test_it_shows_the_config_as_text(report):
