@@ -120,6 +120,9 @@ def test_every_argument_of_the_objective_and_the_model_can_be_bound(few_digits):
   assert model.z1_width == 3 and model.seed == 5 and model.E1.dense_layers[0].units == 7
 
 
+LIBRARY = inspect.signature(training.train).parameters
+
+
 def of_a_spy(size=3, data_dir=None):
   raise AssertionError("it is described, and not made")
 
@@ -186,9 +189,8 @@ def test_the_defaults_of_train_are_those_of_the_library(spy):
   """But for what a configuration has to choose."""
   config.read([], ["train.dataset = 'of_a_spy'", "train.feature = 'f'"])
   config.train("runs/a")
-  library = {name: p.default for name, p in inspect.signature(training.train).parameters.items()}
   for name in ("epochs", "batch_size", "seed", "evaluate_every", "checkpoint_every", "jit_compile"):
-    assert getattr(spy, name) == library[name]
+    assert getattr(spy, name) == LIBRARY[name].default
   assert spy.dataset == ("of_a_spy", None) and spy.description["dataset"]["arguments"]["data_dir"] is None
 
 

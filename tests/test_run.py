@@ -317,7 +317,7 @@ def test_figures_of_an_older_version_have_no_provenance(tmp_path):
   assert run.read_metrics(tmp_path) == ({"quality/psnr": {"value": 20.0}}, {})
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", '{"a": 1}', '{"a": {}}', '{"metrics": {}}', '{"metrics": 3}'])
+@pytest.mark.parametrize("text", ["", "[]", "3", '{"a": 1}', '{"metrics": {}}', '{"metrics": 3}'])
 def test_figures_that_are_damaged_are_named(tmp_path, text):
   (tmp_path / "metrics.json").write_text(text)
   with pytest.raises(RunError, match=r"metrics\.json cannot be read"):

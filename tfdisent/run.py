@@ -309,8 +309,8 @@ def read_metrics(run_dir: pathlib.Path, split: str = "test", checkpoint: str = "
   try:
     content = json.loads(file.read_text(encoding="utf-8"))
     metrics, origin = (content["metrics"], content["provenance"]) if "metrics" in content else (content, {})
-    if not all("value" in figure for figure in metrics.values()):
-      raise ValueError("there are figures without a value")
+    if not all(isinstance(figure, dict) for figure in metrics.values()):
+      raise ValueError("not all figures are objects")
   except FileNotFoundError:
     raise
   except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:

@@ -102,7 +102,7 @@ def read_metrics(run_dir: str, split: str = "test", checkpoint: str = "best") ->
     metrics = {}
   except RunError as error:
     raise RunError(f"{error} Write it anew: {command}") from error
-  if not _columns(["leakage/worst"], metrics):
+  if not (_columns(["leakage/worst"], metrics) and all("value" in figure for figure in metrics.values())):
     raise RunError(f"{run_dir} is not measured yet. Run: {command}")
   return metrics
 
@@ -110,7 +110,7 @@ def read_metrics(run_dir: str, split: str = "test", checkpoint: str = "best") ->
 def _configuration(run_dir: pathlib.Path) -> frozenset[str]:
   """What a run was asked for, but for its seed and where its data lies."""
   if not (run_dir / run.CONFIG_FILE).is_file():
-    raise RunError(f"{run_dir} holds no run: there is no {run.CONFIG_FILE} in it.")
+    raise RunError(f"{run_dir} holds no run: its {run.CONFIG_FILE} cannot be read.")
   lines = run.bindings(run.read_config(run_dir))
   return frozenset(line for line in lines if not line.startswith("train.seed "))
 
