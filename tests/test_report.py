@@ -48,7 +48,7 @@ def test_it_shows_the_figures_with_their_intervals_and_the_network_that_judged(r
 
 
 def test_it_shows_what_was_measured_and_how_often_the_test_split_was(report):
-  assert "Test split measured 17 times so far" in report
+  assert "Reads of the test split so far: 17." in report
   for name, value in (("split", "test"), ("checkpoint", "&lt;best&gt;"), ("test_reads", "17"), ("keras", "9.8.7")):
     assert f"<tr><td>{name}</td><td>{value}</td></tr>" in report
   assert "versions" not in report

@@ -119,7 +119,7 @@ def _provenance(provenance: Mapping) -> str:
 def _reads(provenance: Mapping) -> str:
   if "test_reads" not in provenance:
     return ""
-  return f"Test split measured {provenance['test_reads']} times so far. "
+  return f"Reads of the test split so far: {provenance['test_reads']}. "
 
 
 def _number(value: float) -> str:
