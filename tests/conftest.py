@@ -8,12 +8,16 @@ from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import gin
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
 
 from features.digit_label import DigitLabel
+from tfdisent import main
 from tfdisent.dataset import Dataset
 from tfdisent.datasets.color_mnist import color_mnist
 from tfdisent.inference import TrainedModel
@@ -70,6 +74,27 @@ def mnist_dir() -> pathlib.Path:
 def coil20_dir() -> pathlib.Path:
   """The folder of photographs of turning objects with a table; it may not be there."""
   return pathlib.Path(__file__).resolve().parent.parent.parent / "shared" / "images" / "coil20"
+
+
+@pytest.fixture
+def tfdisent(capsys):
+  """Runs the command in this process; returns its exit code, standard output and standard error."""
+
+  def call(*arguments):
+    with flagsaver.flagsaver():
+      flags.FLAGS.unparse_flags()
+      flags.FLAGS(["tfdisent", *map(str, arguments)])
+      code = 0
+      try:
+        main.main(["tfdisent"])
+      except SystemExit as error:
+        code = error.code
+      finally:
+        gin.clear_config()
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+  return call
 
 
 @pytest.fixture

@@ -256,7 +256,7 @@ def test_another_process_in_which_optimizers_were_made_can_go_on(run_dir):
 
 @pytest.mark.parametrize(("which", "epoch"), [("best", 2), ("last", 3)])
 def test_a_model_in_use_gets_the_weights_alone(run_dir, model, which, epoch):
-  restore(run_dir, which, model)
+  assert restore(run_dir, which, model) == (which, epoch, 0)
   assert values(weight for network in model.networks.values() for weight in network.weights) == {float(epoch)}
   assert values(model.optimizer.variables) == {0.0}
 

@@ -11,6 +11,7 @@ from scipy import stats
 from tfdisent.errors import RunError
 from tfdisent.evaluation import with_interval
 from tfdisent.evaluation.comparison import COLUMNS, Group, markdown, read_metrics, read_runs, scatter, write_comparison
+from tfdisent.run import write_metrics
 
 
 @pytest.fixture
@@ -289,3 +290,16 @@ def test_the_figures_of_parts_stand_where_those_of_a_single_feature_do(make_run)
     "|  | seeds | control/accuracy_mean | control/color/mae_mean | leakage/color/worst | leakage/digit_label/worst "
     "| quality/psnr |"
   )
+
+
+def test_figures_of_a_split_and_a_checkpoint_are_read_with_or_without_provenance(make_run, tmp_path):
+  run = make_run("a")
+  origin = {"split": "validation", "checkpoint": "last"}
+  write_metrics(tmp_path / "a", {"leakage/worst": {"value": 0.125}}, origin)
+  assert read_runs([run])[0].figure("leakage/worst")["value"] == 0.3  # a file of an older version
+  assert read_runs([run], "validation", "last")[0].figure("leakage/worst")["value"] == 0.125
+  with pytest.raises(RunError, match=f"not measured yet. Run: tfdisent --mode=eval --split=validation --run_dir={run}"):
+    read_runs([run], "validation")
+  (tmp_path / "a" / "metrics_last.json").write_text("[", encoding="utf-8")
+  with pytest.raises(RunError, match=r"metrics_last\.json cannot be read .*--checkpoint=last"):
+    read_runs([run], checkpoint="last")

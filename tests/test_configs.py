@@ -2,7 +2,10 @@
 
 import dataclasses
 import functools
+import importlib.util
+import inspect
 import math
+import types
 
 import gin
 import numpy as np
@@ -11,11 +14,12 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tfdisent import config
+from tfdisent import benchmark, config, training
 from tfdisent.dataset import training_batches
 from tfdisent.errors import ConfigError
 from tfdisent.evaluation import evaluate
 from tfdisent.feature import feature_values
+from tfdisent.registry import DATASETS
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +118,132 @@ def test_every_argument_of_the_objective_and_the_model_can_be_bound(few_digits):
   model = config.model(few_digits.image_shape, DigitLabel(), seed=5)
   assert dataclasses.asdict(model.objective)["lambda1"] == 2 and model.q is None
   assert model.z1_width == 3 and model.seed == 5 and model.E1.dense_layers[0].units == 7
+
+
+LIBRARY = inspect.signature(training.train).parameters
+
+
+def of_a_spy(size=3, data_dir=None):
+  raise AssertionError("it is described, and not made")
+
+
+with gin.unlock_config():
+  gin.register("of_a_spy", module=__name__)(of_a_spy)
+
+
+@pytest.fixture
+def spy(monkeypatch):
+  """What `training.train` is called with, in place of a training."""
+  called = types.SimpleNamespace()
+
+  def train(*arguments, **keywords):
+    called.__dict__.update(inspect.signature(of_library).bind(*arguments, **keywords).arguments)
+    return "the model"
+
+  of_library = training.train
+  monkeypatch.setattr(training, "train", train)
+  monkeypatch.setattr(config, "strategy", lambda: "the strategy")
+  monkeypatch.setitem(DATASETS._entries, "of_a_spy", of_a_spy)
+  monkeypatch.setattr(config, "make_dataset", lambda name, data_dir: (name, data_dir))
+  monkeypatch.setattr(config, "make_feature", lambda name: name)
+  return called
+
+
+TRAIN = {
+  "dataset": "of_a_spy",
+  "feature": "f",
+  "data_dir": "/data",
+  "epochs": 11,
+  "batch_size": 12,
+  "seed": 13,
+  "evaluate_every": 14,
+  "checkpoint_every": 15,
+  "jit_compile": True,
+}
+
+
+def test_every_binding_of_train_reaches_the_training(spy):
+  assert set(TRAIN) == set(inspect.signature(config.train).parameters) - {"run_dir"}
+  config.read([], [f"train.{name} = {value!r}" for name, value in TRAIN.items()])
+  assert config.train("runs/a") == ("the model", ("of_a_spy", "/data"))
+  given = vars(spy)
+  describe, description = given.pop("describe"), given.pop("description")
+  numbers = {name: value for name, value in TRAIN.items() if name not in ("dataset", "feature", "data_dir")}
+  assert given == numbers | {
+    "run_dir": "runs/a",
+    "dataset": ("of_a_spy", "/data"),
+    "feature": "f",
+    "make_model": config.model,
+    "make_optimizer_eg": config.optimizer,
+    "make_optimizer_d": config.optimizer_d,
+    "strategy": "the strategy",
+  }
+  assert "train.checkpoint_every = 15" in describe() and "train.jit_compile = True" in describe()
+  assert description["dataset"]["arguments"] == {"size": 3, "data_dir": "/data"}
+  assert description["bindings"] == sorted(
+    f"train.{name} = {value!r}" for name, value in TRAIN.items() if name != "data_dir"
+  )
+
+
+def test_the_defaults_of_train_are_those_of_the_library(spy):
+  """But for what a configuration has to choose."""
+  config.read([], ["train.dataset = 'of_a_spy'", "train.feature = 'f'"])
+  config.train("runs/a")
+  for name in ("epochs", "batch_size", "seed", "evaluate_every", "checkpoint_every", "jit_compile"):
+    assert getattr(spy, name) == LIBRARY[name].default
+  assert spy.dataset == ("of_a_spy", None) and spy.description["dataset"]["arguments"]["data_dir"] is None
+
+
+def test_the_optimizer_of_d_has_its_own_bindings(monkeypatch):
+  """Its defaults are those of GANs: Adam at 2e-4 with a β1 of 0.5, falling along a cosine over all steps."""
+  monkeypatch.setattr(training, "make_optimizer", lambda *arguments: arguments)
+  config.read([], [])
+  assert config.optimizer_d(70) == (70, "adam", 2e-4, "cosine", 0, {"beta_1": 0.5})
+  bound = (
+    "algorithm = 'sgd'",
+    "learning_rate = 0.5",
+    "decay = None",
+    "warmup_steps = 3",
+    "arguments = {'momentum': 0.9}",
+  )
+  config.read([], [f"optimizer_d.{line}" for line in bound])
+  assert config.optimizer_d(70) == (70, "sgd", 0.5, None, 3, {"momentum": 0.9})
+
+
+def test_the_data_set_of_a_config_has_its_name_and_folder(monkeypatch):
+  monkeypatch.setattr(config, "make_dataset", lambda name, data_dir: (name, data_dir))
+  config.read([], ["train.dataset = 'a'", "train.data_dir = '/bound'"])
+  assert config.dataset_of_run() == ("a", "/bound")
+  assert config.dataset_of_run("/given") == ("a", "/given")
+
+
+def test_a_data_set_is_given_a_folder_where_there_is_one(monkeypatch):
+  monkeypatch.setattr(DATASETS, "create", lambda name, **arguments: (name, arguments))
+  assert config.make_dataset("a", "/here") == ("a", {"data_dir": "/here"})
+  assert config.make_dataset("a", None) == ("a", {})
+
+
+def test_what_is_asked_for_is_what_is_bound():
+  config.read([], ["train.seed = 2", "train.data_dir = 'x'", "strategy.name = 'one'", "import features.color"])
+  assert config.asked() == {"train.seed = 2", "import features.color"}
+  config.read([])
+  assert config.asked() == set()
+
+
+def test_the_library_can_be_imported_after_a_config_was_read():
+  config.read([])
+  specification = importlib.util.spec_from_file_location("imported_late", benchmark.__file__)
+  specification.loader.exec_module(importlib.util.module_from_spec(specification))
+
+
+def test_a_syntax_error_is_placed():
+  with pytest.raises(ConfigError, match=r"gin: .* 'train.epochs =.*' \(line 1 of --gin_param\)"):
+    config.read([], ["train.epochs ="])
+
+
+def test_shipped_files_are_named_from_the_installation_on():
+  names = [config.shipped_name(file) for file in config.shipped_configs()]
+  assert "gin_configs/quickstart.gin" in names and "gin_configs/sweeps/digit_leakage.gin" in names
 
 
 @pytest.mark.long

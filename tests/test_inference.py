@@ -263,6 +263,10 @@ def test_the_last_weights_can_be_had_as_well(digit_run):
   reader = tf.train.load_checkpoint(str(digit_run.folder / "checkpoints/last/epoch-3"))
   bias = load(str(digit_run.folder), "last").model.G.get_weights()[-1]
   np.testing.assert_array_equal(bias, reader.get_tensor("G/G.Soutput.Sbias/.ATTRIBUTES/VARIABLE_VALUE"))
+  assert load(str(digit_run.folder), "last").checkpoint == ("last", 3, 0)
+  assert load(digit_run.folder).checkpoint == digit_run.trained.checkpoint
+  kind, epoch, step = digit_run.trained.checkpoint
+  assert (kind, step) == ("best", 0) and (digit_run.folder / f"checkpoints/best/epoch-{epoch}.index").is_file()
   with pytest.raises(CheckpointError, match="'newest'"):
     load(digit_run.folder, "newest")
 

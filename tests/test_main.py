@@ -9,12 +9,15 @@ import subprocess
 import sys
 
 import gin
+import numpy as np
 import pytest
+import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
-from tfdisent import config, load, main, sweep
+from tfdisent import config, inference, load, main, pictures, run, sweep, training
 from tfdisent.datasets.color_mnist import color_mnist
+from tfdisent.errors import Interrupted
 from tfdisent.evaluation import evaluate, protocol, report
 
 SHORT = (
@@ -24,27 +27,6 @@ SHORT = (
   "--gin_param=model.E1 = {'conv': (4, 8), 'dense': (16,)}",
   "--gin_param=model.G = {'conv': (8, 4), 'dense': (16,)}",
 )
-
-
-@pytest.fixture
-def tfdisent(capsys):
-  """Runs the command in this process; returns its exit code, standard output and standard error."""
-
-  def call(*arguments):
-    with flagsaver.flagsaver():
-      flags.FLAGS.unparse_flags()
-      flags.FLAGS(["tfdisent", *map(str, arguments)])
-      code = 0
-      try:
-        main.main(["tfdisent"])
-      except SystemExit as error:
-        code = error.code
-      finally:
-        gin.clear_config()
-    output = capsys.readouterr()
-    return code, output.out, output.err
-
-  return call
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +57,20 @@ def test_help_teaches_and_does_not_wait_for_tensorflow():
 
 
 def test_a_training_leaves_all_that_it_promises(run_dir):
-  for name in ("config.gin", "model.json", "metrics.json", "fusion.png", "reconstruction.png", "traversal.png"):
+  for name in ("config.gin", "run.json", "model.json", "metrics_validation.json", "feature_examples.json"):
     assert (run_dir / name).stat().st_size > 0
+  for name in ("fusion.png", "reconstruction.png", "traversal.png"):
+    assert (run_dir / name).stat().st_size > 0
+  assert not (run_dir / "metrics.json").exists() and not run.reads_of_test(run_dir)  # nothing is of the test split
   assert list(run_dir.glob("checkpoints/last/epoch-1.index")) and list(run_dir.glob("tensorboard/events*"))
   config = (run_dir / "config.gin").read_text(encoding="utf-8")
   assert "import features.digit_label" in config and "train.epochs = 1" in config and "objective.lambda1 = " in config
 
 
 def test_metrics_have_the_agreed_names(run_dir):
-  metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+  metrics, origin = run.read_metrics(run_dir, "validation")
+  assert (origin["split"], origin["checkpoint"], origin["epoch"], origin["step"]) == ("validation", "best", 1, 0)
+  assert (origin["images"], origin["seed"], origin["test_reads"]) == (450, 0, 0)
   assert set(metrics) == {
     *(f"control/accuracy_{z1}" for z1 in ("mean", "sample", "prior")),
     *(f"control_by_class/{digit}" for digit in range(10)),
@@ -92,6 +79,26 @@ def test_metrics_have_the_agreed_names(run_dir):
     "oracle/validation_accuracy",  # the test split is left to --mode=eval
   }
   assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in metrics.values())
+
+
+def test_pictures_and_examples_are_of_validation_images(run_dir):
+  examples, trained = color_mnist().validation, load(run_dir)
+  f = trained.feature.of_example({"label": examples["label"]}).numpy()
+  columns = pictures.pick(f, trained.feature)
+  np.testing.assert_array_equal(inference.load_feature_examples(run_dir), f[columns])
+  picture = tf.io.decode_png((run_dir / "fusion.png").read_bytes()).numpy()[::2, ::2]  # of pixels twice as wide
+  np.testing.assert_array_equal(picture[2:30, 32:60], examples["image"][columns[0]])  # the source above a column
+
+
+def test_a_run_says_what_it_was_trained_on_and_asked_for(run_dir):
+  description = run.read_description(run_dir)
+  assert description["dataset"]["name"] == "color_mnist"
+  assert description["dataset"]["module"] == "tfdisent.datasets.color_mnist"
+  assert {"source": "embedded", "data_dir": None, "saturation": [0.5, 1.0]}.items() <= (
+    description["dataset"]["arguments"].items()
+  )
+  assert {"train.epochs = 1", "train.batch_size = 512", "import features.digit_label"} <= set(description["bindings"])
+  assert run.read_dataset(run_dir).name == color_mnist().name
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +119,10 @@ def measured_run(run_dir):
 
 def test_eval_needs_nothing_but_the_run_folder_and_measures_the_test_split(measured_run):
   assert (measured_run / "report.html").is_file()
-  metrics = json.loads((measured_run / "metrics.json").read_text(encoding="utf-8"))
+  metrics, origin = run.read_metrics(measured_run)
+  assert (origin["split"], origin["checkpoint"], origin["images"], origin["test_reads"]) == ("test", "best", 500, 1)
+  assert len(run.reads_of_test(measured_run)) == 1
+  assert "Reads of the test split so far: 1." in (measured_run / "report.html").read_text(encoding="utf-8")
   quick = evaluate(load(measured_run), color_mnist(), quick=True)
   assert "oracle/test_accuracy" in quick and "leakage/worst" in metrics and len(metrics) == len(quick) + 20
   for key, figure in quick.items():
@@ -124,9 +134,56 @@ def test_eval_needs_nothing_but_the_run_folder_and_measures_the_test_split(measu
 
 
 def test_the_training_command_again_leaves_the_figures_of_the_evaluation(measured_run, tfdisent):
-  before = (measured_run / "metrics.json").read_bytes()
+  files = [measured_run / name for name in ("metrics.json", "metrics_validation.json", "test_reads.jsonl")]
+  before = [file.read_bytes() for file in files]
   code, out, _ = tfdisent(*SHORT, f"--run_dir={measured_run}")
-  assert code == 0 and "after epoch 1 of 1" in out and (measured_run / "metrics.json").read_bytes() == before
+  assert code == 0 and "after epoch 1 of 1" in out and [file.read_bytes() for file in files] == before
+
+
+def test_figures_of_other_weights_and_splits_leave_those_of_the_best_on_the_test_split(
+  measured_run, tfdisent, monkeypatch, tmp_path
+):
+  folder, asked = shutil.copytree(measured_run, tmp_path / "run"), []
+
+  def evaluate(trained, dataset, split, quick):
+    asked.append((trained.checkpoint.kind, split, quick))
+    return {"quality/psnr": {"value": 1.0}}
+
+  monkeypatch.setattr("tfdisent.evaluation.evaluate", evaluate)
+  before = {name: (folder / name).read_bytes() for name in ("metrics.json", "report.html")}
+  for flags_of in (["--split=validation"], ["--checkpoint=last"], ["--split=validation", "--checkpoint=last"]):
+    assert tfdisent("--mode=eval", f"--run_dir={folder}", *flags_of)[0] == 0
+  assert asked == [("best", "validation", False), ("last", "test", False), ("last", "validation", False)]
+  assert before == {name: (folder / name).read_bytes() for name in before}
+  for words, reads in (("validation", 1), ("last", 2), ("validation_last", 2)):
+    content = json.loads((folder / f"metrics_{words}.json").read_text(encoding="utf-8"))
+    assert content["metrics"] == {"quality/psnr": {"value": 1.0}} and content["provenance"]["test_reads"] == reads
+    assert (folder / f"report_{words}.html").is_file()
+    assert report.read_curves(folder / "tensorboard" / f"evaluation_{words}") == {"quality/psnr": {0: 1.0}}
+  assert [read["checkpoint"] for read in run.reads_of_test(folder)] == ["best", "last"]
+
+
+def test_a_read_of_the_test_split_counts_though_it_is_interrupted(measured_run, tfdisent, monkeypatch, tmp_path):
+  folder = shutil.copytree(measured_run, tmp_path / "run")
+  monkeypatch.setattr("tfdisent.evaluation.evaluate", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+  with pytest.raises(KeyboardInterrupt):
+    tfdisent("--mode=eval", f"--run_dir={folder}")
+  assert len(run.reads_of_test(folder)) == 2
+
+
+def test_a_training_that_was_stopped_says_so_in_its_own_words(tfdisent, tmp_path, monkeypatch):
+  def stop(*arguments, **keywords):
+    raise Interrupted("stopped as asked")
+
+  monkeypatch.setattr(training, "train", stop)
+  assert tfdisent(*SHORT, f"--run_dir={tmp_path / 'run'}") == (0, "tfdisent: stopped as asked\n", "")
+
+
+def test_arguments_of_a_data_set_that_are_no_data_are_refused_before_training(tfdisent, tmp_path):
+  arguments = ("--gin_param=color_mnist.seed = @digit_label", "--gin_param=import features.digit_label")
+  code, _, err = tfdisent(*SHORT, *arguments, f"--run_dir={tmp_path / 'run'}")
+  assert code == 1 and "color_mnist.seed = " in err and "is no plain data" in err
+  assert not (tmp_path / "run").exists()
 
 
 def test_compare_prints_a_table_and_says_where_it_is(measured_run, tfdisent, tmp_path):
@@ -141,6 +198,9 @@ def test_compare_prints_a_table_and_says_where_it_is(measured_run, tfdisent, tmp
 def test_compare_without_a_place_to_write_takes_the_folder_of_the_runs(measured_run, tfdisent):
   code, out, _ = tfdisent("--mode=compare", f"--run_dirs={measured_run}")
   assert code == 0 and str(measured_run.parent / "comparison" / "comparison.md") in out
+  code, _, err = tfdisent("--mode=compare", f"--run_dirs={measured_run}", "--split=validation", "--checkpoint=last")
+  command = f"tfdisent --mode=eval --split=validation --checkpoint=last --run_dir={measured_run}"
+  assert code == 1 and f"not measured yet. Run: {command}" in err
 
 
 def test_sweep_runs_the_grid_of_its_file(tfdisent, tmp_path, monkeypatch):
@@ -152,7 +212,12 @@ def test_sweep_runs_the_grid_of_its_file(tfdisent, tmp_path, monkeypatch):
   signal.signal(signal.SIGTERM, handler)
   assert code == 0 and "| table |" in out
   runs = {f"seed={seed}": {"train.seed": seed} for seed in (0, 1)}
-  assert calls == [(tmp_path, runs, ["gin_configs/quickstart.gin"], [bindings[12:]], "/data", [])]
+  ((folder, called, asked, *others),) = calls
+  assert (folder, called) == (tmp_path, runs)
+  assert others == [["gin_configs/quickstart.gin"], [bindings[12:]], "/data", [], "test"]
+  assert set(asked) == set(runs)
+  assert asked["seed=1"] ^ asked["seed=0"] == {"train.seed = 0", "train.seed = 1"}
+  assert "model.z1_width = 8" in asked["seed=0"] and not any(line.startswith("sweep") for line in asked["seed=0"])
 
 
 def test_sample_draws_new_images_that_follow_the_seed(run_dir, tfdisent):
@@ -233,7 +298,7 @@ def test_a_mistake_is_named_and_leaves_no_run_folder(arguments, words, tfdisent,
   monkeypatch.chdir(tmp_path)
   code, _, err = tfdisent(*arguments)
   assert code == 1 and err.startswith("tfdisent: error: ") and words in err
-  assert "configurable 'train'" not in err and not pathlib.Path("r").exists()
+  assert "In call to" not in err and not pathlib.Path("r").exists()
 
 
 def test_a_run_folder_that_cannot_be_written_is_named(tfdisent, tmp_path):

@@ -18,13 +18,12 @@ from features.color import Color
 from features.digit_label import DigitLabel
 from features.pose import Pose, Rotation
 from tests.conftest import CONFIG
-from tfdisent import CONTINUOUS, DISCRETE, Feature, config, main
+from tfdisent import CONTINUOUS, DISCRETE, Feature, config, main, run
 from tfdisent.config import model as make_model
 from tfdisent.dataset import Dataset, check_images
-from tfdisent.errors import ConfigError, DataError, FeatureError, TfdisentError
+from tfdisent.errors import ConfigError, DataError, FeatureError, RunError, TfdisentError
 from tfdisent.feature import feature_values
 from tfdisent.model import Objective
-from tfdisent.plugins import check_config
 from tfdisent.training import make_optimizer
 
 quickly = settings(
@@ -57,14 +56,12 @@ def test_any_text_is_a_config_or_an_error_of_ours(lines):
 
 @quickly
 @given(st.binary(max_size=40) | st.text(string.printable, max_size=60).map(str.encode))
-def test_any_bytes_are_a_config_of_a_run_or_an_error_of_ours(tmp_path, content):
-  file = tmp_path / "config.gin"
-  file.write_bytes(content)
-  with contextlib.suppress(ConfigError):
-    check_config(file)
-  with contextlib.suppress(ConfigError):
-    config.read_run(tmp_path, [], [])
-  gin.clear_config()
+def test_any_bytes_describe_a_run_or_are_an_error_of_ours(tmp_path, content):
+  (tmp_path / "run.json").write_bytes(content)
+  with contextlib.suppress(RunError):
+    assert isinstance(run.read_description(tmp_path), dict)
+  with pytest.raises((ConfigError, RunError)):
+    run.read_dataset(tmp_path)
 
 
 @quickly

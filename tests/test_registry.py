@@ -5,7 +5,7 @@ import pytest
 
 import tfdisent.datasets.color_mnist  # noqa: F401  (registers)
 from features.digit_label import DigitLabel
-from tfdisent.errors import RegistryError
+from tfdisent.errors import ConfigError, RegistryError
 from tfdisent.registry import DATASETS, FEATURES, Registry
 
 
@@ -58,3 +58,42 @@ def test_temporary_forgets():
     registry.register("passing_thing_of_this_test")(lambda: None)
     assert list(registry) == ["passing_thing_of_this_test"]
   assert list(registry) == []
+
+
+@pytest.fixture
+def bound():
+  """A registry with a plug-in, and a function that binds its arguments."""
+  registry = Registry("feature", "features")
+  with gin.unlock_config():
+    gin.clear_config()
+  yield registry, gin.parse_config
+  gin.clear_config()
+
+
+def test_a_plugin_is_described_by_its_defaults_its_bindings_and_what_is_given(bound):
+  registry, bind = bound
+
+  @registry.register("describable_thing_of_this_test")
+  def thing(size, colors=(1, 2), seed=0, data_dir=None, draw=len):
+    raise AssertionError("it is described, and not made")
+
+  bind("describable_thing_of_this_test.seed = 5\nscope/describable_thing_of_this_test.size = {'a': (1.5, True, 'x')}")
+  described = registry.describe("scope/describable_thing_of_this_test", data_dir="/here")
+  arguments = {"size": {"a": (1.5, True, "x")}, "colors": (1, 2), "seed": 5, "data_dir": "/here"}
+  assert described == {"name": "describable_thing_of_this_test", "module": __name__, "arguments": arguments}
+  assert registry.describe("describable_thing_of_this_test", seed=6)["arguments"] == {
+    "colors": (1, 2),
+    "seed": 6,
+    "data_dir": None,
+  }
+  assert registry.modules == {__name__}
+  with pytest.raises(RegistryError, match="unknown feature 'nothing'"):
+    registry.describe("nothing")
+
+
+@pytest.mark.parametrize("value", [len, (1, len), {"a": [len]}, {1: 2}, {1, 2}, b"x"])
+def test_what_is_no_plain_data_is_named(value):
+  registry = Registry("feature", "features")
+  registry._entries["thing"] = DigitLabel
+  with pytest.raises(ConfigError, match=r"thing\.size = .* is no plain data: a run keeps the arguments of its feature"):
+    registry.describe("thing", size=value)

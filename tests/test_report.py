@@ -32,11 +32,14 @@ MODEL, EXAMPLES = Fake(dataclasses.replace(Color()), swaps_color), bands(40, 0)
 CURVE = {f"{part}/{name}": {1: 3.0, 2: 2.0, 3: math.nan} for part in ("train", "validation") for name in ("L", "psnr")}
 
 
+ORIGIN = {"split": "test", "checkpoint": "<best>", "test_reads": 17, "versions": {"keras": "9.8.7"}}
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
   path = tmp_path_factory.mktemp("reports") / "<run>" / "report.html"
   path.parent.mkdir()
-  write_report(path, MODEL, EXAMPLES, METRICS, CURVE, "train.x = '<b>'")
+  write_report(path, MODEL, EXAMPLES, METRICS, CURVE, "train.x = '<b>'", ORIGIN)
   return path.read_text(encoding="utf-8")
 
 
@@ -51,6 +54,13 @@ def test_it_shows_the_figures_with_their_intervals_and_the_network_that_judged(r
   for text in ("0.875", "0.800 to 0.900", "0.114", "control_shuffled", "a-network", "12.500"):
     assert text in report
   assert report.index("mlp_mean") < report.index("control_shuffled") < report.index("Control, by the class")
+
+
+def test_it_shows_what_was_measured_and_how_often_the_test_split_was(report):
+  assert "Reads of the test split so far: 17." in report
+  for name, value in (("split", "test"), ("checkpoint", "&lt;best&gt;"), ("test_reads", "17"), ("keras", "9.8.7")):
+    assert f"<tr><td>{name}</td><td>{value}</td></tr>" in report
+  assert "versions" not in report
 
 
 def test_it_shows_the_config_as_text(report):

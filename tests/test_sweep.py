@@ -9,6 +9,8 @@ import pytest
 
 from tfdisent import config, sweep
 from tfdisent.errors import ConfigError, RunError
+from tfdisent.evaluation import comparison
+from tfdisent.run import write_metrics
 
 
 def test_every_combination_is_a_run():
@@ -29,8 +31,15 @@ def test_several_grids_and_configurations():
     *("--gin_param=x.y = 1", "--run_dir=r/a", "--data_dir=/data"),
   ]
   assert evaluate == [sys.executable, "-m", "tfdisent.main", "--mode=eval", "--run_dir=r/a", "--data_dir=/data"]
-  train, _ = sweep.commands(pathlib.Path("r"), {"objective.q_data": "pairs"}, ["s.gin"], [], None)
+  train, evaluate = sweep.commands(
+    pathlib.Path("r"), {"objective.q_data": "pairs"}, ["s.gin"], [], None, ["a", "b"], "validation"
+  )
   assert train[-2:] == ["--gin_param=objective.q_data = 'pairs'", "--run_dir=r"]
+  assert evaluate[3:] == ["--mode=eval", "--run_dir=r", "--trust=a,b", "--split=validation"]
+  assert sweep.configuration({"gin_file": "a.gin", "x.y": 2}, ["s.gin"], ["x.y = 1"]) == (
+    ["s.gin", "a.gin"],
+    ["x.y = 1", "x.y = 2"],
+  )
 
 
 @pytest.mark.parametrize(
@@ -60,6 +69,14 @@ def test_the_shipped_sweeps_name_configurations_and_bindings_that_exist():
       config.read([str(file), *([settings[sweep.GIN_FILE]] if sweep.GIN_FILE in settings else [])], bindings)
 
 
+def asked_of(name):
+  return {"a = 1", f"settings = {name}"}
+
+
+def run_sweep(folder, runs, **others):
+  return sweep.run(folder, runs, {name: asked_of(name) for name in runs} | others.pop("asked", {}), ["s.gin"], **others)
+
+
 @pytest.fixture
 def processes(monkeypatch):
   """Stands in for the runs' processes: an evaluation leaves the figures, and what "fails" fails."""
@@ -75,31 +92,69 @@ def processes(monkeypatch):
     (folder / "config.gin").write_text(f"x.weight = {weight}\n", encoding="utf-8")
     figures = {"leakage/worst": 1 / weight, "control/accuracy_mean": 0.9, "quality/psnr": weight}
     (folder / "feature_examples.json").write_text("[]", encoding="utf-8")  # left by a training that has ended
+    (folder / "run.json").write_text(json.dumps({"dataset": None, "bindings": sorted(asked_of(folder.name))}))
     if "--mode=eval" in command:
-      text = json.dumps({key: {"value": value} for key, value in figures.items()})
-      (folder / "metrics.json").write_text(text, encoding="utf-8")
+      split = "validation" if "--split=validation" in command else "test"
+      origin = {"split": split, "checkpoint": "best"}
+      write_metrics(folder, {key: {"value": value} for key, value in figures.items()}, origin)
     return subprocess.CompletedProcess(command, 0)
 
   monkeypatch.setattr(sweep.subprocess, "run", run)
   return called
 
 
+@pytest.fixture
+def no_plots(monkeypatch):
+  monkeypatch.setattr(sweep, "write_comparison", lambda folder, groups: comparison.markdown(groups))
+  monkeypatch.setattr(sweep, "curves", lambda runs: None)
+
+
 def test_it_trains_measures_compares_and_goes_on_where_it_was(processes, tmp_path):
   runs = sweep.combinations({"x.weight": (2.0, 4.0), "train.seed": (0, 1)})
-  table = sweep.run(tmp_path, runs, ["s.gin"])
+  table = run_sweep(tmp_path, runs)
   assert processes == [(mode, name) for name in runs for mode in ("train", "eval")]
   assert "| weight=2.0 | 2 |" in table and (tmp_path / "comparison.md").read_text(encoding="utf-8") == table
   assert (tmp_path / "curves.png").is_file() and (tmp_path / "comparison.png").is_file()
   processes.clear()
   (tmp_path / "weight=4.0,seed=0" / "metrics.json").unlink()
-  assert sweep.run(tmp_path, runs, ["s.gin"]) == table
+  assert run_sweep(tmp_path, runs) == table
   assert processes == [("train", "weight=4.0,seed=0"), ("eval", "weight=4.0,seed=0")]
 
 
-def test_a_run_that_fails_is_named_and_the_others_go_on(processes, tmp_path):
+def test_what_was_measured_with_other_settings_is_refused_before_anything_is_run(processes, no_plots, tmp_path):
+  runs = sweep.combinations({"x.weight": (2.0, 4.0)})
+  run_sweep(tmp_path, {"weight=2.0": runs["weight=2.0"]})
+  processes.clear()
+  changed = {"weight=2.0": {"a = 2", "settings = weight=2.0"}}
+  with pytest.raises(RunError) as error:
+    run_sweep(tmp_path, runs, asked=changed)
+  assert "weight=2.0:\n  - a = 1\n  + a = 2\nUse another" in str(error.value) and "settings" not in str(error.value)
+  assert not processes
+  (tmp_path / "weight=2.0" / "run.json").unlink()  # of an older version: training refuses what differs
+  run_sweep(tmp_path, runs)
+  assert processes[:2] == [("train", "weight=2.0"), ("eval", "weight=2.0")]
+
+
+def test_a_sweep_of_the_validation_split_leaves_the_test_split_alone(processes, no_plots, tmp_path):
+  runs = sweep.combinations({"x.weight": (2.0,)})
+  assert "| weight=2.0 | 1 |" in run_sweep(tmp_path, runs, split="validation")
+  assert (tmp_path / "weight=2.0" / "metrics_validation.json").is_file()
+  assert not (tmp_path / "weight=2.0" / "metrics.json").exists()
+  processes.clear()
+  run_sweep(tmp_path, runs, split="validation")
+  assert not processes
+
+
+def test_a_training_that_was_stopped_is_not_measured(tmp_path, monkeypatch):
+  monkeypatch.setattr(sweep.subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 0))
+  with pytest.raises(RunError, match=r"1 of 1 runs failed(.|\n)*weight=2.0: tfdisent --gin_file=s.gin"):
+    run_sweep(tmp_path, sweep.combinations({"x.weight": (2.0,)}))
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(processes, no_plots, tmp_path):
   runs = sweep.combinations({"x.weight": (2.0, 13.0, 4.0)})
   with pytest.raises(RunError, match=r"1 of 3 runs failed(.|\n)*weight=13.0: tfdisent --gin_file=s.gin") as error:
-    sweep.run(tmp_path, runs, ["s.gin"])
+    run_sweep(tmp_path, runs)
   assert processes == [
     ("train", "weight=2.0"),
     ("eval", "weight=2.0"),

@@ -6,7 +6,6 @@ import resource
 import tempfile
 import time
 
-import gin
 import keras
 import numpy as np
 import tensorflow as tf
@@ -28,7 +27,6 @@ class Label(Feature):
     return {"module": __name__, "name": "label", "arguments": {}}
 
 
-@gin.configurable(module="tfdisent", denylist=["strategy"])
 def bench(
   strategy: tf.distribute.Strategy | None = None,
   precision: str = "float32",
@@ -124,7 +122,6 @@ def bench(
   }
 
 
-@gin.configurable(module="tfdisent", denylist=["path", "trained"])
 def bench_export(
   path: pathlib.Path, trained: TrainedModel, requests: int = 1000, batch_size: int = 128, repeats: int = 5
 ) -> dict:

@@ -9,6 +9,7 @@ needed to go on exactly, from the end of an epoch or from any step.
 import pathlib
 import re
 import tempfile
+from typing import NamedTuple
 
 import tensorflow as tf
 from absl import logging
@@ -19,6 +20,14 @@ from tfdisent.model import DisentangledVAE
 FOLDER = "checkpoints"
 KINDS = ("last", "best")
 KEPT = 2  # of each
+
+
+class Checkpoint(NamedTuple):
+  """Which weights of a run: of the kind "last" or "best", after `epoch` epochs and `step` steps of the next."""
+
+  kind: str
+  epoch: int
+  step: int
 
 
 class Checkpoints:
@@ -113,8 +122,8 @@ class Checkpoints:
       self._means[name].assign(value)
 
 
-def restore(run_dir: str, which: str, model: DisentangledVAE) -> None:
-  """Restores the weights of `model` from the newest readable checkpoint of a run, "best" or "last".
+def restore(run_dir: str, which: str, model: DisentangledVAE) -> Checkpoint:
+  """Restores the weights of `model` from the newest readable checkpoint of a run, "best" or "last"; tells which it was.
 
   Raises:
     CheckpointError: none can be read, or they belong to another architecture.
@@ -125,7 +134,7 @@ def restore(run_dir: str, which: str, model: DisentangledVAE) -> None:
     raise CheckpointError(
       f"{run_dir} has no checkpoint under {FOLDER}/{which}: its training has not finished an epoch yet."
     )
-  _restore(run_dir, which, _networks(model))
+  return Checkpoint(which, *_restore(run_dir, which, _networks(model)))
 
 
 def _networks(model) -> dict[str, dict[str, tf.Variable]]:
@@ -152,8 +161,7 @@ def _numbered(variables) -> dict[str, tf.Variable]:
 
 def _paths(run_dir, kind) -> list[str]:
   """Checkpoints, newest first."""
-  found = _found(run_dir, kind)
-  return [found[place] for place in sorted(found, reverse=True)]
+  return [path for _, path in sorted(_found(run_dir, kind).items(), reverse=True)]
 
 
 def _found(run_dir, kind) -> dict[tuple[int, int], str]:
@@ -165,14 +173,14 @@ def _found(run_dir, kind) -> dict[tuple[int, int], str]:
   return found
 
 
-def _restore(run_dir, kind, parts) -> None:
-  paths = _paths(run_dir, kind)
-  for path in paths:
+def _restore(run_dir, kind, parts) -> tuple[int, int]:
+  """Restores the newest that can be read; returns its epoch and step."""
+  for place, path in sorted(_found(run_dir, kind).items(), reverse=True):
     try:
       status = tf.train.Checkpoint(**parts).read(path)
       status.assert_existing_objects_matched()
       status.expect_partial()  # a model in use has no optimizers
-      return
+      return place
     except (tf.errors.OpError, IndexError) as error:  # flipped bits (there are checksums) or no file; a file cut short
       logging.warning("The checkpoint %s cannot be read (%s). Trying the one before.", path, str(error).splitlines()[0])
     except (ValueError, AssertionError) as error:
@@ -180,6 +188,6 @@ def _restore(run_dir, kind, parts) -> None:
         f"the checkpoint {path} belongs to a model of another architecture: {str(error).splitlines()[0]}"
       ) from error
   raise CheckpointError(
-    f"none of the checkpoints of {run_dir} can be read: {', '.join(paths)}. "
+    f"none of the checkpoints of {run_dir} can be read: {', '.join(_paths(run_dir, kind))}. "
     f"Remove the folder {FOLDER}/{kind} to start the training over, or restore it from a backup."
   )

@@ -10,6 +10,8 @@
 | `fit_feature.*` | how a learned feature is fitted: `tfdisent.learned.fit_feature`                |
 | `strategy.*`    | on which devices and hosts: `tfdisent.distribution.make_strategy`              |
 | `sweep.grid`    | what `--mode=sweep` runs through: `tfdisent.sweep.combinations`                |
+| `bench.*`       | what `--mode=bench` times: `tfdisent.benchmark.bench`                          |
+| `bench_export.*`| likewise of an exported model: `tfdisent.benchmark.bench_export`               |
 | `NAME.*`        | arguments of the registered feature or data set `NAME`                         |
 """
 
@@ -20,7 +22,7 @@ from collections.abc import Mapping, Sequence
 
 import gin
 
-from tfdisent import distribution, learned, plugins, training
+from tfdisent import benchmark, distribution, learned, run, training
 from tfdisent.dataset import Dataset
 from tfdisent.errors import ConfigError
 from tfdisent.feature import Feature
@@ -62,6 +64,12 @@ def optimizer_d(
 
 strategy = gin.external_configurable(distribution.make_strategy, "strategy", module="tfdisent")
 
+# here, since gin takes no new configurable once a config was read: the library can be imported at any time
+bench = gin.external_configurable(benchmark.bench, "bench", module="tfdisent", denylist=["strategy"])
+bench_export = gin.external_configurable(
+  benchmark.bench_export, "bench_export", module="tfdisent", denylist=["path", "trained"]
+)
+
 
 @gin.configurable(module="tfdisent", denylist=["run_dir"])
 def train(
@@ -80,12 +88,13 @@ def train(
 
   Args:
     run_dir: the run folder.
-    dataset: name of a registered data set.
+    dataset: name of a registered data set, whose arguments are plain data: `run.json` keeps them.
     feature: name of a registered feature.
     data_dir: where the data lies; None is the data set's own default.
     epochs, batch_size, seed, evaluate_every, checkpoint_every, jit_compile: as in `training.train`.
   """
   where = strategy()  # before anything else of TensorFlow
+  description = {"dataset": _described(dataset, data_dir), "bindings": sorted(asked())}
   data, f = make_dataset(dataset, data_dir), make_feature(feature)
   trained = training.train(
     run_dir,
@@ -102,6 +111,7 @@ def train(
     jit_compile=jit_compile,
     strategy=where,
     describe=lambda: gin.operative_config_str(max_line_length=140),
+    description=description,
   )
   return trained, data
 
@@ -151,12 +161,21 @@ def make_feature(name: str | None) -> Feature:
 
 def make_dataset(name: str | None, data_dir: str | None) -> Dataset:
   """The registered data set `name`, with its bindings and `data_dir`, where it is given."""
+  return DATASETS.create(_chosen(name), **({"data_dir": data_dir} if data_dir else {}))
+
+
+def _described(name: str | None, data_dir: str | None) -> dict:
+  """What makes the data set of `make_dataset` again; see `Registry.describe`."""
+  return DATASETS.describe(_chosen(name), **({"data_dir": data_dir} if data_dir else {}))
+
+
+def _chosen(name: str | None) -> str:
   if name is None:
     raise ConfigError(
       "no data set is chosen: put `import tfdisent.datasets.color_mnist` and `train.dataset = 'color_mnist'` "
       "into the gin file."
     )
-  return DATASETS.create(name, **({"data_dir": data_dir} if data_dir else {}))
+  return name
 
 
 def dataset_of_run(data_dir: str | None = None) -> Dataset:
@@ -188,15 +207,9 @@ def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     raise ConfigError(f"gin: {' '.join(str(error).split())}") from error
 
 
-def read_run(run_dir: pathlib.Path, files: Sequence[str], bindings: Sequence[str], trust: Sequence[str] = ()) -> None:
-  """Reads the configuration of a run, and what the user adds to it; the run's own imports known plug-ins alone.
-
-  Raises:
-    ConfigError: as `read`, or it imports what it may not: see `tfdisent.plugins`.
-  """
-  file = run_dir / training.CONFIG_FILE
-  plugins.check_config(file, trust)
-  read([str(file), *files], bindings)
+def asked() -> set[str]:
+  """The bindings of the config that was read last, as `tfdisent.run.bindings` has them: what tells runs apart."""
+  return run.bindings(gin.config_str(max_line_length=140))
 
 
 def shipped_configs() -> list[pathlib.Path]:

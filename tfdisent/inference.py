@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent import checkpoints, codes, plugins
+from tfdisent.checkpoints import Checkpoint
 from tfdisent.dataset import check_images
 from tfdisent.errors import DataError, RunError, TfdisentError
 from tfdisent.model import DisentangledVAE
-
-MODEL_FILE, FEATURE_EXAMPLES_FILE, CLASS_NAMES_FILE = "model.json", "feature_examples.json", "class_names.json"
+from tfdisent.run import CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE, MODEL_FILE, write
 
 
 class Encoding(NamedTuple):
@@ -43,14 +43,20 @@ class TrainedModel:
     model: a model with its weights.
     batch_size: how many images the networks see at once.
     class_names: what the classes of a column of the data set are called, in the order of their numbers.
+    checkpoint: which weights of its run it has; None where they are of no run.
   """
 
   def __init__(
-    self, model: DisentangledVAE, batch_size: int = 500, class_names: Mapping[str, Sequence[str]] | None = None
+    self,
+    model: DisentangledVAE,
+    batch_size: int = 500,
+    class_names: Mapping[str, Sequence[str]] | None = None,
+    checkpoint: Checkpoint | None = None,
   ):
     self.model = model
     self.batch_size = batch_size
     self.class_names = dict(class_names or {})
+    self.checkpoint = checkpoint
     image = tf.TensorSpec([None, *model.image_shape])
     z1, z2, f = (
       tf.TensorSpec([None, model.z1_width]),
@@ -239,13 +245,13 @@ def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> Traine
     raise RunError(
       f"{file} is damaged ({error}). Start the training again with the same command to write it anew."
     ) from error
-  checkpoints.restore(run_dir, which, model=model)
-  return TrainedModel(model, class_names=class_names)
+  checkpoint = checkpoints.restore(run_dir, which, model=model)
+  return TrainedModel(model, class_names=class_names, checkpoint=checkpoint)
 
 
 def save_feature_examples(run_dir: pathlib.Path, f: np.ndarray) -> None:
   """Keeps some values of f [K, width] in a run folder: what the columns of its samples show."""
-  (run_dir / FEATURE_EXAMPLES_FILE).write_text(json.dumps(f.tolist()), encoding="utf-8")
+  write(run_dir / FEATURE_EXAMPLES_FILE, json.dumps(f.tolist()))
 
 
 def load_feature_examples(run_dir: pathlib.Path) -> np.ndarray:

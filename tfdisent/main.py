@@ -15,7 +15,9 @@
   Train on all GPUs of this host, or on the hosts that TF_CONFIG lists (the same command on each; see README.md):
     tfdisent --strategy=mirrored --gin_file=gin_configs/color_mnist_digit.gin --run_dir=runs/digit
 
-  Measure a finished run on its test split (metrics.json, report.html), or draw new images; the run folder is enough:
+  Measure a finished run, on the validation split for choices (metrics_validation.json), on the test split for figures
+  to publish (metrics.json, report.html), or draw new images; the run folder is enough:
+    tfdisent --mode=eval --split=validation --run_dir=runs/digit
     tfdisent --mode=eval --run_dir=runs/digit
     tfdisent --mode=sample --run_dir=runs/digit --seed=7
 
@@ -84,7 +86,15 @@ _CHECKPOINT = flags.DEFINE_enum(
   "checkpoint",
   "best",
   ["best", "last"],
-  "Which weights of a run to evaluate, export or draw samples from: those of the lowest validation loss, or the last.",
+  "Which weights of a run to evaluate, compare, export or draw samples from: those of the lowest validation loss, or "
+  "the last.",
+)
+_SPLIT = flags.DEFINE_enum(
+  "split",
+  "test",
+  ["test", "validation"],
+  "What --mode=eval measures a run on, and which figures --mode=compare and sweep lay side by side: those of the test "
+  "split, which the run folder counts, or of the validation split, for choices.",
 )
 _EXPORT_DIR = flags.DEFINE_string(
   "export_dir", None, "Where --mode=export writes MODEL_NAME/VERSION (default: RUN_DIR/export)."
@@ -124,11 +134,15 @@ def main(arguments):
       "bench": _bench,
     }[_MODE.value]()
   except Interrupted as note:
-    print(f"tfdisent: {note}", flush=True)
+    print(f"tfdisent: {_words(note)}", flush=True)
   except TfdisentError as error:
-    message = str(error).split("\n  In call to configurable")[0]  # gin's addition
-    print(f"tfdisent: error: {message}", file=sys.stderr)
+    print(f"tfdisent: error: {_words(error)}", file=sys.stderr)
     sys.exit(1)
+
+
+def _words(error: TfdisentError) -> str:
+  """Its message without the lines that gin adds: they name functions that the user has not called."""
+  return str(error).split("\n  In call to configurable")[0]
 
 
 def _train():
@@ -140,7 +154,7 @@ def _train():
   if _SEED.value is not None:
     bindings.append(f"train.seed = {_SEED.value}")
   bindings += _strategy()
-  from tfdisent import config, inference, pictures, plugins
+  from tfdisent import config, inference, pictures, plugins, run
   from tfdisent.distribution import Worker
   from tfdisent.feature import feature_values
 
@@ -151,25 +165,25 @@ def _train():
     print("Trained. Worker 0 has written the run.", flush=True)
     return
   print(f"Trained in {(time.monotonic() - start) / 60:.1f} minutes. Drawing and evaluating …", flush=True)
-  f = feature_values(trained.feature, dataset.test)
-  paths = pictures.write_pictures(run_dir, trained, dataset.test, f)
-  inference.save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])
-  if not _is_measured_since(run_dir):
+  f = feature_values(trained.feature, dataset.validation)
+  paths = pictures.write_pictures(run_dir, trained, dataset.validation, f)
+  if not _is_measured(run_dir, trained, dataset, "validation"):
     print("On the validation split:")
-    _print_metrics(_measure(run_dir, trained, dataset, "validation", quick=True))
-  packages = plugins.to_be_trusted(run_dir / "config.gin")
-  run = f"{run_dir}" + (f" --trust={','.join(packages)}" if packages else "")
+    _measure(run_dir, trained, dataset, "validation", quick=True)
+  inference.save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])  # last: it says that all is done
+  packages = plugins.to_be_trusted(run.modules(run_dir))
+  this_run = f"--run_dir={run_dir}" + (f" --trust={','.join(packages)}" if packages else "")
   print(f"\nThe run is in {run_dir}:")
   for path in paths:
     print(f"  {path}")
   print(
-    f"  {run_dir / 'metrics.json'}  {run_dir / 'config.gin'}  "
-    f"{run_dir / 'checkpoints'}/  {run_dir / 'tensorboard'}/\n\n"
+    f"  {run_dir / run.named(run.METRICS_FILE, 'validation')}  {run_dir / run.CONFIG_FILE}  "
+    f"{run_dir / 'checkpoints'}/  {run_dir / run.TENSORBOARD_FOLDER}/\n\n"
     "Next:\n"
     f"  look at       {run_dir / 'fusion.png'}: rows share z1, columns share z2\n"
     f"  curves        tensorboard --logdir={run_dir}\n"
-    f"  measure all   tfdisent --mode=eval --run_dir={run}\n"
-    f"  new images    tfdisent --mode=sample --run_dir={run}\n"
+    f"  measure all   tfdisent --mode=eval {this_run}\n"
+    f"  new images    tfdisent --mode=sample {this_run}\n"
     f'  from Python   import tfdisent; m = tfdisent.load("{run_dir}"); m.control(images, feature)'
   )
 
@@ -187,18 +201,23 @@ def _fit_feature():
 
 
 def _evaluate():
-  run_dir = _run_dir()
+  run_dir, split = _run_dir(), _SPLIT.value
   trained, dataset = _load(run_dir)
+  from tfdisent import run
   from tfdisent.evaluation import report
-  from tfdisent.training import CONFIG_FILE, TENSORBOARD_FOLDER, write_scalars
+  from tfdisent.training import write_scalars
 
-  metrics = _measure(run_dir, trained, dataset, "test")
-  _print_metrics(metrics)
-  write_scalars(run_dir / TENSORBOARD_FOLDER / "evaluation", {key: figure["value"] for key, figure in metrics.items()})
-  path, config = run_dir / "report.html", (run_dir / CONFIG_FILE).read_text(encoding="utf-8")
-  curves = report.read_curves(run_dir / TENSORBOARD_FOLDER)
-  report.write_report(path, trained, dataset.test, metrics, curves, config)
-  print(f"\nWritten to {run_dir / 'metrics.json'}; look at {path}")
+  if split == "test":
+    reads = run.count_test_read(run_dir, trained.checkpoint)
+    print(f"Reads of the test split, with this one: {reads}", flush=True)
+  metrics, origin, path = _measure(run_dir, trained, dataset, split)
+  curves = run_dir / run.TENSORBOARD_FOLDER
+  scalars = {key: figure["value"] for key, figure in metrics.items()}
+  write_scalars(curves / run.named("evaluation", split, _CHECKPOINT.value), scalars)
+  page = run_dir / run.named(run.REPORT_FILE, split, _CHECKPOINT.value)
+  config = run.read_config(run_dir)
+  report.write_report(page, trained, dataset[split], metrics, report.read_curves(curves), config, origin)
+  print(f"\nWritten to {path}; look at {page}")
 
 
 def _compare():
@@ -206,7 +225,8 @@ def _compare():
     raise ConfigError("--mode=compare needs the run folders: --run_dirs=runs/a,runs/b.")
   from tfdisent.evaluation import comparison
 
-  groups = comparison.read_runs([str(pathlib.Path(run_dir).expanduser()) for run_dir in _RUN_DIRS.value])
+  run_dirs = [str(pathlib.Path(run_dir).expanduser()) for run_dir in _RUN_DIRS.value]
+  groups = comparison.read_runs(run_dirs, _SPLIT.value, _CHECKPOINT.value)
   parents = {str(pathlib.Path(run).absolute().parent) for group in groups for run in group.runs}
   folder = _run_dir(exists=False) if _RUN_DIR.value else pathlib.Path(os.path.commonpath(parents)) / "comparison"
   print(comparison.write_comparison(folder, groups))
@@ -220,18 +240,21 @@ def _sweep():
 
   bindings = [*_GIN_PARAM.value, *_strategy()]
   config.read(_GIN_FILE.value, bindings)
-  runs = config.sweep()
+  runs, asked = config.sweep(), {}
+  for name, settings in runs.items():
+    config.read(*sweep.configuration(settings, _GIN_FILE.value, bindings))
+    asked[name] = config.asked()
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # takes the run under way with it
-  print(sweep.run(folder, runs, _GIN_FILE.value, bindings, _data_dir(), _TRUST.value))
+  print(sweep.run(folder, runs, asked, _GIN_FILE.value, bindings, _data_dir(), _TRUST.value, _SPLIT.value))
   print(f"Written to {folder / 'comparison.md'}; plots in {folder / 'comparison.png'} and {folder / 'curves.png'}")
 
 
 def _sample():
   run_dir = _run_dir()
-  from tfdisent import inference, pictures
+  from tfdisent import inference, pictures, run
 
   trained = _trained(run_dir)
-  path = run_dir / "samples.png"
+  path = run_dir / run.SAMPLES_FILE
   pictures.write_png(
     path, pictures.sample_grid(trained, inference.load_feature_examples(run_dir), seed=_SEED.value or 0)
   )
@@ -240,16 +263,14 @@ def _sample():
 
 def _export():
   run_dir = _run_dir()
-  from tfdisent import export
-  from tfdisent.training import CONFIG_FILE
+  from tfdisent import export, run
 
   folder, trained = _export_folder(run_dir), _trained(run_dir)
   if _EXPORT_FORMAT.value == "litert":
     path = export.export_litert(trained, folder.with_name(f"{folder.name}.tflite"))
     print(f"LiteRT: {path}, with the signatures `control` and `encode`")
     return
-  config = run_dir / CONFIG_FILE
-  path = export.export(trained, folder, config.read_text(encoding="utf-8") if config.is_file() else "")
+  path = export.export(trained, folder, run.read_config(run_dir))
   print(f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}")
   if not export.has_warmup():
     print("It has no warm-up requests: `pip install tfdisent[serving]` brings what writes them.")
@@ -266,16 +287,16 @@ def _export_folder(run_dir) -> pathlib.Path:
 
 def _bench():
   run_dir = _run_dir() if _RUN_DIR.value else None
-  from tfdisent import benchmark, config, export
+  from tfdisent import config, export
   from tfdisent.distribution import Worker
 
   config.read(_GIN_FILE.value, [*_GIN_PARAM.value, *_strategy()])
   if run_dir:
     path = export.newest_version(_export_folder(run_dir))
-    print(json.dumps(benchmark.bench_export(path, _trained(run_dir))))
+    print(json.dumps(config.bench_export(path, _trained(run_dir))))
     return
   strategy = config.strategy()
-  figures = benchmark.bench(strategy)
+  figures = config.bench(strategy)
   if Worker(strategy).is_chief:
     print(json.dumps(figures))
 
@@ -287,14 +308,22 @@ def _trained(run_dir):
 
 
 def _load(run_dir):
-  """The trained model of a run and its data set.
+  """The trained model of a run and its data set: from the folder's descriptions.
 
-  From its folder, and --gin_file, --gin_param, --data_dir, where they are given.
+  The data set is that of --gin_file, where it is given. gin can run code, so the folder's own file is read only if the
+  user names it.
   """
-  from tfdisent import config
+  from tfdisent import config, run
 
   trained = _trained(run_dir)
-  config.read_run(run_dir, _GIN_FILE.value, _GIN_PARAM.value, _TRUST.value)
+  if not (_GIN_FILE.value or _GIN_PARAM.value):
+    return trained, run.read_dataset(run_dir, _data_dir(), _TRUST.value)
+  if not _GIN_FILE.value:
+    raise ConfigError(
+      "--gin_param changes a configuration, and a run folder's is not read unasked, since it can run code. If you "
+      f"trust it, pass --gin_file={run_dir / run.CONFIG_FILE} as well."
+    )
+  config.read(_GIN_FILE.value, _GIN_PARAM.value)
   return trained, config.dataset_of_run(_data_dir())
 
 
@@ -323,20 +352,34 @@ def _data_dir() -> str | None:
   return str(pathlib.Path(_DATA_DIR.value).expanduser().absolute()) if _DATA_DIR.value else None
 
 
-def _measure(run_dir, trained, dataset, split, quick=False) -> dict[str, dict]:
-  """The figures of a run on a split, which it keeps as `metrics.json`."""
+def _measure(run_dir, trained, dataset, split, quick=False):
+  """The figures of a run on a split, printed and kept; with their provenance, and where they are kept."""
+  from tfdisent import run
   from tfdisent.evaluation import evaluate
 
   metrics = evaluate(trained, dataset, split, quick=quick)
-  (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-  return metrics
+  _print_metrics(metrics)
+  origin = _provenance(run_dir, trained, dataset, split)
+  return metrics, origin, run.write_metrics(run_dir, metrics, origin)
 
 
-def _is_measured_since(run_dir) -> bool:
-  """Whether the figures that the folder holds are of the checkpoints that it holds."""
-  file = run_dir / "metrics.json"
-  newest = max((path.stat().st_mtime for path in run_dir.glob("checkpoints/*/*")), default=0)
-  return file.is_file() and file.stat().st_mtime > newest
+def _is_measured(run_dir, trained, dataset, split) -> bool:
+  """Whether the folder holds the figures of these very weights on this very split."""
+  from tfdisent import run
+
+  try:
+    _, kept = run.read_metrics(run_dir, split)
+  except (FileNotFoundError, RunError):
+    return False
+  names = ("split", "images", "data", "checkpoint", "epoch", "step", "seed", "configuration")
+  origin = _provenance(run_dir, trained, dataset, split)
+  return all(name in kept and kept[name] == origin[name] for name in names)
+
+
+def _provenance(run_dir, trained, dataset, split):
+  from tfdisent import run
+
+  return run.provenance(run_dir, dataset, split, trained.checkpoint, trained.model.seed)
 
 
 def _print_metrics(metrics):

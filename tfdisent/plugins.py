@@ -1,13 +1,10 @@
 """Which modules a run folder may import. It may come from anybody, and to import a module is to run its code."""
 
 import importlib.metadata
-import pathlib
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-
-from gin import config_parser
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tfdisent.errors import ConfigError
+from tfdisent.registry import DATASETS, FEATURES
 
 GROUP = "tfdisent.plugins"
 """The entry points by which an installed package says that it has plug-ins, in its pyproject.toml:
@@ -17,24 +14,14 @@ GROUP = "tfdisent.plugins"
 """
 
 
-class _Nothing(config_parser.ParserDelegate):
-  """Makes nothing of what a config refers to: only its imports are looked at."""
-
-  def configurable_reference(self, scoped_configurable_name, evaluate):
-    return None
-
-  def macro(self, scoped_name):
-    return None
-
-
 def check_import(module: str, what: str, trusted: Sequence[str] = ()) -> None:
   """Raises `ConfigError`, naming `what` asks for it, unless `module` may be imported.
 
-  It may, if it is ours, imported already, of a package that is installed with an entry point of `GROUP`, or of one of
-  the packages `trusted`.
+  It may, if it is ours, has registered a plug-in in this process already, is of a package that is installed with an
+  entry point of `GROUP`, or of one of the packages `trusted`. That it was imported for another purpose is not enough.
   """
   package = module.split(".", maxsplit=1)[0]
-  if package in {*_known_packages(), *trusted} or module in sys.modules:
+  if package in {*_known_packages(), *trusted} or module in {*FEATURES.modules, *DATASETS.modules}:
     return
   raise ConfigError(
     f"{what} imports the module '{module}', which runs its code, and the package '{package}' does not say that it has "
@@ -42,48 +29,27 @@ def check_import(module: str, what: str, trusted: Sequence[str] = ()) -> None:
   )
 
 
-def to_be_trusted(file: pathlib.Path) -> list[str]:
-  """The packages that the gin file of a run imports, and that another process would ask about."""
-  imports = [
-    statement.module for statement in _statements(file) if isinstance(statement, config_parser.ImportStatement)
-  ]
+def to_be_trusted(imports: Iterable[str]) -> list[str]:
+  """The packages of modules that another process would ask about."""
   return sorted({module.split(".", maxsplit=1)[0] for module in imports} - _known_packages())
+
+
+def check_model(config: Mapping, what: str, trusted: Sequence[str] = ()) -> None:
+  """Raises `ConfigError` if the description of a model asks for a plug-in that may not be imported."""
+  for module in modules(config.get("feature")):
+    check_import(module, what, trusted)
+
+
+def modules(config) -> Iterator[str]:
+  """Those that the description of a plug-in names, and those of its parts."""
+  if isinstance(config, Mapping):
+    yield from [str(config["module"])] if "module" in config else []
+    config = list(config.values())
+  if isinstance(config, list):
+    for value in config:
+      yield from modules(value)
 
 
 def _known_packages() -> set[str]:
   entries = importlib.metadata.entry_points(group=GROUP)
   return {"tfdisent", "features", *(entry.value.split(":")[0].split(".")[0] for entry in entries)}
-
-
-def _statements(file: pathlib.Path) -> config_parser.ConfigParser:
-  return config_parser.ConfigParser(file.read_text(encoding="utf-8"), _Nothing())
-
-
-def check_config(file: pathlib.Path, trusted: Sequence[str] = ()) -> None:
-  """Raises `ConfigError` if the gin file of a run folder imports what it may not, or includes another file."""
-  try:
-    for statement in _statements(file):
-      if isinstance(statement, config_parser.ImportStatement):
-        check_import(statement.module, str(file), trusted)
-      if isinstance(statement, config_parser.IncludeStatement):
-        raise ConfigError(f"{file} includes {statement.filename}: the configuration of a run includes no other.")
-  except (OSError, SyntaxError, ValueError) as error:
-    if isinstance(error, ConfigError):
-      raise
-    raise ConfigError(f"the configuration {file} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def check_model(config: Mapping, what: str, trusted: Sequence[str] = ()) -> None:
-  """Raises `ConfigError` if the description of a model asks for a plug-in that may not be imported."""
-  for module in _modules(config.get("feature")):
-    check_import(str(module), what, trusted)
-
-
-def _modules(config) -> Iterator[str]:
-  """Of a feature's configuration, and of its parts'."""
-  if isinstance(config, Mapping):
-    yield from [config["module"]] if "module" in config else []
-    config = list(config.values())
-  if isinstance(config, list):
-    for value in config:
-      yield from _modules(value)

@@ -5,12 +5,13 @@ A registered class or function is registered with gin under the same name, so a 
 """
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import gin
 
-from tfdisent.errors import RegistryError
+from tfdisent.errors import ConfigError, RegistryError
 
 
 class Registry:
@@ -65,6 +66,35 @@ class Registry:
     with gin.config_scope(scope or None):
       return gin.get_configurable(self[name])(**arguments)
 
+  def describe(self, name: str, **arguments) -> dict[str, object]:
+    """What makes the plug-in again that `create` makes with the same arguments, as plain data of JSON.
+
+    Returns:
+      The registered `name`, the `module` that registers it, and all its `arguments`: those given, bound, and defaults.
+      A default that is no plain data is left out, since the plug-in itself has it.
+
+    Raises:
+      ConfigError: an argument that is given or bound is no plain data; the message names it.
+    """
+    scope, _, name = name.rpartition("/")
+    plugin = self[name]
+    with gin.config_scope(scope or None):
+      chosen = {**gin.get_bindings(plugin), **arguments}
+    for argument, value in chosen.items():
+      if not _is_plain(value):
+        raise ConfigError(
+          f"{name}.{argument} = {value!r} is no plain data: a run keeps the arguments of its {self.kind} as JSON. Bind "
+          "numbers, texts, booleans, None, or lists, tuples and dicts of them; register a plug-in for anything else."
+        )
+    parameters = inspect.signature(plugin).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty and _is_plain(p.default)}
+    return {"name": name, "module": plugin.__module__, "arguments": {**defaults, **chosen}}
+
+  @property
+  def modules(self) -> set[str]:
+    """The modules that have registered a plug-in."""
+    return {plugin.__module__ for plugin in self._entries.values()}
+
   def __contains__(self, name: str) -> bool:
     return name in self._entries
 
@@ -79,6 +109,15 @@ class Registry:
       yield self
     finally:
       self._entries = before
+
+
+def _is_plain(value) -> bool:
+  """Whether JSON gives back what it was given, but for lists in place of tuples."""
+  if isinstance(value, dict):
+    return all(isinstance(key, str) and _is_plain(of_key) for key, of_key in value.items())
+  if isinstance(value, (list, tuple)):
+    return all(map(_is_plain, value))
+  return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _where(plugin: Callable) -> str:

@@ -2,7 +2,7 @@
 
 Every run is a process of its own, started with the command that a user would type: it gives the same figures, and one
 that fails takes no other with it. The sweep started again goes on where it was: what is measured stays, an interrupted
-training goes on, the rest follows.
+training goes on, the rest follows. What was measured with other settings is refused before anything is run.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from tfdisent.errors import ConfigError, RunError
 from tfdisent.evaluation.comparison import read_metrics, read_runs, write_comparison
-from tfdisent.inference import FEATURE_EXAMPLES_FILE
+from tfdisent.run import FEATURE_EXAMPLES_FILE, differences, read_description
 
 GIN_FILE = "gin_file"  # a key of the grid that is no binding
 Settings = dict[str, object]
@@ -70,39 +70,45 @@ def run_name(settings: Settings) -> str:
 def run(
   folder: pathlib.Path,
   runs: Mapping[str, Settings],
+  asked: Mapping[str, set[str]],
   gin_files: Sequence[str],
   gin_params: Sequence[str] = (),
   data_dir: str | None = None,
   trust: Sequence[str] = (),
+  split: str = "test",
 ) -> str:
   """Trains and measures what is not measured yet, one run after the other, and compares.
 
   Args:
     folder: gets a run folder for each of `runs`, `comparison.{md,json,png}`, and `curves.png`.
     runs: of `combinations`.
+    asked: the bindings of each run by its name, of `tfdisent.run.bindings`: what was measured with others is refused.
     gin_files, gin_params, data_dir, trust: of the command line; they go to every run, before its own settings.
+    split: that the runs are measured on: "validation" where one of them is chosen, "test" for figures to publish.
 
   Returns:
     The Markdown table of the runs.
 
   Raises:
-    RunError: some runs failed; they are named, with the command of each. The others are compared all the same.
+    RunError: some runs failed; they are named, with the command of each. The others are compared all the same. Or
+      some were measured with another configuration; what differs is named, and nothing is run.
   """
+  _refuse_others(folder, asked, split)
   failed, table = {}, ""
   for number, (name, settings) in enumerate(runs.items(), 1):
     run_dir = folder / name
     print(f"\n[{number}/{len(runs)}] {name}", flush=True)
-    if not is_measured(run_dir):
-      train, evaluate = commands(run_dir, settings, gin_files, gin_params, data_dir, trust)
+    if not is_measured(run_dir, split):
+      train, evaluate = commands(run_dir, settings, gin_files, gin_params, data_dir, trust, split)
       for command in (train, evaluate):
         print(f"$ {shlex.join(['tfdisent', *command[3:]])}", flush=True)
         code = subprocess.run(command, check=False).returncode
         if code or not (run_dir / FEATURE_EXAMPLES_FILE).is_file():  # a training that was asked to stop ends with 0
           failed[name] = command
           break
-    if done := [other for other in runs if is_measured(folder / other)]:
-      table = write_comparison(folder, read_runs([str(folder / other) for other in done]))
-      if figure := curves({other: (runs[other], read_metrics(str(folder / other))) for other in done}):
+    if done := [other for other in runs if is_measured(folder / other, split)]:
+      table = write_comparison(folder, read_runs([str(folder / other) for other in done], split))
+      if figure := curves({other: (runs[other], read_metrics(str(folder / other), split)) for other in done}):
         figure.savefig(folder / "curves.png", dpi=110)
   if failed:
     lines = "".join(f"\n  {name}: tfdisent {shlex.join(command[3:])}" for name, command in failed.items())
@@ -110,23 +116,46 @@ def run(
   return table
 
 
-def commands(run_dir, settings: Settings, gin_files, gin_params, data_dir, trust=()) -> tuple[list[str], list[str]]:
+def configuration(settings: Settings, gin_files, gin_params) -> tuple[list[str], list[str]]:
+  """The gin files and the bindings of a run: those of the sweep, then its own."""
+  files = [*gin_files, *([str(settings[GIN_FILE])] if GIN_FILE in settings else [])]
+  return files, [*gin_params, *(f"{key} = {value!r}" for key, value in settings.items() if key != GIN_FILE)]
+
+
+def commands(
+  run_dir, settings: Settings, gin_files, gin_params, data_dir, trust=(), split="test"
+) -> tuple[list[str], list[str]]:
   """The command that trains a run, and the one that measures it."""
-  gin_files = [*gin_files, *([str(settings[GIN_FILE])] if GIN_FILE in settings else [])]
-  bindings = [*gin_params, *(f"{key} = {value!r}" for key, value in settings.items() if key != GIN_FILE)]
+  gin_files, bindings = configuration(settings, gin_files, gin_params)
   base = [sys.executable, "-m", "tfdisent.main"]
   where = [f"--run_dir={run_dir}", *([f"--data_dir={data_dir}"] if data_dir else [])]
   train = [*base, *(f"--gin_file={file}" for file in gin_files), *(f"--gin_param={b}" for b in bindings), *where]
-  return train, [*base, "--mode=eval", *where, *([f"--trust={','.join(trust)}"] if trust else [])]
+  how = [*([f"--trust={','.join(trust)}"] if trust else []), *([f"--split={split}"] if split != "test" else [])]
+  return train, [*base, "--mode=eval", *where, *how]
 
 
-def is_measured(run_dir: pathlib.Path) -> bool:
-  """Whether the whole protocol has been run on it."""
+def is_measured(run_dir: pathlib.Path, split: str = "test") -> bool:
+  """Whether the whole protocol has been run on it, and it says what it was asked for.
+
+  A run of an older version does not: it is trained again, which ends at once or is refused, and measured again.
+  """
   try:
-    read_metrics(str(run_dir))
+    read_metrics(str(run_dir), split)
+    return "bindings" in read_description(run_dir)
   except RunError:
     return False
-  return True
+
+
+def _refuse_others(folder: pathlib.Path, asked: Mapping[str, set[str]], split: str) -> None:
+  """Raises `RunError`, naming what differs, if a run is measured and was asked for otherwise."""
+  measured = [name for name in asked if is_measured(folder / name, split)]
+  changed = {name: differences(set(read_description(folder / name)["bindings"]), asked[name]) for name in measured}
+  lines = "".join(f"\n{name}:\n{difference}" for name, difference in changed.items() if difference)
+  if lines:
+    raise RunError(
+      f"{folder} holds measured runs of another configuration (- there, + asked for):{lines}\n"
+      "Use another --run_dir, remove these runs, or ask for the same configuration."
+    )
 
 
 def curves(runs: Mapping[str, tuple[Settings, Mapping]]) -> Figure | None:

@@ -1,8 +1,6 @@
 """Training a run: from a data set and a feature to a run folder."""
 
 import contextlib
-import fcntl
-import json
 import math
 import numbers
 import pathlib
@@ -15,17 +13,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdisent import pictures
+from tfdisent import pictures, run
 from tfdisent.checkpoints import Checkpoints, restore
 from tfdisent.dataset import Dataset, steps_per_epoch, training_batches, validation_steps
 from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, DataError, Interrupted, NonFiniteLossError, RunError
 from tfdisent.evaluation.protocol import evaluate, train_judges
 from tfdisent.feature import Feature, check_gradient, feature_values
-from tfdisent.inference import CLASS_NAMES_FILE, MODEL_FILE, TrainedModel
+from tfdisent.inference import TrainedModel
 from tfdisent.model import DisentangledVAE
-
-CONFIG_FILE, TENSORBOARD_FOLDER = "config.gin", "tensorboard"
 
 
 def make_optimizer(
@@ -90,13 +86,14 @@ def train(
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | None = None,
   describe: Callable[[], str] = str,
+  description: Mapping | None = None,
 ) -> TrainedModel:
   """Trains a model, or goes on with the training that `run_dir` holds; exactly, from the step of its last checkpoint.
 
   On SIGTERM the step in hand is finished and a checkpoint written.
 
   Args:
-    run_dir: gets `config.gin`, `model.json`, `checkpoints/`, `tensorboard/` and the pictures.
+    run_dir: gets `config.gin`, `run.json`, `model.json`, `checkpoints/` and `tensorboard/`.
     dataset: what to train on, and to choose the best checkpoint on.
     feature: f.
     make_model: the model, from (image_shape, feature, seed=…).
@@ -112,6 +109,7 @@ def train(
     strategy: of `tf.distribute`; None is the current one.
     describe: gives the configuration as text, once all is built; a run folder is only continued with the one it was
       begun with.
+    description: what the run folder says of the run, as plain data: see `tfdisent.run.write_description`.
 
   Returns:
     The model with its best weights.
@@ -146,39 +144,42 @@ def train(
     model.compile(make_optimizer_eg(epochs * steps), make_optimizer_d(epochs * steps), jit_compile=jit_compile)
   _check_gradients(model, strategy, dataset.train["image"][:32])
 
-  # --- Begin the run folder, or go on with it ---
-  run_dir = pathlib.Path(run_dir)
-  config = describe()
-  _refuse_another(run_dir, config)
-  checkpoints = Checkpoints(run_dir, model, writes=worker.is_chief)
-  worker.check_same(run_dir, **dict(zip(("epochs", "steps"), checkpoints.newest)))
-  goes_on = checkpoints.restore_last()  # fails on another architecture, while the folder is as it was
-  if worker.is_chief:
-    _describe(run_dir, config, model, dataset.class_names)
-  if goes_on and worker.is_chief:
-    where = f"epoch {checkpoints.epoch}" + (f" and {checkpoints.step} steps" if checkpoints.step else "")
-    print(f"Going on with the run in {run_dir} after {where} of {epochs} epochs.")
+  with contextlib.ExitStack() as stack:
+    # --- Begin the run folder, or go on with it ---
+    run_dir = pathlib.Path(run_dir)
+    stack.enter_context(worker.naming_the_lost())
+    if worker.is_chief:
+      stack.enter_context(run.alone_in(run_dir))
+    config = describe()
+    run.refuse_another(run_dir, config)
+    checkpoints = Checkpoints(run_dir, model, writes=worker.is_chief)
+    worker.check_same(run_dir, **dict(zip(("epochs", "steps"), checkpoints.newest)))
+    goes_on = checkpoints.restore_last()  # fails on another architecture, while the folder is as it was
+    if worker.is_chief:
+      run.write_description(run_dir, config, model.get_config(), dataset.class_names, description)
+    if goes_on and worker.is_chief:
+      where = f"epoch {checkpoints.epoch}" + (f" and {checkpoints.step} steps" if checkpoints.step else "")
+      print(f"Going on with the run in {run_dir} after {where} of {epochs} epochs.")
 
-  # --- Train ---
-  def batches(*arguments, **keywords):
-    return strategy.distribute_datasets_from_function(
-      lambda context: training_batches(*arguments, context=context, **keywords)
-    )
+    # --- Train ---
+    def batches(*arguments, **keywords):
+      return strategy.distribute_datasets_from_function(
+        lambda context: training_batches(*arguments, context=context, **keywords)
+      )
 
-  if checkpoints.epoch < epochs:
-    if evaluate_every:
-      train_judges(dataset)  # by every worker: if only the chief did, the others would wait for it within a step
-    with contextlib.ExitStack() as stack:
+    if checkpoints.epoch < epochs:
+      if evaluate_every:
+        train_judges(dataset)  # by every worker: if only the chief did, the others would wait for it within a step
       asked_to_stop = stack.enter_context(_asked_to_stop())
       callbacks = [
         StopOnNonFinite(run_dir),
         SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(asked_to_stop())),
       ]
       if worker.is_chief:
-        stack.enter_context(_alone_in(run_dir))
-        tensorboard = TensorBoard(run_dir / TENSORBOARD_FOLDER, dataset, values["validation"], epochs, evaluate_every)
+        tensorboard = TensorBoard(
+          run_dir / run.TENSORBOARD_FOLDER, dataset, values["validation"], epochs, evaluate_every
+        )
         callbacks = [Progress(), callbacks[0], tensorboard, callbacks[1]]
-      stack.enter_context(worker.naming_the_lost())
       while checkpoints.epoch < epochs:  # first the rest of an epoch, if one was under way
         done = checkpoints.step
         first_step = checkpoints.epoch * steps + done
@@ -193,8 +194,8 @@ def train(
           shuffle=False,  # they are already
           callbacks=callbacks,
         )
-  restore(run_dir, "best", model)
-  return TrainedModel(model, class_names=dataset.class_names)
+    checkpoint = restore(run_dir, "best", model)
+  return TrainedModel(model, class_names=dataset.class_names, checkpoint=checkpoint)
 
 
 def _check_counts(least, **counts):
@@ -235,47 +236,6 @@ def _check_gradients(model: DisentangledVAE, strategy: tf.distribute.Strategy, i
         raise ConfigError(f"{name}.arguments = {{'{argument}': {value!r}}} cannot work here: {why}.")
 
 
-def _refuse_another(run_dir: pathlib.Path, config: str) -> None:
-  """Raises `RunError` if the run folder was begun with another configuration."""
-  file = run_dir / CONFIG_FILE
-  if file.is_file():
-    old, new = _bindings(file.read_text(encoding="utf-8")), _bindings(config)
-    if old != new:
-      differences = [f"  - {line}" for line in sorted(old - new)] + [f"  + {line}" for line in sorted(new - old)]
-      raise RunError(
-        f"{run_dir} holds a run of another configuration (- there, + asked for):\n"
-        + "\n".join(differences)
-        + "\nUse another --run_dir, or the same configuration."
-      )
-
-
-def _describe(run_dir: pathlib.Path, config: str, model: DisentangledVAE, class_names) -> None:
-  """Writes the configuration of the run and of its model, and the names of classes, into the run folder."""
-  try:
-    run_dir.mkdir(parents=True, exist_ok=True)
-    texts = {CONFIG_FILE: config, MODEL_FILE: json.dumps(model.get_config(), indent=2)}
-    if class_names:
-      texts[CLASS_NAMES_FILE] = json.dumps(class_names, indent=2)
-    for name, text in texts.items():
-      (run_dir / f"{name}.partial").write_text(text, encoding="utf-8")
-      (run_dir / f"{name}.partial").replace(run_dir / name)  # whole, or not there
-  except OSError as error:
-    raise RunError(f"the run folder {run_dir} cannot be written: {error}.") from error
-
-
-@contextlib.contextmanager
-def _alone_in(run_dir: pathlib.Path):
-  """Holds a run folder, in which two trainings would overwrite one another's checkpoints."""
-  with (run_dir / "lock").open("w") as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of by the system, however this process ends
-    except BlockingIOError as error:
-      raise RunError(
-        f"another process is training in {run_dir}. Wait until it has ended, or use another --run_dir."
-      ) from error
-    yield
-
-
 @contextlib.contextmanager
 def _asked_to_stop():
   """Gives a function that tells whether a SIGTERM has come, which then stops nothing by itself."""
@@ -289,16 +249,6 @@ def _asked_to_stop():
     yield asked.is_set
   finally:
     signal.signal(signal.SIGTERM, before)
-
-
-def _bindings(config: str) -> set[str]:
-  """The lines that bind something. Where the data lies and what trains may change: a configuration is neither."""
-  lines = config.replace("\\\n", " ").splitlines()
-  return {
-    " ".join(line.split())
-    for line in lines
-    if line.strip() and not line.startswith("#") and not line.startswith(("train.data_dir", "strategy."))
-  }
 
 
 class Progress(keras.callbacks.Callback):

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
+from tfdisent import run
 from tfdisent.errors import RunError
 from tfdisent.evaluation.protocol import Metrics
 
@@ -109,8 +110,12 @@ def _rms(values: Sequence[float]) -> float:
   return math.sqrt(np.mean(np.square(values)))
 
 
-def read_runs(run_dirs: Sequence[str]) -> list[Group]:
+def read_runs(run_dirs: Sequence[str], split: str = "test", checkpoint: str = "best") -> list[Group]:
   """The runs of several folders, those that differ in nothing but `train.seed` together; in the order that is given.
+
+  Args:
+    run_dirs: the folders.
+    split, checkpoint: which figures of theirs are read.
 
   Raises:
     RunError: a folder holds no run, or one that `--mode=eval` has not measured; the message names it.
@@ -118,36 +123,31 @@ def read_runs(run_dirs: Sequence[str]) -> list[Group]:
   groups: dict[frozenset[str], dict[str, Metrics]] = {}
   for run_dir in dict.fromkeys(str(pathlib.Path(run_dir)) for run_dir in run_dirs):
     configuration = _configuration(pathlib.Path(run_dir))
-    groups.setdefault(configuration, {})[run_dir] = read_metrics(run_dir)
+    groups.setdefault(configuration, {})[run_dir] = read_metrics(run_dir, split, checkpoint)
   return [Group(runs) for runs in groups.values()]
 
 
-def read_metrics(run_dir: str) -> Metrics:
+def read_metrics(run_dir: str, split: str = "test", checkpoint: str = "best") -> Metrics:
   """The whole protocol's figures of one run; errors as in `read_runs`."""
-  file = pathlib.Path(run_dir) / "metrics.json"
+  flags = [f"--split={split}"] * (split != "test") + [f"--checkpoint={checkpoint}"] * (checkpoint != "best")
+  command = " ".join(["tfdisent --mode=eval", *flags, f"--run_dir={run_dir}"])
   try:
-    metrics = json.loads(file.read_text(encoding="utf-8"))
-    measured = bool(_columns(["leakage/worst"], metrics)) and all("value" in figure for figure in metrics.values())
+    metrics, _ = run.read_metrics(pathlib.Path(run_dir), split, checkpoint)
   except FileNotFoundError:
-    measured = False
-  except (OSError, ValueError, TypeError) as error:
-    raise RunError(
-      f"{file} cannot be read ({error}). Write it anew: tfdisent --mode=eval --run_dir={run_dir}"
-    ) from error
-  if not measured:
-    raise RunError(f"{run_dir} is not measured yet. Run: tfdisent --mode=eval --run_dir={run_dir}")
+    metrics = {}
+  except RunError as error:
+    raise RunError(f"{error} Write it anew: {command}") from error
+  if not (_columns(["leakage/worst"], metrics) and all("value" in figure for figure in metrics.values())):
+    raise RunError(f"{run_dir} is not measured yet. Run: {command}")
   return metrics
 
 
 def _configuration(run_dir: pathlib.Path) -> frozenset[str]:
   """What a run was asked for, but for its seed and where its data lies."""
-  try:
-    config = (run_dir / "config.gin").read_text(encoding="utf-8")
-  except OSError as error:
-    raise RunError(f"{run_dir} holds no run: its config.gin cannot be read ({error}).") from error
-  lines = config.replace("\\\n", " ").splitlines()
-  left_out = ("#", "train.seed ", "train.data_dir ")
-  return frozenset(" ".join(line.split()) for line in lines if line.strip() and not line.startswith(left_out))
+  if not (run_dir / run.CONFIG_FILE).is_file():
+    raise RunError(f"{run_dir} holds no run: its {run.CONFIG_FILE} cannot be read.")
+  lines = run.bindings(run.read_config(run_dir))
+  return frozenset(line for line in lines if not line.startswith("train.seed "))
 
 
 # --- What is written --------------------------------------------------------------------------------------------------

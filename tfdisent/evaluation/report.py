@@ -7,6 +7,7 @@ import math
 import pathlib
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -41,6 +42,7 @@ def write_report(
   metrics: Metrics,
   curves: Mapping[str, Curve],
   config: str,
+  provenance: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
   """Writes the report of a run.
 
@@ -51,6 +53,7 @@ def write_report(
     metrics: of `evaluate`.
     curves: of `read_curves`.
     config: the configuration as text.
+    provenance: of the figures: see `tfdisent.run.provenance`.
   """
   f = feature_values(model.feature, examples)
   columns, rows = pictures.pick(f, model.feature), np.random.default_rng(1).permutation(len(f))[:8]
@@ -63,12 +66,13 @@ def write_report(
     "Control, by the class that was asked for": _bars(metrics, "control_by_class/"),
     "All figures": _table(metrics),
     "Curves": _curves(curves),
+    "What was measured": _provenance(provenance),
     "Configuration": f"<pre>{html.escape(config)}</pre>",
   }
   body = "".join(f"<h2>{title}</h2>{content}" for title, content in sections.items() if content)
   path.write_text(
     f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
-    f"<body><h1>{name}</h1><p>Feature f(x): {feature}. tfdisent {__version__}.</p>"
+    f"<body><h1>{name}</h1><p>Feature f(x): {feature}. {_reads(provenance)}tfdisent {__version__}.</p>"
     f"<p>Intervals are 95 %, over the {len(f)} images of the split: Clopper-Pearson of proportions, else bootstrap. "
     "They hold neither what another seed of the training or of a probe would give, nor that an image is in several "
     f"fusions.</p>{body}</body></html>\n",
@@ -106,6 +110,18 @@ def _image(picture: np.ndarray, zoom: int = 2) -> str:
 
 def _embedded(png: bytes, what: str) -> str:
   return f'<img alt="{what}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+
+
+def _provenance(provenance: Mapping) -> str:
+  rows = {name: value for name, value in provenance.items() if name != "versions"} | provenance.get("versions", {})
+  lines = (f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>" for name, value in rows.items())
+  return f"<table>{''.join(lines)}</table>" if rows else ""
+
+
+def _reads(provenance: Mapping) -> str:
+  if "test_reads" not in provenance:
+    return ""
+  return f"Reads of the test split so far: {provenance['test_reads']}. "
 
 
 def _number(value: float) -> str:
