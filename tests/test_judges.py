@@ -157,7 +157,8 @@ def test_a_judge_learns_the_training_images_alone(own_cache, monkeypatch, make, 
   monkeypatch.setattr(keras.Sequential, "fit", lambda self, batches, **keywords: seen.append((batches, keywords)))
   data = marked_bands_dataset(train=200, probe=50, validation=50, test=50)
   if unbiased:  # its test split stands for biased examples
-    data = dataclasses.replace(data, train=data.test, unbiased=data)
+    biased = {name: column.copy() for name, column in data.test.items()}
+    data = dataclasses.replace(data, train=biased, unbiased=data)
   make(data)
   ((batches, keywords),) = seen
   batches = [(x.numpy(), y.numpy()) for x, y in batches]

@@ -284,7 +284,7 @@ def test_the_same_set_in_two_folders_has_one_name(zoo, tmp_path):
 
 @pytest.mark.parametrize(
   "name",
-  ["huggingface:mnist", "someone:mnist", "mnist:3.0.1", "mnist/split=train", "../mnist", "/tmp/mnist", "", "mnist/"],
+  ["huggingface:mnist", "someone:mnist", "mnist:3.0.1", "mnist/split=train", "../mnist", "mnist/..", "/tmp/mnist", ""],
 )
 def test_a_name_that_is_more_than_a_set_and_its_configuration_is_refused(name, monkeypatch):
   monkeypatch.setattr(tfds, "builder", None)

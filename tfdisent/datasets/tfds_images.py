@@ -161,7 +161,7 @@ def load_builder(name: str, data_dir: str | None):
   import tensorflow_datasets as tfds
   from tensorflow_datasets.core.download import downloader
 
-  if not re.fullmatch(r"\w+(/[\w.+-]+)?", name):
+  if not re.fullmatch(r"\w+(/\w[\w.+-]*)?", name):
     raise ConfigError(
       f"'{name}' is no name of a TFDS data set like 'mnist' or 'emnist/digits'. With a ':' TFDS would run code "
       "of others, which is refused: prepare such a set yourself, and pass --data_dir=<its folder> and its name alone."
