@@ -468,7 +468,7 @@ def test_each_step_has_noise_of_its_own_and_a_validation_always_the_same(world_b
     ({"lambda3": 0.0, "lambda4": 0.0, "lambda6": 1.0}, {"L_a"}),
     ({"lambda3": 0.0, "lambda4": 0.0, "lambda7": 1.0}, {"L_cycle"}),
   ],
-  ids="-".join,
+  ids=lambda names: "-".join(sorted(names)),
 )
 def test_what_is_shown_of_a_step_is_what_the_objective_has(objective, names):
   model = make_world(**objective)
