@@ -241,7 +241,7 @@ def test_a_label_without_q_can_be_set_and_not_read(x):
   trained = lively(DigitLabel(), lambda3=0.0, lambda4=0.0)
   assert trained.control(x, np.arange(10)).shape == x.shape
   for use in (trained.reconstruct, lambda x: trained.fuse(x, x)):
-    with pytest.raises(FeatureError, match=r"'digit_label' cannot be computed from pixels.*use `control`"):
+    with pytest.raises(FeatureError, match=r"'digit_label' cannot be computed from pixels.*as in `control"):
       use(x)
 
 

@@ -68,7 +68,8 @@ def test_it_shows_the_config_as_text(report):
 
 
 def test_it_says_whose_it_is_and_what_its_intervals_hold(report):
-  assert f"<h1>&lt;run&gt;</h1><p>Feature f(x): color. tfdisent {__version__}.</p>" in report
+  reads = "Reads of the test split so far: 17."
+  assert f"<h1>&lt;run&gt;</h1><p>Feature f(x): color. {reads} tfdisent {__version__}.</p>" in report
   assert "<title>&lt;run&gt;</title>" in report
   assert "over the 40 images of the split: Clopper-Pearson of proportions, else bootstrap." in report
   assert "neither what another seed of the training or of a probe would give" in report
@@ -81,6 +82,7 @@ def test_its_sections_and_their_order(report):
     "Control, by the class that was asked for",
     "All figures",
     "Curves",
+    "What was measured",
     "Configuration",
   ]
 

@@ -560,8 +560,8 @@ class DisentangledVAE(keras.Model):
       means[name].update_state(value, sample_weight=weight)
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
       return {name: mean.result() for name, mean in means.items()}
-    # one message for all of them: the sums, and what they count
-    sums = tf.stack([[mean.total, mean.count] for mean in means.values()])
+    # One message for all of them: the sums, and what they count. (+ 0, since tf.stack takes no variables of Keras.)
+    sums = tf.stack([[mean.total + 0, mean.count + 0] for mean in means.values()])
     totals, counts = tf.unstack(tf.distribute.get_replica_context().all_reduce("SUM", sums), axis=1)
     return dict(zip(terms, tf.unstack(tf.math.divide_no_nan(totals, counts), len(terms))))
 
