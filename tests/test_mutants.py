@@ -40,7 +40,7 @@ def count(n):
 def idle(x):
   if x > 3:
     raise ValueError("more than %d" % 3)
-  return open(x, encoding="utf-8")
+  return open(x, encoding="utf-8").prefetch(9)
 '''
 TESTS = """
 from tfdisent import toy
@@ -95,13 +95,13 @@ def test_nothing_that_does_not_run_is_mutated(toy):
   changes = {tuple(line for line in m.diff.split("\n") if line.startswith(("-  ", "+  ", "-F", "+F"))) for m in found}
   assert {line[0][1:].strip() for line in changes} == {
     "FACTOR: int = 2", "return FACTOR * x", "return x > 0", "i = 0", "while i < n:", "i += 1", "if x > 3:",
-    'raise ValueError("more than %d" % 3)', 'return open(x, encoding="utf-8")',
+    'raise ValueError("more than %d" % 3)', 'return open(x, encoding="utf-8").prefetch(9)',
   }  # fmt: skip
   assert ("-    i += 1", "+    i -= 1") in changes and ("-  return x > 0", "+  return x >= 0") in changes
   assert ("-FACTOR: int = 2", "+FACTOR: int = 3") in changes
   of_messages = {after for before, after in changes if "raise" in before or "open" in before}
-  assert of_messages == {"+    raise ValueError(None)", '+  return open(None, encoding="utf-8")',
-                         '+  return open(encoding="utf-8")'}  # fmt: skip
+  assert of_messages == {"+    raise ValueError(None)", '+  return open(None, encoding="utf-8").prefetch(9)',
+                         '+  return open(encoding="utf-8").prefetch(9)'}  # fmt: skip
 
 
 def test_a_mutant_names_the_lines_of_its_statement(toy):
