@@ -74,9 +74,9 @@ def _is_dead(node: cst.CSTNode) -> bool:
 
 def _is_named(node: cst.CSTNode, *names: str) -> bool:
   """A call of a function or a method of one of these names."""
-  if not isinstance(node, cst.Call):
-    return False
-  return (node.func.attr if isinstance(node.func, cst.Attribute) else node.func).value in names
+  function = node.func if isinstance(node, cst.Call) else None
+  name = function.attr if isinstance(function, cst.Attribute) else function
+  return isinstance(name, cst.Name) and name.value in names
 
 
 def _is_cosmetic(node: cst.CSTNode) -> bool:
