@@ -26,6 +26,7 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
+import coverage
 import libcst as cst
 import pytest
 from libcst.metadata import MetadataWrapper, PositionProvider
@@ -229,8 +230,6 @@ class Recorder:
   """
 
   def __init__(self, root: pathlib.Path, file: pathlib.Path):
-    import coverage
-
     self._root, self._file = root, file
     self._coverage = coverage.Coverage(
       data_file=None, config_file=False, source=[str(root / name) for name in PACKAGES[:2]], messages=False
@@ -242,13 +241,13 @@ class Recorder:
     self._coverage.start()
 
   @contextlib.contextmanager
-  def _unit(self, name: str) -> Iterator[dict]:
+  def _unit(self, name: str) -> Iterator[None]:
     start = _seconds()
     unit = {"unit": name, "inner": 0.0, "fixtures": [], "outcome": "passed"}
     self._running.append(unit)
     self._coverage.switch_context(name)
     try:
-      yield unit
+      yield
     finally:
       self._running.pop()
       total = _seconds() - start
@@ -329,7 +328,7 @@ class Map:
     """The tests that ran one of the lines of a mutant's statement.
 
     Where there is none (a line that is new, a default, a class's attribute, a function that TensorFlow rewrote): those
-    that ran its function, or what is in its class or else in its module.
+    that ran its function, or what is around that. Of a function that none ran, those of the module's own test file.
     """
     source = (root / mutant.path).read_text(encoding="utf-8")
     names, texts = qualified_names(source), source.split("\n")
@@ -341,7 +340,8 @@ class Map:
       inside = [name for name in reach if not function or name == function or name.startswith(f"{function}.")]
       tests = set().union(*(t for name in inside for t in reach[name].values()))
       if not function:
-        break
+        near = mirror(root, mutant.path)
+        return {test for test in tests if test.startswith(f"{near}::") or not names[mutant.first - 1]} & self.tests
       function = function.rpartition(".")[0]
     return tests & self.tests
 
@@ -478,16 +478,7 @@ def run_in_fork(tree: pathlib.Path, files: Iterable[str], plugin, cache: pathlib
       here = ("", str(pathlib.Path.cwd()), str(ROOT))
       sys.path[:] = [str(tree), *(path for path in sys.path if path not in here)]
       os.environ.update(PYTHONPATH=str(tree), TFDISENT_CACHE=str(cache))
-      options = [
-        "-o",
-        "addopts=",
-        "-m",
-        "not long",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        f"--basetemp={tree.parent / 'tmp'}",
-      ]
+      options = ["-q", "-oaddopts=", "-mnot long", "-pno:cacheprovider", f"--basetemp={tree.parent / 'tmp'}"]
       code = int(pytest.main([*options, *(["-x"] if stop else []), *files], plugins=[plugin]))
     finally:
       os._exit(code)
@@ -568,11 +559,9 @@ class Bench:
     return self._sound[test]
 
   def _run(self, mutant: Mutant | None, order: list[tuple[str, float]], near: str) -> dict:
-    files = sorted(
-      {test.split("::")[0] for test, _ in order if (self.root / test.split("::")[0]).is_file()} | {near} - {""}
-    )
+    files = sorted(file for file in {near, *(test.split("::")[0] for test, _ in order)} if (self.root / file).is_file())
     if not files:
-      return {"outcome": "uncovered"}
+      return {"outcome": "uncovered", "test": None, "clock": 0.0}
     with copied(self.root, mutant) as tree:
       log, cache = tree.parent / "log.jsonl", tree.parent / "cache"
       if not mutant or mutant.path not in FILL_THE_CACHE:
@@ -588,11 +577,8 @@ class Bench:
       if code == -signal.SIGXCPU:
         return {**verdict, "outcome": "timeout"}
       if code in (0, pytest.ExitCode.NO_TESTS_COLLECTED) or "over" in said:
-        return {
-          **verdict,
-          "outcome": "limit" if "over" in said else "survived" if code == 0 else "uncovered",
-          "test": None,
-        }
+        outcome = "limit" if "over" in said else "survived" if code == 0 else "uncovered"
+        return {**verdict, "outcome": outcome, "test": None}
       output = (tree.parent / "output").read_text(encoding="utf-8", errors="replace")
       return {**verdict, "outcome": "caught", "test": None, "why": f"exit code {code}: {output[-300:]}"}
 
