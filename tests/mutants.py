@@ -377,7 +377,7 @@ def mirror(root: pathlib.Path, path: str) -> str:
 class Selected:
   """A pytest plugin: runs tests in a given order until one fails or `limit` seconds of CPU are over.
 
-  Tests of the file `near` that are not among the `known` come last.
+  Tests of the file `near` that are not among the `known` come first: they may have been written for the mutant.
   """
 
   def __init__(self, order: list[tuple[str, float]], near: str, known: set[str], limit: float, file: pathlib.Path):
@@ -387,7 +387,7 @@ class Selected:
   def pytest_collection_modifyitems(self, items):
     items[:] = [item for item in items if item.nodeid in self._order or self._is_new(item.nodeid)]
     places = {test: place for place, test in enumerate(self._order)}
-    items.sort(key=lambda item: places.get(item.nodeid, math.inf))
+    items.sort(key=lambda item: places.get(item.nodeid, -1))
     self._limit += _seconds()  # the start does not count
 
   def _is_new(self, test: str) -> bool:
