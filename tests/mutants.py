@@ -41,7 +41,7 @@ CAUGHT = ("caught", "timeout")
 FILL_THE_CACHE = ("tfdisent/evaluation/judges.py", "tfdisent/datasets/image_cache.py")
 ENDLESS = 10  # times the usual time of a test
 MARGIN = 20  # seconds that a test may take whatever its usual time
-STUCK = 600  # seconds by the clock in one test: it waits for something that does not come
+STUCK = 600  # seconds asleep and awake in one test: it waits for something that does not come
 
 
 # --- Mutants ----------------------------------------------------------------------------------------------------------
@@ -476,7 +476,7 @@ def run_in_fork(tree: pathlib.Path, files: Iterable[str], plugin, cache: pathlib
   Args:
     stop: ends it at the first failure, and where a line has not been added to `log` for `STUCK` seconds.
   """
-  start = time.time()
+  quiet, last = 0.0, 0
   pid = os.fork()
   if not pid:
     code = pytest.ExitCode.INTERNAL_ERROR
@@ -499,7 +499,9 @@ def run_in_fork(tree: pathlib.Path, files: Iterable[str], plugin, cache: pathlib
       done, status = os.waitpid(pid, os.WNOHANG)
       if done:
         return os.waitstatus_to_exitcode(status)
-      if stop and time.time() - (log.stat().st_mtime if log.exists() else start) > STUCK:
+      size = log.stat().st_size if log.exists() else 0
+      quiet, last = (0.0 if size != last else quiet + 0.1), size  # the clock would go on while both are paused
+      if stop and quiet > STUCK:
         return -signal.SIGXCPU
       time.sleep(0.1)
   finally:
