@@ -107,7 +107,7 @@ def test_the_wheel_has_every_package():
 
 def test_every_test_mirrors_a_module():
   modules = {path.stem for path in SOURCES if path.parts[0] == "tfdisent"}
-  modules |= {"features", "parts", "interruptions", "configs", "project", "properties", "serving"}
+  modules |= {"features", "parts", "interruptions", "configs", "mutants", "project", "properties", "serving"}
   assert {path.stem.removeprefix("test_") for path in SOURCES if path.name.startswith("test_")} <= modules
 
 
