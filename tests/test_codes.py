@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdisent.codes import CODES, BernoulliCode, GaussianCode, OneHotCode, diagonal_gaussian, make_code, reparameterise
+from tfdisent.codes import (
+  CODES,
+  BernoulliCode,
+  GaussianCode,
+  OneHotCode,
+  diagonal_gaussian,
+  make_code,
+  prior_noise,
+  reparameterise,
+)
 from tfdisent.errors import ConfigError
 
 
@@ -99,3 +108,17 @@ def test_an_unknown_code_is_refused_with_the_known_ones():
 def test_probabilities_are_those_of_each_component_and_not_the_mode(code, parameters, expected):
   probabilities = code.probabilities(code.posterior(tf.constant(parameters, tf.float32)))
   np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
+
+
+def test_the_noise_of_the_prior_is_of_each_seed_alone():
+  """The seeds of an image are kept: with other keys they would name other images."""
+  noise = prior_noise(tf.constant([7, 2**40, 7], tf.int64), 3)
+  np.testing.assert_array_equal(noise, [tf.random.stateless_normal([3], [seed, 0]) for seed in (7, 2**40, 7)])
+
+
+def test_a_scale_is_the_softplus_and_a_little_more():
+  """Without the little more, log σ of a large negative number is minus infinity."""
+  parameters = tf.constant([[0.5, -1.0, 0.0, -200.0]])
+  q = diagonal_gaussian(parameters)
+  np.testing.assert_allclose(q.mean(), [[0.5, -1.0]])
+  np.testing.assert_allclose(q.stddev(), [[math.log(2.0) + 1e-4, 1e-4]], rtol=1e-5)

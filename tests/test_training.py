@@ -643,6 +643,16 @@ def test_the_progress_shows_the_few_figures_that_tell_how_it_goes(is_terminal, m
   assert "4/4" in out.getvalue() and "gradient_norm" not in out.getvalue()
 
 
+def test_the_figures_that_are_shown_are_terms_of_a_training(capsys):
+  """A name that no term has would show nothing, and no error."""
+  shown = ["L", "reconstruction", "KL_z1", "L_f", "L_GAN", "L_D", "L_mirror", "L_a", "psnr", "val_L_f", "val_psnr"]
+  progress = training.Progress()
+  progress.set_params({"epochs": 1, "steps": 4, "verbose": 0})
+  progress.on_epoch_begin(0)
+  progress.on_epoch_end(0, {name: 1.0 for name in (*shown, "KL_z2", "L_q", "val_L")})
+  assert capsys.readouterr().out.strip().split(" - ")[3:] == [f"{name}: 1.0000" for name in shown]
+
+
 def test_one_epoch_needs_no_number(capsys):
   progress = training.Progress()
   progress.set_params({"epochs": 1, "steps": 4, "verbose": 0})
