@@ -202,16 +202,18 @@ def test_equal_files_in_two_folders_are_two(tmp_path, monkeypatch):
 # --- Names ---
 
 
+OF_BOTH = (
+  {"size": 9},
+  {"channels": 1},
+  {"test_fraction": 0.2},
+  {"probe_fraction": 0.2},
+  {"validation_fraction": 0.2},
+  {"seed": 1},
+)
+
+
 def test_the_name_tells_every_argument_that_changes_the_examples(folder):
-  arguments = [
-    {},
-    {"size": 9},
-    {"channels": 1},
-    {"test_fraction": 0.2},
-    {"probe_fraction": 0.2},
-    {"validation_fraction": 0.2},
-    {"seed": 1},
-  ]
+  arguments = [{}, *OF_BOTH]
   names = [image_folder(folder, **{"size": 8, **some}).name for some in arguments]
   assert len(set(names)) == len(names) and names[0] == image_folder(folder, size=8).name
 
@@ -281,12 +283,7 @@ def test_the_name_tells_every_argument_of_a_table(table):
     {"angles": {"age": 360.0}},
     {"angles": {"age": 180.0}},
     {"test_every": 5},
-    {"size": 9},
-    {"channels": 1},
-    {"test_fraction": 0.2},
-    {"probe_fraction": 0.2},
-    {"validation_fraction": 0.2},
-    {"seed": 1},
+    *OF_BOTH,
   ]
   names = [image_table(table, **{"size": 8, **some}).name for some in arguments]
   assert len(set(names)) == len(names)
