@@ -40,7 +40,8 @@ def make_optimizer(
     learning_rate: the highest.
     decay: "cosine" to 2 % of the learning rate at the end, or None for a constant one.
     warmup_steps: the learning rate rises to its height over so many steps, in proportion.
-    arguments: more arguments of the optimizer: {"beta_1": 0.5}.
+    arguments: more arguments of the optimizer: {"beta_1": 0.5}. `train` refuses those that would make the training
+      another than it seems: see `_check_gradients`.
 
   Raises:
     ConfigError: Keras knows no such optimizer or argument, or the learning rate is not a positive number.
