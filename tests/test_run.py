@@ -273,7 +273,7 @@ def test_figures_say_what_they_are_of(tmp_path):
   assert origin == {
     "split": "validation",
     "images": 7,
-    "data": getattr(tiny_dataset(), "fingerprint", None),
+    "data": tiny_dataset().fingerprint,
     "checkpoint": "last",
     "epoch": 2,
     "step": 5,

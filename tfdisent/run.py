@@ -263,7 +263,7 @@ def provenance(run_dir: pathlib.Path, dataset: Dataset, split: str, checkpoint: 
   return {
     "split": split,
     "images": len(dataset[split]["image"]),
-    "data": getattr(dataset, "fingerprint", None),
+    "data": dataset.fingerprint,
     "checkpoint": kind,
     "epoch": epoch,
     "step": step,
