@@ -38,6 +38,7 @@ from tfdisent import codes
 from tfdisent.errors import ConfigError, FeatureError, RunError
 from tfdisent.feature import DISCRETE
 from tfdisent.inference import TrainedModel
+from tfdisent.run import replace
 
 MAX_PIXELS = 2**24
 """Height times width of an encoded image, at most: a PNG of a few KB can ask for gigabytes."""
@@ -77,7 +78,7 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
     partial.rename(path)
     _name_to_server(folder.parent / "models.config", folder.name)
     if not (batching := folder.parent / "batching_parameters.txt").exists():
-      _write(batching, BATCHING.encode())
+      replace(batching, BATCHING.encode())
   except (OSError, UnicodeError) as error:
     raise RunError(f"the model cannot be exported to {folder}: {error}.") from error
   return path
@@ -109,7 +110,7 @@ def export_litert(trained: TrainedModel, path: pathlib.Path) -> pathlib.Path:
     raise RunError(f"the model cannot be converted to LiteRT: {error}") from error
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, content)
+    replace(path, content)
   except OSError as error:
     raise RunError(f"the model cannot be exported to {path}: {error}.") from error
   return path
@@ -168,14 +169,7 @@ def _name_to_server(path: pathlib.Path, name: str) -> None:
   models, brace, end = text.rpartition("}")
   if "model_config_list" not in models:
     raise RunError(f"{path} is no list of models for a server: mend it or remove it, and export again.")
-  _write(path, (models + MODEL_CONFIG.replace("NAME", name) + brace + end).encode())
-
-
-def _write(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file that is whole whenever it is read: a server may look at it at any time."""
-  partial = path.with_name(f"{path.name}.partial")
-  partial.write_bytes(content)
-  partial.replace(path)
+  replace(path, (models + MODEL_CONFIG.replace("NAME", name) + brace + end).encode())
 
 
 def has_warmup() -> bool:

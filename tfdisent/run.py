@@ -49,16 +49,25 @@ def named(file: str, split: str = "test", checkpoint: str = "best") -> str:
   return "_".join(words) + path.suffix
 
 
+def replace(path: pathlib.Path, content: bytes) -> None:
+  """Writes a file that is whole, or as it was, whenever it is read and wherever the process ends.
+
+  Raises:
+    OSError: it cannot be written.
+  """
+  partial = path.with_name(f"{path.name}.partial")
+  partial.write_bytes(content)
+  partial.replace(path)
+
+
 def write(path: pathlib.Path, text: str) -> None:
-  """Writes a file that is whole, or not there, even where the process ends in the middle.
+  """`replace` of a text, for a run folder.
 
   Raises:
     RunError: it cannot be written.
   """
-  partial = path.with_name(f"{path.name}.partial")
   try:
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    replace(path, text.encode())
   except OSError as error:
     raise RunError(f"{path} cannot be written: {error}.") from error
 
