@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent import COMPOSITE, ConfigError, Feature, FeatureError, register_feature
-from tfdisent.feature import feature_from_config
+from tfdisent.feature.contract import feature_from_config
 from tfdisent.registry import FEATURES
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfdisent.dataset import Dataset, Judge
+from tfdisent.data.dataset import Dataset, Judge
 
 
 def draw(label, color):

@@ -18,11 +18,12 @@ from absl.testing import flagsaver
 
 from features.digit_label import DigitLabel
 from tfdisent import main
-from tfdisent.dataset import Dataset
-from tfdisent.datasets.color_mnist import color_mnist
+from tfdisent.data.color_mnist import color_mnist
+from tfdisent.data.dataset import Dataset
 from tfdisent.inference import TrainedModel
-from tfdisent.model import DisentangledVAE, Objective
-from tfdisent.training import train
+from tfdisent.model.objective import Objective
+from tfdisent.model.vae import DisentangledVAE
+from tfdisent.training.loop import train
 
 TINY = {
   "z1_width": 4,

@@ -13,6 +13,7 @@ feature. Both sides must run on one machine with the same versions: other kernel
 import argparse
 import hashlib
 import json
+import math
 import os
 import pathlib
 import re
@@ -30,7 +31,7 @@ import tensorflow_datasets as tfds
 from tfdisent import config
 
 STEPS = 50
-SHORT = ["train.epochs = 1", "train.evaluate_every = 0", "train.checkpoint_every = 0", "fit_feature.epochs = 1"]
+SHORT = ["train.evaluate_every = 0", "train.checkpoint_every = 0", "fit_feature.epochs = 1"]
 WHOLE_RAMP = ["objective.ramp_steps = 20"]
 """For a second training of the configurations that have a ramp, so that the terms that it hides are compared, too."""
 
@@ -68,7 +69,7 @@ def digest(value: np.ndarray) -> str:
 
 def weights(run_dir: pathlib.Path) -> dict[str, str]:
   """The digest of every variable in the last checkpoint of a run."""
-  (index,) = (run_dir / "checkpoints" / "last").glob("*.index")
+  index = max((run_dir / "checkpoints" / "last").glob("*.index"), key=lambda file: int(file.stem.split("-")[1]))
   reader = tf.train.load_checkpoint(str(index.with_suffix("")))
   return {name: digest(reader.get_tensor(name)) for name in sorted(reader.get_variable_to_shape_map())}
 
@@ -104,18 +105,21 @@ def trained(files: list[str], more: list[str], data: pathlib.Path) -> dict[str, 
     if not (data / kind).is_dir():
       make(data / kind)
     bindings.append(f"train.data_dir = {str(data / kind)!r}")
-  with tfds.testing.mock_data(num_examples=900), tempfile.TemporaryDirectory() as folder:
-    folder = pathlib.Path(folder)
+  with tfds.testing.mock_data(num_examples=60), tempfile.TemporaryDirectory() as temporary:
+    folder = pathlib.Path(temporary)
     config.read(files, bindings)
     count = len(config.dataset_of_run().train["image"])
-    bindings.append(f"train.batch_size = {max(2, count // STEPS // 2 * 2)}")
+    batch_size = max(2, count // STEPS // 2 * 2)
+    bindings += [f"train.batch_size = {batch_size}", f"train.epochs = {math.ceil(STEPS / (count // batch_size))}"]
     config.read(files, bindings)
     feature = config.make_feature(gin.query_parameter("train.feature"))
     learned = [part.name for part in feature.parts if hasattr(part, "fitted")]
     figures = {}
     if learned:
       fitted = config.fit_feature(folder / "f")
-      figures = {f"{name} {key}": value.hex() for (_, of), name in zip(fitted.items(), learned) for key, value in of.items()}
+      figures = {
+        f"{name} {key}": value.hex() for (_, of), name in zip(fitted.items(), learned) for key, value in of.items()
+      }
       config.read(files, [*bindings, *(f"{name}.fitted = {place!r}" for name, place in zip(learned, fitted))])
     config.train(str(folder / "run"))
     return {"weights": weights(folder / "run"), "logs": logs(folder / "run"), "fitted": figures}

@@ -34,11 +34,11 @@ from mutmut.mutation.mutators import mutation_operators, operator_arg_removal, o
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = ("tfdisent", "features", "gin_configs", "tests")
-MODULES = "losses codes model dataset datasets checkpoints training distribution evaluation export inference learned"
+MODULES = "losses codes data feature networks model training checkpoints distribution evaluation serving inference"
 GROUPS = {name: f"tfdisent/{name}" for name in MODULES.split()} | {"features": "features"}
 CAUGHT = ("caught", "timeout")
 # These fill the cache: a judge kept from before would hide what is wrong with how it is trained.
-FILL_THE_CACHE = ("tfdisent/evaluation/judges.py", "tfdisent/datasets/image_cache.py")
+FILL_THE_CACHE = ("tfdisent/evaluation/judges.py", "tfdisent/data/image_cache.py")
 ENDLESS = 10  # times the usual time of a test
 MARGIN = 20  # seconds that a test may take whatever its usual time
 STUCK = 600  # seconds asleep and awake in one test: it waits for something that does not come
@@ -378,8 +378,8 @@ class Map:
 
 def mirror(root: pathlib.Path, path: str) -> str:
   """The test file of a module, by name: its own, or its package's."""
-  parts = pathlib.Path(path).with_suffix("").parts
-  names = [f"tests/test_{part}.py" for part in reversed(parts)]
+  _, *rooms, module = pathlib.Path(path).with_suffix("").parts
+  names = ["/".join(["tests", *rooms, f"test_{module}.py"]), f"tests/test_{pathlib.Path(path).parts[0]}.py"]
   return next((name for name in names if (root / name).is_file()), "")
 
 
@@ -539,7 +539,7 @@ class Bench:
 
   def survey(self, again: Iterable[str] = ()) -> None:
     """Runs the test files that the map does not know yet, or `again`, and notes what they reach."""
-    files = sorted(f"tests/{path.name}" for path in (self.root / "tests").glob("test_*.py"))
+    files = sorted(str(path.relative_to(self.root)) for path in (self.root / "tests").rglob("test_*.py"))
     missing = [file for file in files if file not in self.map.files or file in again]
     if missing:
       print(f"Measuring what {len(missing)} test files reach; it is kept in {self._map_file}.", flush=True)

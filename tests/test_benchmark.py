@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent.benchmark import bench, bench_export
-from tfdisent.dataset import image_reader
-from tfdisent.export import export
+from tfdisent.data.batches import image_reader
+from tfdisent.serving.saved_model import export
 
 
 def test_the_benchmark_gives_rates_and_its_settings_as_json():

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from features.digit_label import DigitLabel
+from tests.conftest import TINY
 from tfdisent import checkpoints
 from tfdisent.checkpoints import Checkpoints, restore
 from tfdisent.errors import CheckpointError
-from tfdisent.model import DisentangledVAE, Objective
-
-from .conftest import TINY
+from tfdisent.model.objective import Objective
+from tfdisent.model.vae import DisentangledVAE
 
 LOSSES = {1: 5.0, 2: 3.0, 3: 4.0}  # epoch → loss on validation
 

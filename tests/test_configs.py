@@ -14,12 +14,13 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tfdisent import benchmark, config, training
-from tfdisent.dataset import training_batches
+from tfdisent import benchmark, config
+from tfdisent.data.batches import training_batches
 from tfdisent.errors import ConfigError
 from tfdisent.evaluation import evaluate
-from tfdisent.feature import feature_values
+from tfdisent.feature.contract import feature_values
 from tfdisent.registry import DATASETS
+from tfdisent.training import loop, optimizers
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +121,7 @@ def test_every_argument_of_the_objective_and_the_model_can_be_bound(few_digits):
   assert model.z1_width == 3 and model.seed == 5 and model.E1.dense_layers[0].units == 7
 
 
-LIBRARY = inspect.signature(training.train).parameters
+LIBRARY = inspect.signature(loop.train).parameters
 
 
 def of_a_spy(size=3, data_dir=None):
@@ -133,15 +134,15 @@ with gin.unlock_config():
 
 @pytest.fixture
 def spy(monkeypatch):
-  """What `training.train` is called with, in place of a training."""
+  """What `loop.train` is called with, in place of a training."""
   called = types.SimpleNamespace()
 
   def train(*arguments, **keywords):
     called.__dict__.update(inspect.signature(of_library).bind(*arguments, **keywords).arguments)
     return "the model"
 
-  of_library = training.train
-  monkeypatch.setattr(training, "train", train)
+  of_library = loop.train
+  monkeypatch.setattr(loop, "train", train)
   monkeypatch.setattr(config, "strategy", lambda: "the strategy")
   monkeypatch.setitem(DATASETS._entries, "of_a_spy", of_a_spy)
   monkeypatch.setattr(config, "make_dataset", lambda name, data_dir: (name, data_dir))
@@ -196,7 +197,7 @@ def test_the_defaults_of_train_are_those_of_the_library(spy):
 
 def test_the_optimizer_of_d_has_its_own_bindings(monkeypatch):
   """Its defaults are those of GANs: Adam at 2e-4 with a β1 of 0.5, falling along a cosine over all steps."""
-  monkeypatch.setattr(training, "make_optimizer", lambda *arguments: arguments)
+  monkeypatch.setattr(optimizers, "make_optimizer", lambda *arguments: arguments)
   config.read([], [])
   assert config.optimizer_d(70) == (70, "adam", 2e-4, "cosine", 0, {"beta_1": 0.5})
   bound = (

@@ -17,10 +17,10 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import in_new_process, train_tiny
-from tests.test_training import losses_of
+from tests.training.test_loop import losses_of
 from tfdisent import distribution
 from tfdisent.checkpoints import restore
-from tfdisent.dataset import training_batches
+from tfdisent.data.batches import training_batches
 from tfdisent.distribution import Worker, make_strategy
 from tfdisent.errors import CheckpointError, ConfigError, RunError
 from tfdisent.inference import load

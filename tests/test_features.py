@@ -18,9 +18,9 @@ from features.composite import Composite
 from features.digit_label import DigitLabel
 from features.pose import HeadPose, Pose, Rotation, Viewpoint
 from tfdisent.errors import ConfigError, FeatureError
-from tfdisent.feature import Feature, check_gradient, feature_from_config, feature_values
+from tfdisent.feature.check import check_feature
+from tfdisent.feature.contract import Feature, check_gradient, feature_from_config, feature_values
 from tfdisent.registry import FEATURES
-from tfdisent.testing import check_feature
 
 NAMES = sorted(file.stem for file in pathlib.Path(features.__file__).parent.glob("*.py") if file.stem != "__init__")
 for _name in NAMES:

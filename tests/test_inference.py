@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from features.color import Color
 from features.digit_label import DigitLabel
+from tests.conftest import TINY, in_new_process
 from tfdisent import inference
 from tfdisent.errors import CheckpointError, DataError, FeatureError, RunError
 from tfdisent.inference import TrainedModel, load
-from tfdisent.model import DisentangledVAE, Objective
-
-from .conftest import TINY, in_new_process
+from tfdisent.model.objective import Objective
+from tfdisent.model.vae import DisentangledVAE
 
 
 def lively(feature, batch_size=4, **objective) -> TrainedModel:
@@ -281,7 +281,7 @@ import numpy as np
 import tfdisent
 print("features.digit_label" in sys.modules)
 trained = tfdisent.load({str(folder)!r})
-print("features.digit_label" in sys.modules, "features.color" in sys.modules, "tfdisent.datasets" in sys.modules)
+print("features.digit_label" in sys.modules, "features.color" in sys.modules, "tfdisent.data" in sys.modules)
 given = np.load({str(tmp_path / "in.npz")!r})
 np.save({str(tmp_path / "out.npy")!r}, trained.control(given["x"], given["label"]))
 """)

@@ -23,8 +23,8 @@ TRAINING = """
 import os, pathlib, signal, sys
 import tensorflow as tf
 from tests.conftest import small, train_tiny
-from tfdisent import training
-from tfdisent.datasets.color_mnist import color_mnist
+from tfdisent.training import callbacks
+from tfdisent.data.color_mnist import color_mnist
 
 what, _, number = sys.argv[2].partition(":")
 count = [int(number) if what in ("step", "checkpoint") else 0]
@@ -35,7 +35,7 @@ def kill_in_time():
     os.kill(os.getpid(), signal.SIGKILL)
 
 if what == "step":
-  training.StopOnNonFinite.on_train_batch_begin = lambda self, batch, logs=None: kill_in_time()
+  callbacks.StopOnNonFinite.on_train_batch_begin = lambda self, batch, logs=None: kill_in_time()
 if what == "checkpoint":  # half of it lies there
   write = tf.train.Checkpoint.write
   def half(self, path):

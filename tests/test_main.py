@@ -15,10 +15,11 @@ import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
-from tfdisent import config, inference, load, main, pictures, run, sweep, training
-from tfdisent.datasets.color_mnist import color_mnist
+from tfdisent import config, inference, load, main, pictures, run, sweep
+from tfdisent.data.color_mnist import color_mnist
 from tfdisent.errors import Interrupted
 from tfdisent.evaluation import evaluate, protocol, report
+from tfdisent.training import loop
 
 SHORT = (
   "--gin_file=gin_configs/quickstart.gin",
@@ -93,7 +94,7 @@ def test_pictures_and_examples_are_of_validation_images(run_dir):
 def test_a_run_says_what_it_was_trained_on_and_asked_for(run_dir):
   description = run.read_description(run_dir)
   assert description["dataset"]["name"] == "color_mnist"
-  assert description["dataset"]["module"] == "tfdisent.datasets.color_mnist"
+  assert description["dataset"]["module"] == "tfdisent.data.color_mnist"
   assert {"source": "embedded", "data_dir": None, "saturation": [0.5, 1.0]}.items() <= (
     description["dataset"]["arguments"].items()
   )
@@ -176,7 +177,7 @@ def test_a_training_that_was_stopped_says_so_in_its_own_words(tfdisent, tmp_path
   def stop(*arguments, **keywords):
     raise Interrupted("stopped as asked")
 
-  monkeypatch.setattr(training, "train", stop)
+  monkeypatch.setattr(loop, "train", stop)
   assert tfdisent(*SHORT, f"--run_dir={tmp_path / 'run'}") == (0, "tfdisent: stopped as asked\n", "")
 
 

@@ -8,12 +8,11 @@ from features.attribute import Attribute
 from features.color import Color
 from features.composite import Composite
 from features.digit_label import DigitLabel
+from tests.conftest import train_tiny
 from tfdisent import losses
 from tfdisent.evaluation import evaluate
 from tfdisent.inference import load
 from tfdisent.pictures import write_pictures
-
-from .conftest import train_tiny
 
 BOTH = Composite((DigitLabel(), Color()), weights=(2.0, 300.0), leakage_weights=(1.0, 5.0))
 

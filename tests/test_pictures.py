@@ -7,12 +7,12 @@ import tensorflow as tf
 
 from features.color import Color
 from features.digit_label import DigitLabel
+from tests.conftest import TINY
 from tfdisent import pictures
 from tfdisent.inference import TrainedModel
-from tfdisent.model import DisentangledVAE, Objective
+from tfdisent.model.objective import Objective
+from tfdisent.model.vae import DisentangledVAE
 from tfdisent.pictures import GAP, pick, tile
-
-from .conftest import TINY
 
 LABELS = DigitLabel()
 

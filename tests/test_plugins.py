@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import in_new_process
-from tfdisent import config, evaluation, export, learned, main, plugins, run
+from tfdisent import config, evaluation, main, plugins, run
 from tfdisent.errors import ConfigError, FeatureError, TfdisentError
 from tfdisent.evaluation import report
+from tfdisent.feature import learned
 from tfdisent.inference import load, save_feature_examples
 from tfdisent.registry import DATASETS
+from tfdisent.serving import saved_model
 
 EVIL = "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n"
 EVIL_FEATURE = {"module": "evil_module", "name": "evil", "arguments": {}}
@@ -27,7 +29,7 @@ def evil(digit_run, tmp_path, monkeypatch):
   """A run folder with a module beside, which can be imported and leaves a trace where it is."""
   folder = shutil.copytree(digit_run.folder, tmp_path / "run")
   save_feature_examples(folder, np.eye(10, dtype=np.float32)[:2])
-  describe(folder, name="color_mnist", module="tfdisent.datasets.color_mnist", arguments={"source": "embedded"})
+  describe(folder, name="color_mnist", module="tfdisent.data.color_mnist", arguments={"source": "embedded"})
   (folder / "evil_module.py").write_text(EVIL)
   monkeypatch.syspath_prepend(folder)
   yield folder
@@ -42,8 +44,8 @@ def use(evil, few_digits, tfdisent, monkeypatch):
   monkeypatch.setattr(report, "write_report", lambda *arguments: None)
   figures = {"quality/psnr": {"value": 1.0}}
   monkeypatch.setattr(evaluation, "evaluate", lambda *arguments, **keywords: figures)
-  monkeypatch.setattr(export, "export", lambda trained, folder, config: folder)
-  monkeypatch.setattr(export, "newest_version", lambda folder: folder)
+  monkeypatch.setattr(saved_model, "export", lambda trained, folder, config: folder)
+  monkeypatch.setattr(saved_model, "newest_version", lambda folder: folder)
   monkeypatch.setattr(config, "bench_export", lambda path, trained: {})
 
   def of_mode(mode, *arguments):
@@ -82,7 +84,7 @@ def test_a_configuration_is_not_read_as_code_unless_the_user_names_it(use, evil,
 def test_what_the_user_names_is_the_users_own_word(use, evil, few_digits, monkeypatch):
   """A run of before `run.json` is told to do so."""
   (evil / "run.json").unlink()
-  (evil / "config.gin").write_text("import tfdisent.datasets.color_mnist\ntrain.dataset = 'color_mnist'\n")
+  (evil / "config.gin").write_text("import tfdisent.data.color_mnist\ntrain.dataset = 'color_mnist'\n")
   code, err = use("eval")
   assert code == 1 and f"pass --gin_file={evil / 'config.gin'}" in err
   code, err = use("eval", "--gin_param=color_mnist.seed = 1")
@@ -158,7 +160,7 @@ def test_a_description_that_names_another_module_is_refused_or_not_read(use, evi
 
 
 def test_data_inside_of_the_run_folder_is_refused(use, evil):
-  describe(evil, name="tfds_images", module="tfdisent.datasets.tfds_images", arguments={"data_dir": str(evil)})
+  describe(evil, name="tfds_images", module="tfdisent.data.tfds_images", arguments={"data_dir": str(evil)})
   code, err = use("eval")
   assert code == 1 and "is inside of the run folder" in err and "--data_dir" in err
 
@@ -167,7 +169,7 @@ def test_data_inside_of_the_run_folder_is_refused(use, evil):
 @pytest.mark.parametrize("argument", ["tfds_images.name", "color_mnist.source"])
 def test_names_that_lead_elsewhere_are_refused(evil, argument, name):
   dataset, argument = argument.split(".")
-  describe(evil, name=dataset, module=f"tfdisent.datasets.{dataset}", arguments={argument: name})
+  describe(evil, name=dataset, module=f"tfdisent.data.{dataset}", arguments={argument: name})
   with pytest.raises(TfdisentError) as error:
     run.read_dataset(evil)
   assert name in str(error.value) and "could not be prepared" not in str(error.value)
@@ -188,7 +190,7 @@ def test_features_of_tfds_that_name_another_module_are_refused(use, evil, evil_d
   describe(
     evil,
     name="tfds_images",
-    module="tfdisent.datasets.tfds_images",
+    module="tfdisent.data.tfds_images",
     arguments={"name": "evil", "data_dir": str(evil_data)},
   )
   code, err = use("eval")
@@ -238,12 +240,12 @@ def test_a_module_that_has_registered_a_plugin_may_be_imported():
 
 
 def test_our_own_modules_may_be_imported():
-  for module in ("tfdisent.datasets.color_mnist", "features.color", "tfdisent"):
+  for module in ("tfdisent.data.color_mnist", "features.color", "tfdisent"):
     plugins.check_import(module, "x")
 
 
 def test_what_another_process_would_ask_about_is_known_beforehand():
-  modules = ["features.color", "their_package.stroke", "tfdisent.datasets", "their_package", "a.b"]
+  modules = ["features.color", "their_package.stroke", "tfdisent.data", "their_package", "a.b"]
   assert plugins.to_be_trusted(modules) == ["a", "their_package"]
 
 

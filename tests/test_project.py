@@ -10,10 +10,9 @@ import tomllib
 import numpy as np
 import pytest
 
+from tests.conftest import train_tiny
 from tfdisent import config
-from tfdisent.testing import check_feature
-
-from .conftest import train_tiny
+from tfdisent.feature.check import check_feature
 
 ROOT = pathlib.Path(__file__).parent.parent
 SOURCES = sorted(
@@ -101,14 +100,19 @@ def test_bazel_and_pip_name_the_same_dependencies():
 
 def test_the_wheel_has_every_package():
   tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-  packages = {str(path.parent).replace("/", ".") for path in SOURCES if path.name == "__init__.py"} - {"tests"}
+  packages = {
+    str(path.parent).replace("/", ".") for path in SOURCES if path.name == "__init__.py" and path.parts[0] != "tests"
+  }
   assert set(tool["packages"]) == packages
 
 
 def test_every_test_mirrors_a_module():
-  modules = {path.stem for path in SOURCES if path.parts[0] == "tfdisent"}
-  modules |= {"features", "parts", "interruptions", "configs", "mutants", "project", "properties", "serving"}
-  assert {path.stem.removeprefix("test_") for path in SOURCES if path.name.startswith("test_")} <= modules
+  """By its name and by its room."""
+  modules = {pathlib.Path(*path.parts[1:]) for path in SOURCES if path.parts[0] == "tfdisent"}
+  whole = {"features", "parts", "interruptions", "configs", "mutants", "project", "properties", "serving/server"}
+  modules |= {pathlib.Path(f"{name}.py") for name in whole}
+  tests = [pathlib.Path(*path.parts[1:]) for path in SOURCES if path.name.startswith("test_")]
+  assert {path.with_name(path.name.removeprefix("test_")) for path in tests} <= modules
 
 
 def test_the_feature_of_the_readme_works_as_it_stands(few_digits, tmp_path, monkeypatch):

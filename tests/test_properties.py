@@ -20,11 +20,11 @@ from features.pose import Pose, Rotation
 from tests.conftest import CONFIG
 from tfdisent import CONTINUOUS, DISCRETE, Feature, config, main, run
 from tfdisent.config import model as make_model
-from tfdisent.dataset import Dataset, check_images
+from tfdisent.data.dataset import Dataset, check_images
 from tfdisent.errors import ConfigError, DataError, FeatureError, RunError, TfdisentError
-from tfdisent.feature import feature_values
-from tfdisent.model import Objective
-from tfdisent.training import make_optimizer
+from tfdisent.feature.contract import feature_values
+from tfdisent.model.objective import Objective
+from tfdisent.training.optimizers import make_optimizer
 
 quickly = settings(
   max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

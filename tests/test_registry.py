@@ -3,7 +3,7 @@
 import gin
 import pytest
 
-import tfdisent.datasets.color_mnist  # noqa: F401  (registers)
+import tfdisent.data.color_mnist  # noqa: F401  (registers)
 from features.digit_label import DigitLabel
 from tfdisent.errors import ConfigError, RegistryError
 from tfdisent.registry import DATASETS, FEATURES, Registry

@@ -13,12 +13,11 @@ import pytest
 import tensorflow as tf
 
 import tfdisent
+from tests.conftest import train_tiny
 from tfdisent import run
-from tfdisent.dataset import Dataset
+from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, RegistryError, RunError
 from tfdisent.registry import DATASETS
-
-from .conftest import train_tiny
 
 CONFIG = "train.epochs = 3\n"
 

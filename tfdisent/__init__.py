@@ -10,21 +10,25 @@ Information-Theoretic Perspective.
 
 import importlib
 
+from tfdisent import moved
+
 __version__ = "0.1.0"
+
+moved.install()
 
 _EXPORTS = {
   "load": "inference",
   "TrainedModel": "inference",
   "Encoding": "inference",
-  "Feature": "feature",
-  "DISCRETE": "feature",
-  "CONTINUOUS": "feature",
-  "COMPOSITE": "feature",
-  "LearnedFeature": "learned",
-  "fit_feature": "learned",
-  "Dataset": "dataset",
-  "DisentangledVAE": "model",
-  "Objective": "model",
+  "Feature": "feature.contract",
+  "DISCRETE": "feature.contract",
+  "CONTINUOUS": "feature.contract",
+  "COMPOSITE": "feature.contract",
+  "LearnedFeature": "feature.learned",
+  "fit_feature": "feature.learned",
+  "Dataset": "data.dataset",
+  "DisentangledVAE": "model.vae",
+  "Objective": "model.objective",
   "register_feature": "registry",
   "register_dataset": "registry",
   "TfdisentError": "errors",

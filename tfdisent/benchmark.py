@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent.cache import cache_folder
-from tfdisent.dataset import training_batches
-from tfdisent.export import signature
-from tfdisent.feature import DISCRETE, Feature
+from tfdisent.data.batches import training_batches
+from tfdisent.feature.contract import DISCRETE, Feature
 from tfdisent.inference import TrainedModel
-from tfdisent.model import DisentangledVAE, Objective
+from tfdisent.model.objective import Objective
+from tfdisent.model.vae import DisentangledVAE
+from tfdisent.serving.signatures import signature
 
 
 class Label(Feature):

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfdisent.errors import CheckpointError
-from tfdisent.model import DisentangledVAE
+from tfdisent.model.vae import DisentangledVAE
 
 FOLDER = "checkpoints"
 KINDS = ("last", "best")

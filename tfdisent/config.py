@@ -5,7 +5,7 @@
 | `train.*`       | data set, feature, epochs, batch size, seed: `train` below                     |
 | `model.*`       | widths of the codes, the networks, precision: `tfdisent.model.DisentangledVAE` |
 | `objective.*`   | λ1 to λ7, the likelihood, how q is trained: `tfdisent.model.Objective`         |
-| `optimizer.*`   | of E1, E2, G, q and a: `tfdisent.training.make_optimizer`                      |
+| `optimizer.*`   | of E1, E2, G, q and a: `tfdisent.optimizers.make_optimizer`                      |
 | `optimizer_d.*` | of D, and of a where `objective.a_optimizer` says so                           |
 | `fit_feature.*` | how a learned feature is fitted: `tfdisent.learned.fit_feature`                |
 | `strategy.*`    | on which devices and hosts: `tfdisent.distribution.make_strategy`              |
@@ -22,14 +22,17 @@ from collections.abc import Mapping, Sequence
 
 import gin
 
-from tfdisent import benchmark, distribution, learned, run, training
-from tfdisent.dataset import Dataset
+from tfdisent import benchmark, distribution, run
+from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError
-from tfdisent.feature import Feature
+from tfdisent.feature import learned
+from tfdisent.feature.contract import Feature
 from tfdisent.inference import TrainedModel
-from tfdisent.model import DisentangledVAE, Objective
+from tfdisent.model.objective import Objective
+from tfdisent.model.vae import DisentangledVAE
 from tfdisent.registry import DATASETS, FEATURES
 from tfdisent.sweep import combinations
+from tfdisent.training import loop, optimizers
 
 objective = gin.external_configurable(Objective, "objective", module="tfdisent")
 
@@ -46,7 +49,7 @@ model = gin.external_configurable(
   _model, "model", module="tfdisent", denylist=["image_shape", "feature", "objective", "seed"]
 )
 
-optimizer = gin.external_configurable(training.make_optimizer, "optimizer", module="tfdisent", denylist=["steps"])
+optimizer = gin.external_configurable(optimizers.make_optimizer, "optimizer", module="tfdisent", denylist=["steps"])
 
 
 @gin.configurable(module="tfdisent", denylist=["steps"])
@@ -58,8 +61,8 @@ def optimizer_d(
   warmup_steps=0,
   arguments={"beta_1": 0.5},  # noqa: B006 (never changed)
 ):
-  """The optimizer of D, and of a where `objective.a_optimizer` says so; see `training.make_optimizer`."""
-  return training.make_optimizer(steps, algorithm, learning_rate, decay, warmup_steps, arguments)
+  """The optimizer of D, and of a where `objective.a_optimizer` says so; see `optimizers.make_optimizer`."""
+  return optimizers.make_optimizer(steps, algorithm, learning_rate, decay, warmup_steps, arguments)
 
 
 strategy = gin.external_configurable(distribution.make_strategy, "strategy", module="tfdisent")
@@ -84,19 +87,19 @@ def train(
   checkpoint_every: int = 500,
   jit_compile: bool = False,
 ) -> tuple[TrainedModel, Dataset]:
-  """Trains the model that the config describes; see `training.train`.
+  """Trains the model that the config describes; see `loop.train`.
 
   Args:
     run_dir: the run folder.
     dataset: name of a registered data set, whose arguments are plain data: `run.json` keeps them.
     feature: name of a registered feature.
     data_dir: where the data lies; None is the data set's own default.
-    epochs, batch_size, seed, evaluate_every, checkpoint_every, jit_compile: as in `training.train`.
+    epochs, batch_size, seed, evaluate_every, checkpoint_every, jit_compile: as in `loop.train`.
   """
   where = strategy()  # before anything else of TensorFlow
   description = {"dataset": _described(dataset, data_dir), "bindings": sorted(asked())}
   data, f = make_dataset(dataset, data_dir), make_feature(feature)
-  trained = training.train(
+  trained = loop.train(
     run_dir,
     data,
     f,
@@ -172,7 +175,7 @@ def _described(name: str | None, data_dir: str | None) -> dict:
 def _chosen(name: str | None) -> str:
   if name is None:
     raise ConfigError(
-      "no data set is chosen: put `import tfdisent.datasets.color_mnist` and `train.dataset = 'color_mnist'` "
+      "no data set is chosen: put `import tfdisent.data.color_mnist` and `train.dataset = 'color_mnist'` "
       "into the gin file."
     )
   return name

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from tfdisent import checkpoints, codes, plugins
 from tfdisent.checkpoints import Checkpoint
-from tfdisent.dataset import check_images
+from tfdisent.data.dataset import check_images
 from tfdisent.errors import DataError, RunError, TfdisentError
-from tfdisent.model import DisentangledVAE
+from tfdisent.model.vae import DisentangledVAE
 from tfdisent.run import CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE, MODEL_FILE, write
 
 

@@ -156,7 +156,7 @@ def _train():
   bindings += _strategy()
   from tfdisent import config, inference, pictures, plugins, run
   from tfdisent.distribution import Worker
-  from tfdisent.feature import feature_values
+  from tfdisent.feature.contract import feature_values
 
   config.read(_GIN_FILE.value, bindings)
   start = time.monotonic()
@@ -205,7 +205,7 @@ def _evaluate():
   trained, dataset = _load(run_dir)
   from tfdisent import run
   from tfdisent.evaluation import report
-  from tfdisent.training import write_scalars
+  from tfdisent.training.callbacks import write_scalars
 
   if split == "test":
     reads = run.count_test_read(run_dir, trained.checkpoint)
@@ -263,36 +263,38 @@ def _sample():
 
 def _export():
   run_dir = _run_dir()
-  from tfdisent import export, run
+  from tfdisent import run
+  from tfdisent.serving import litert, saved_model
 
   folder, trained = _export_folder(run_dir), _trained(run_dir)
   if _EXPORT_FORMAT.value == "litert":
-    path = export.export_litert(trained, folder.with_name(f"{folder.name}.tflite"))
+    path = litert.export_litert(trained, folder.with_name(f"{folder.name}.tflite"))
     print(f"LiteRT: {path}, with the signatures `control` and `encode`")
     return
-  path = export.export(trained, folder, run.read_config(run_dir))
+  path = saved_model.export(trained, folder, run.read_config(run_dir))
   print(f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}")
-  if not export.has_warmup():
+  if not saved_model.has_warmup():
     print("It has no warm-up requests: `pip install tfdisent[serving]` brings what writes them.")
 
 
 def _export_folder(run_dir) -> pathlib.Path:
-  from tfdisent import export
+  from tfdisent.serving import saved_model
 
   folder = pathlib.Path(_EXPORT_DIR.value).expanduser() if _EXPORT_DIR.value else run_dir / "export"
   name = _MODEL_NAME.value or run_dir.absolute().name
-  export.check_name(name)
+  saved_model.check_name(name)
   return folder / name
 
 
 def _bench():
   run_dir = _run_dir() if _RUN_DIR.value else None
-  from tfdisent import config, export
+  from tfdisent import config
   from tfdisent.distribution import Worker
+  from tfdisent.serving import saved_model
 
   config.read(_GIN_FILE.value, [*_GIN_PARAM.value, *_strategy()])
   if run_dir:
-    path = export.newest_version(_export_folder(run_dir))
+    path = saved_model.newest_version(_export_folder(run_dir))
     print(json.dumps(config.bench_export(path, _trained(run_dir))))
     return
   strategy = config.strategy()

@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.dataset import Examples
-from tfdisent.feature import COMPOSITE, DISCRETE, Feature
+from tfdisent.data.dataset import Examples
+from tfdisent.feature.contract import COMPOSITE, DISCRETE, Feature
 from tfdisent.inference import TrainedModel, to_uint8
 
 GAP = 2  # white pixels between images

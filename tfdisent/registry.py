@@ -125,6 +125,6 @@ def _where(plugin: Callable) -> str:
 
 
 FEATURES = Registry("feature", "features")
-DATASETS = Registry("data set", "tfdisent.datasets")
+DATASETS = Registry("data set", "tfdisent.data")
 register_feature = FEATURES.register
 register_dataset = DATASETS.register

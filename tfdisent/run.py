@@ -26,7 +26,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 
 from tfdisent import plugins
-from tfdisent.dataset import Dataset
+from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, RunError
 from tfdisent.registry import DATASETS
 

@@ -23,10 +23,11 @@ from absl import logging
 from sklearn.preprocessing import StandardScaler
 
 from tfdisent.cache import cache_folder
-from tfdisent.dataset import Dataset, Examples, fingerprint, image_reader, training_batches
+from tfdisent.data.batches import image_reader, training_batches
+from tfdisent.data.dataset import Dataset, Examples, fingerprint
 from tfdisent.evaluation.probes import Parts, is_classes
 from tfdisent.inference import TrainedModel, fresh_model
-from tfdisent.model import Objective
+from tfdisent.model.objective import Objective
 
 ORACLE_SEED, EXTRACTOR_SEED, VAE_SEED = 1_000_003, 2_000_003, 3_000_017
 BATCH_SIZE = 128

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.dataset import Dataset, Examples, Judge
+from tfdisent.data.dataset import Dataset, Examples, Judge
 from tfdisent.errors import DataError
 from tfdisent.evaluation import metrics as m
 from tfdisent.evaluation.bound import cells, information_bound
 from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae, read_images
 from tfdisent.evaluation.probes import PROBES, Parts, chance, is_classes, leakage, score
-from tfdisent.feature import DISCRETE, feature_values
+from tfdisent.feature.contract import DISCRETE, feature_values
+from tfdisent.feature.learned import LearnedFeature
 from tfdisent.inference import TrainedModel, to_uint8
-from tfdisent.learned import LearnedFeature
 
 FID_IMAGES = 10_000
 TRAINING_FUSIONS = 12_000

@@ -14,10 +14,10 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from tfdisent import __version__, pictures
-from tfdisent.dataset import Examples
+from tfdisent.data.dataset import Examples
 from tfdisent.evaluation.probes import PROBES
 from tfdisent.evaluation.protocol import Metrics
-from tfdisent.feature import feature_values
+from tfdisent.feature.contract import feature_values
 from tfdisent.inference import TrainedModel
 
 Curve = dict[int, float]

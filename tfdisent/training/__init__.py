@@ -1,0 +1,1 @@
+"""Training a model: the loop, what happens beside its steps, and the optimizers."""

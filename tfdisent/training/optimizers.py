@@ -1,0 +1,93 @@
+"""The optimizers of a training, and what they may not do to its gradients."""
+
+import math
+import numbers
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdisent.errors import ConfigError
+from tfdisent.feature.contract import check_gradient
+from tfdisent.model.vae import DisentangledVAE
+
+
+def make_optimizer(
+  steps: int,
+  algorithm: str = "adam",
+  learning_rate: float = 1e-3,
+  decay: str | None = "cosine",
+  warmup_steps: int = 0,
+  arguments: Mapping | None = None,
+) -> keras.optimizers.Optimizer:
+  """A Keras optimizer by name.
+
+  Args:
+    steps: of the whole training, for the decay.
+    algorithm: any name that `keras.optimizers.get` knows.
+    learning_rate: the highest.
+    decay: "cosine" to 2 % of the learning rate at the end, or None for a constant one.
+    warmup_steps: the learning rate rises to its height over so many steps, in proportion.
+    arguments: more arguments of the optimizer: {"beta_1": 0.5}. `train` refuses those that would make the training
+      another than it seems: see `check_gradients`.
+
+  Raises:
+    ConfigError: Keras knows no such optimizer or argument, or the learning rate is not a positive number.
+  """
+  if not (isinstance(learning_rate, numbers.Real) and 0 < learning_rate < math.inf):
+    raise ConfigError(f"learning_rate = {learning_rate!r} of the optimizer '{algorithm}' must be a positive number.")
+  if decay not in ("cosine", None):
+    raise ConfigError(f"unknown decay {decay!r} of the learning rate: choose 'cosine' or None.")
+  if not (isinstance(warmup_steps, int) and warmup_steps >= 0):
+    raise ConfigError(
+      f"warmup_steps = {warmup_steps!r} of the optimizer '{algorithm}' must be a whole number, 0 or more."
+    )
+  rate = learning_rate
+  if decay or warmup_steps:
+    schedule = keras.optimizers.schedules.CosineDecay(
+      0.0 if warmup_steps else rate,
+      max(1, steps - warmup_steps),
+      alpha=0.02 if decay else 1.0,
+      warmup_target=rate if warmup_steps else None,
+      warmup_steps=warmup_steps,
+    )
+    rate = keras.optimizers.schedules.serialize(schedule)
+  try:
+    return keras.optimizers.get({"class_name": algorithm, "config": {"learning_rate": rate, **(arguments or {})}})
+  except (TypeError, ValueError, AttributeError, KeyError) as error:  # KeyError: an optimizer that wraps another one
+    raise ConfigError(f"optimizer '{algorithm}' with {arguments or {}}: {error}") from error
+
+
+_HARMFUL = {
+  "use_ema": "Keras replaces the weights by their means as `fit` ends: after the last checkpoint, which does not hold "
+  "them, and once more where a training goes on within an epoch",
+  "gradient_accumulation_steps": "the noise of a step is drawn for the optimizer's count of steps, which stands still "
+  "while gradients gather, so that batches share their noise. Raise train.batch_size instead",
+  "loss_scale_factor": "the optimizer divides the gradients by it, and the losses are not multiplied by it. bfloat16 "
+  "needs no scale",
+}
+
+
+_CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
+def check_gradients(model: DisentangledVAE, strategy: tf.distribute.Strategy, image: np.ndarray) -> None:
+  """Checks what becomes of the gradients.
+
+  Raises:
+    FeatureError: L_f2 needs the gradient of a part of f that has none on `image`, uint8 [B, H, W, C].
+    ConfigError: an optimizer has an argument that Keras takes and that makes the training another than it seems.
+  """
+  for part, loss in zip(model.feature.parts, model.feature_losses):
+    if loss == "f2" and model.objective.lambda3:
+      check_gradient(part, image.astype(np.float32) / 255)
+  harmful = dict(_HARMFUL)
+  if strategy.num_replicas_in_sync > 1:
+    harmful |= dict.fromkeys(_CLIPPING, "Keras clips the gradients of each replica before it sums them up")
+  for name, optimizer in (("optimizer", model.optimizer), ("optimizer_d", model.optimizer_d)):
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+      raise ConfigError(f"{name} is a LossScaleOptimizer, which cannot work here: {_HARMFUL['loss_scale_factor']}.")
+    for argument, why in harmful.items():
+      if value := getattr(optimizer, argument):
+        raise ConfigError(f"{name}.arguments = {{'{argument}': {value!r}}} cannot work here: {why}.")
