@@ -29,13 +29,13 @@ class Composite(Feature):
   Attributes:
     parts: names, or features.
     weights: of each part's L_f, within λ3 L_f; none for 1 each. Of several attributes, that of each.
-    leakage_weights: of each part's L_a, within λ6 L_a; none for 1 each.
+    adversary_weights: of each part's L_a, within λ6 L_a; none for 1 each.
     part_names: none for the names in `parts`.
   """
 
   parts: Sequence = ()
   weights: Sequence[float] = ()
-  leakage_weights: Sequence[float] = ()
+  adversary_weights: Sequence[float] = ()
   part_names: Sequence[str] = ()
 
   kind = COMPOSITE
@@ -54,7 +54,7 @@ class Composite(Feature):
         "a scope, as in ('hat/category', 'coat/category')."
       )
     fields = {"parts": parts, "part_names": names}
-    for field in ("weights", "leakage_weights"):
+    for field in ("weights", "adversary_weights"):
       values = tuple(map(float, getattr(self, field))) or (1.0,) * len(given)
       if len(values) != len(given) or not (np.isfinite(values).all() and min(values) >= 0):
         raise ConfigError(
@@ -112,7 +112,7 @@ class Composite(Feature):
     arguments = {
       "parts": [part.get_config() for part in self.parts],
       "weights": self.weights,
-      "leakage_weights": self.leakage_weights,
+      "adversary_weights": self.adversary_weights,
       "part_names": self.part_names,
     }
     return {"module": type(self).__module__, "name": self.name, "arguments": arguments}

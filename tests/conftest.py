@@ -119,7 +119,12 @@ def batch():
   f, partner = (np.eye(10, dtype=np.float32)[random_state.integers(10, size=8)] for _ in range(2))
   return {
     name: tf.constant(value)
-    for name, value in {"image": image, "feature": f, "partner": partner, "place": np.arange(8, dtype=np.int32)}.items()
+    for name, value in {
+      "image": image,
+      "feature": f,
+      "partner": partner,
+      "position": np.arange(8, dtype=np.int32),
+    }.items()
   }
 
 

@@ -485,16 +485,16 @@ def test_a_composite_has_its_parts_side_by_side(few_digits):
   values = feature_values(f, some)
   np.testing.assert_array_equal(f.split(values)[0], feature_values(DigitLabel(), some))
   np.testing.assert_array_equal(f.split(values)[1], feature_values(Color(), some))
-  assert (f.width, f.part_names, f.weights, f.leakage_weights) == (13, ("digit_label", "color"), (1, 100), (1, 1))
+  assert (f.width, f.part_names, f.weights, f.adversary_weights) == (13, ("digit_label", "color"), (1, 100), (1, 1))
   natural = f.to_natural(values)
   np.testing.assert_array_equal(natural["digit_label"], some["label"])
   assert natural["color"].shape == (64, 3)
 
 
 def test_a_composite_is_made_again_from_its_configuration():
-  f = Composite((DigitLabel(num_classes=4), Color()), leakage_weights=(2.0, 3.0), part_names=("kind", "ink"))
+  f = Composite((DigitLabel(num_classes=4), Color()), adversary_weights=(2.0, 3.0), part_names=("kind", "ink"))
   again = feature_from_config(json.loads(json.dumps(f.get_config())))
-  assert again.parts == f.parts and again.part_names == ("kind", "ink") and again.leakage_weights == (2.0, 3.0)
+  assert again.parts == f.parts and again.part_names == ("kind", "ink") and again.adversary_weights == (2.0, 3.0)
 
 
 def test_several_attributes_are_parts_beside_the_others():
@@ -507,8 +507,8 @@ def test_several_attributes_are_parts_beside_the_others():
 
 
 def test_a_composite_is_of_pixels_and_learned_as_its_parts_are():
-  f, image = Composite((Pose(), Color(), Rotation()), leakage_weights=(1, 2, 3)), blobs(2)
-  assert f.leakage_weights == (1, 2, 3) and f.kind == "composite" and f.has_pixels
+  f, image = Composite((Pose(), Color(), Rotation()), adversary_weights=(1, 2, 3)), blobs(2)
+  assert f.adversary_weights == (1, 2, 3) and f.kind == "composite" and f.has_pixels
   assert not Composite((Color(), DigitLabel())).has_pixels
   with pytest.raises(FeatureError, match=r"'rotation' is learned, and rotation\.fitted does not say"):
     f.check_fitted()
@@ -536,8 +536,8 @@ def test_a_category_reads_its_own_column_and_several_attributes_have_none():
   example = {"hat": np.array([1, 0]), "label": np.array([0, 0])}
   np.testing.assert_array_equal(Category(column="hat", num_classes=2).of_example(example), [[0, 1], [1, 0]])
   assert Attribute(("a", "b")).column is None and Attribute(("a",)).column == "a" and Attribute(("a",)).width == 1
-  f = Composite((Color(), Attribute(("a", "b"))), leakage_weights=(3.0, 2.0))
-  assert f.leakage_weights == (3.0, 2.0, 2.0)
+  f = Composite((Color(), Attribute(("a", "b"))), adversary_weights=(3.0, 2.0))
+  assert f.adversary_weights == (3.0, 2.0, 2.0)
 
 
 def test_head_pose_of_eyes_at_one_place_is_finite():
@@ -551,7 +551,7 @@ def test_head_pose_of_eyes_at_one_place_is_finite():
     ({"parts": ()}, "must name one or more"),
     ({"parts": ("color", "color")}, "each once.*scope"),
     ({"parts": ("color", "digit_label"), "weights": (1,)}, "weights = .* must hold 2 numbers"),
-    ({"parts": ("color",), "leakage_weights": (-1,)}, "leakage_weights = .* must hold 1 numbers.* none negative"),
+    ({"parts": ("color",), "adversary_weights": (-1,)}, "adversary_weights = .* must hold 1 numbers.* none negative"),
     ({"parts": ("color",), "weights": (math.nan,)}, "weights = .* must hold 1 numbers"),
   ],
 )

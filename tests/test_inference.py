@@ -59,7 +59,7 @@ def flat(label) -> np.ndarray:
 
 def test_encode_gives_the_posterior_and_measures_a_colour(colors, x):
   encoding = colors.encode(x)
-  posterior = colors.model.encode_z1(x / np.float32(255))
+  posterior = colors.model.posterior_z1(x / np.float32(255))
   np.testing.assert_allclose(encoding.z1_mean, posterior.mean(), atol=1e-5)
   np.testing.assert_allclose(encoding.z1_stddev, posterior.stddev(), atol=1e-5)
   np.testing.assert_allclose(encoding.feature, Color().of_image(x / np.float32(255)), atol=1e-6)
@@ -73,7 +73,7 @@ def test_encode_reads_a_label_with_q(labels):
 def test_reconstruct_decodes_the_means_of_both_codes(colors, x):
   real = x / np.float32(255)
   model = colors.model
-  expected = model.generate(model.encode_z1(real).mean(), model.mean_z2(Color().of_image(real)))
+  expected = model.decode(model.posterior_z1(real).mean(), model.mean_z2(Color().of_image(real)))
   np.testing.assert_allclose(colors.reconstruct(real), expected, atol=1e-5)
 
 
@@ -281,7 +281,7 @@ import numpy as np
 import tfdisent
 print("features.digit_label" in sys.modules)
 trained = tfdisent.load({str(folder)!r})
-print("features.digit_label" in sys.modules, "features.color" in sys.modules, "tfdisent.data" in sys.modules)
+print("features.digit_label" in sys.modules, "features.color" in sys.modules, "tfdisent.data.color_mnist" in sys.modules)
 given = np.load({str(tmp_path / "in.npz")!r})
 np.save({str(tmp_path / "out.npy")!r}, trained.control(given["x"], given["label"]))
 """)

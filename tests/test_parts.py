@@ -14,7 +14,7 @@ from tfdisent.evaluation import evaluate
 from tfdisent.inference import load
 from tfdisent.pictures import write_pictures
 
-BOTH = Composite((DigitLabel(), Color()), weights=(2.0, 300.0), leakage_weights=(1.0, 5.0))
+BOTH = Composite((DigitLabel(), Color()), weights=(2.0, 300.0), adversary_weights=(1.0, 5.0))
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ class TrainedModel:
     )
 
     def encode(x):
-      q = model.encode_z1(x)
+      q = model.posterior_z1(x)
       return q.mean(), q.stddev()
 
     self._encode = tf.function(encode, input_signature=[image])
@@ -73,7 +73,7 @@ class TrainedModel:
       lambda seed: codes.prior_noise(seed, model.z1_width), input_signature=[tf.TensorSpec([None], tf.int64)]
     )
     self._mean_z2 = tf.function(model.mean_z2, input_signature=[f])
-    self._generate = tf.function(model.generate, input_signature=[z1, z2])
+    self._generate = tf.function(model.decode, input_signature=[z1, z2])
     self._read_f = tf.function(model.read_f, input_signature=[z1, image])
     self._read_z2 = tf.function(model.read_z2, input_signature=[z1, image])
 

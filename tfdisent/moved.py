@@ -17,6 +17,14 @@ MOVED = {
   "tfdisent.export": "tfdisent.serving.saved_model",
 }
 
+BINDINGS = {
+  "objective.lambda5": "objective.mirror",
+  "objective.lambda6": "objective.adversary",
+  "objective.lambda7": "objective.cycle",
+  "composite.leakage_weights": "composite.adversary_weights",
+}
+"""Arguments that are called otherwise now, as a configuration binds them."""
+
 
 def new_name(module: str) -> str:
   """What a module is called now."""

@@ -4,7 +4,7 @@ import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tfdisent.errors import ConfigError
-from tfdisent.registry import DATASETS, FEATURES
+from tfdisent.registry import REGISTRIES
 
 GROUP = "tfdisent.plugins"
 """The entry points by which an installed package says that it has plug-ins, in its pyproject.toml:
@@ -21,7 +21,7 @@ def check_import(module: str, what: str, trusted: Sequence[str] = ()) -> None:
   entry point of `GROUP`, or of one of the packages `trusted`. That it was imported for another purpose is not enough.
   """
   package = module.split(".", maxsplit=1)[0]
-  if package in {*_known_packages(), *trusted} or module in {*FEATURES.modules, *DATASETS.modules}:
+  if package in {*_known_packages(), *trusted} or any(module in registry.modules for registry in REGISTRIES):
     return
   raise ConfigError(
     f"{what} imports the module '{module}', which runs its code, and the package '{package}' does not say that it has "

@@ -1,4 +1,13 @@
-"""Registries that map a name in a config to a plug-in: `FEATURES` for f(x), `DATASETS` for images.
+"""Registries that map a name to a plug-in, one for each kind of them.
+
+| registry       | decorator              | a plug-in is                                                          |
+|----------------|------------------------|-----------------------------------------------------------------------|
+| `FEATURES`     | `register_feature`     | a `tfdisent.Feature`: f(x)                                            |
+| `DATASETS`     | `register_dataset`     | a function that returns a `tfdisent.Dataset`                          |
+| `NETWORKS`     | `register_networks`    | a function that makes a network from its symbol: `tfdisent.networks`  |
+| `LOSSES`       | `register_loss`        | a `tfdisent.Loss`: a term of L beyond the paper                       |
+| `MEASUREMENTS` | `register_measurement` | a `tfdisent.Measurement` of a trained model: `tfdisent.evaluation`    |
+| `EXPORTERS`    | `register_exporter`    | a function that writes a trained model in a format: `tfdisent.serving`|
 
 A registered class or function is registered with gin under the same name, so a config binds its arguments
 (`color.threshold = 0.1`), while called from Python it stays what it was.
@@ -126,5 +135,15 @@ def _where(plugin: Callable) -> str:
 
 FEATURES = Registry("feature", "features")
 DATASETS = Registry("data set", "tfdisent.data")
+NETWORKS = Registry("family of networks", "tfdisent.networks")
+LOSSES = Registry("loss", "tfdisent.model")
+MEASUREMENTS = Registry("measurement", "tfdisent.evaluation")
+EXPORTERS = Registry("export format", "tfdisent.serving")
+REGISTRIES = (FEATURES, DATASETS, NETWORKS, LOSSES, MEASUREMENTS, EXPORTERS)
+
 register_feature = FEATURES.register
 register_dataset = DATASETS.register
+register_networks = NETWORKS.register
+register_loss = LOSSES.register
+register_measurement = MEASUREMENTS.register
+register_exporter = EXPORTERS.register

@@ -157,9 +157,9 @@ def test_a_batch_holds_images_with_their_features_and_places():
       "image": ("uint8", (4, 2, 2, 1)),
       "feature": ("float32", (4, 1)),
       "partner": ("float32", (4, 1)),
-      "place": ("int32", (4,)),
+      "position": ("int32", (4,)),
     }
-    np.testing.assert_array_equal(batch["place"], [0, 1, 2, 3])
+    np.testing.assert_array_equal(batch["position"], [0, 1, 2, 3])
     np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], batch["feature"][:, 0])
 
 
@@ -190,7 +190,7 @@ def test_every_replica_reads_its_share_of_each_step(workers, replicas, first_ste
       own, partner = epochs[step // 2]  # two whole batches an epoch
       place = np.arange(replica * share, (replica + 1) * share)
       rows = step % 2 * batch_size + place
-      np.testing.assert_array_equal(batch["place"], place)
+      np.testing.assert_array_equal(batch["position"], place)
       np.testing.assert_array_equal(batch["feature"][:, 0], np.array(own)[rows])
       np.testing.assert_array_equal(batch["image"][:, 1, 1, 0], np.array(own)[rows])
       np.testing.assert_array_equal(batch["partner"][:, 0], np.array(partner)[rows])
@@ -331,7 +331,7 @@ def test_without_shuffling_a_batch_may_be_larger_than_the_split():
 
 def test_batches_for_training_weigh_nothing():
   (batch,) = training_batches(*numbered(8), 4, seed=0).take(1)
-  assert sorted(batch) == ["feature", "image", "partner", "place"]
+  assert sorted(batch) == ["feature", "image", "partner", "position"]
 
 
 def test_a_batch_of_the_whole_split_is_allowed_and_a_larger_one_refused():

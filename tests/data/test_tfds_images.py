@@ -157,7 +157,7 @@ FEATURES = {
   "label": tfds.features.ClassLabel(names=["ape", "bee", "cow"]),
   "weight": np.float32,
   "tame": np.bool_,
-  "place": {"x": np.int64, "turn": np.float32},
+  "position": {"x": np.int64, "turn": np.float32},
   "id": tfds.features.Text(),
   "box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
 }
@@ -169,7 +169,7 @@ def columns(images):
     "label": number % 3,
     "weight": (number / 4).astype(np.float32),
     "tame": number % 2 == 0,
-    "place": {"x": number + 7, "turn": (30 * number).astype(np.float32)},
+    "position": {"x": number + 7, "turn": (30 * number).astype(np.float32)},
     "id": [f"number {i}" for i in number],
     "box": np.zeros([len(images), 4], np.float32),
   }
@@ -210,8 +210,8 @@ def test_every_column_has_its_values_and_every_split_its_rows(zoo):
       ("label", expected["label"], np.int64),
       ("tame", expected["tame"], np.int64),
       ("weight", expected["weight"], np.float32),
-      ("x", expected["place"]["x"], np.float32),
-      ("turn", expected["place"]["turn"], np.float32),
+      ("x", expected["position"]["x"], np.float32),
+      ("turn", expected["position"]["turn"], np.float32),
     ):
       np.testing.assert_array_equal(dataset[split][name], values[own])
       assert dataset[split][name].dtype == dtype

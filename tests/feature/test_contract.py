@@ -209,7 +209,7 @@ def test_a_part_is_a_slice_of_the_vector():
 
 def test_what_a_feature_says_of_itself_unless_it_knows_better():
   f = Brightness()
-  assert (f.name, f.parts, f.part_names, f.weights, f.leakage_weights) == (
+  assert (f.name, f.parts, f.part_names, f.weights, f.adversary_weights) == (
     "Brightness",
     (f,),
     ("Brightness",),

@@ -150,7 +150,7 @@ class Top(Feature):
 WORLD = Composite(
   (Category(num_classes=3), Attribute(("dark",)), Halves(), Top()),
   weights=(1.5, 2.0, 30.0, 10.0),
-  leakage_weights=(1.0, 0.5, 3.0, 2.0),
+  adversary_weights=(1.0, 0.5, 3.0, 2.0),
   part_names=("kind", "dark", "halves", "top"),
 )
 NAMES, WIDTHS = ("kind", "dark", "halves", "top"), (3, 1, 2, 1)
@@ -211,7 +211,7 @@ def world_batch():
     "image": tf.constant(draw.integers(256, size=(4, 4, 4, 1)), tf.uint8),
     "feature": tf.constant(f[0], tf.float32),
     "partner": tf.constant(f[1], tf.float32),
-    "place": tf.constant([2, 0, 3, 1]),
+    "position": tf.constant([2, 0, 3, 1]),
   }
 
 
@@ -237,7 +237,7 @@ def log_density(kind, parameters, z):
 
 def known_terms(model, batch, step):
   """Every term once more, from the paper's equations and those of the docstrings, in NumPy and float64."""
-  o, place = model.objective, batch["place"].numpy()
+  o, place = model.objective, batch["position"].numpy()
   x = batch["image"].numpy() / 255.0
   weights = {s: [np.float64(w) for w in network.get_weights()] for s, network in model.networks.items()}
 
@@ -496,8 +496,8 @@ def test_a_learned_code_keeps_its_scale_and_its_spread_under_l_f1():
   step = tf.function(model.update)
   for _ in range(100):
     partner = tf.gather(f, draw.permutation(64))
-    step({"image": tf.constant(image), "feature": f, "partner": partner, "place": tf.range(64)})
-  (q_z2,) = model.encode_z2(f)
+    step({"image": tf.constant(image), "feature": f, "partner": partner, "position": tf.range(64)})
+  (q_z2,) = model.posterior_z2(f)
   assert q_z2.stddev().numpy().mean() > 0.1  # 0.01 where the gradient goes into the target
   assert q_z2.mean().numpy().std(0).mean() > 0.3  # 0.02 there, and where E2 is left the gradient through x̂
 
@@ -522,12 +522,12 @@ def test_an_image_is_read_by_pixels_where_it_can_be_and_else_by_q(world_batch):
   z2 = np.concatenate([kind, dark, *means], 1)
   np.testing.assert_allclose(model.read_z2(z1, x), z2, atol=1e-6)
   np.testing.assert_allclose(model.mean_z2(tf.constant(world_batch["feature"]))[:, :4], world_batch["feature"][:, :4])
-  of_kind, of_dark, *others = model.posterior_z2(z1, x)
+  of_kind, of_dark, *others = model.variational_z2(z1, x)
   assert others == [None, None]
   np.testing.assert_allclose(model.codes[0].probabilities(of_kind), tf.nn.softmax(q[:, :3]), rtol=1e-5)
   np.testing.assert_allclose(model.codes[1].probabilities(of_dark), tf.sigmoid(q[:, 3:]), rtol=1e-5)
   sigmoid = 1 / (1 + np.exp(-by_hand(model, "G", z1, z2)))
-  np.testing.assert_allclose(model.generate(z1, tf.constant(z2, tf.float32)), sigmoid.reshape(4, 4, 4, 1), rtol=1e-5)
+  np.testing.assert_allclose(model.decode(z1, tf.constant(z2, tf.float32)), sigmoid.reshape(4, 4, 4, 1), rtol=1e-5)
 
 
 def test_a_gaussian_code_is_read_at_the_mean_of_q_or_of_e2(world_batch):
@@ -602,7 +602,7 @@ def test_the_summary_names_the_networks(capsys):
 def test_on_pairs_each_gets_the_z1_of_another_image_whatever_their_number(world_batch, count):
   z1 = tf.constant([[0.0], [1.0], [2.0], [3.0]])[:count]
   np.testing.assert_array_equal(_of_neighbour(z1)[:, 0], [1, 0, 3, 2] if count == 4 else [1, 0, 0])
-  batch = {name: column[:count] for name, column in world_batch.items()} | {"place": tf.range(count)}
+  batch = {name: column[:count] for name, column in world_batch.items()} | {"position": tf.range(count)}
   assert np.isfinite(make_world(q_data="pairs").terms(batch, tf.constant(0, tf.int64))["L_q"])
 
 
@@ -626,7 +626,7 @@ def test_what_weighs_nothing_does_not_change_a_term(make_tiny, batch, objective)
   step = tf.constant(-1, tf.int64)
   filled = [{name: tf.concat([values, values[a : a + 2]], 0) for name, values in first.items()} for a in (0, 3)]
   for other in filled:
-    other["place"] = tf.range(8)
+    other["position"] = tf.range(8)
   one, another = (model.terms(other | {"weight": weight}, step) for other in filled)
   for name, value in one.items():
     assert float(value) == pytest.approx(float(another[name]), rel=1e-5), name

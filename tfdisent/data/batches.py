@@ -52,7 +52,7 @@ def training_batches(
     context: which share this worker reads; None for all.
 
   Returns:
-    Batches with `image` uint8 [B, H, W, C], `feature` f(x) and `partner` f(x̃) float32 [B, width], and `place` int32
+    Batches with `image` uint8 [B, H, W, C], `feature` f(x) and `partner` f(x̃) float32 [B, width], and `position` int32
     [B], the position in the global batch; B is a replica's share of it. For validation also `weight` float32 [B], 1 or
     0: what each example counts.
 
@@ -71,9 +71,9 @@ def training_batches(
 
   def batch(number):
     step, replica = number // local, context.input_pipeline_id * local + tf.cast(number % local, tf.int32)
-    place = replica * share + tf.range(share)
+    position = replica * share + tf.range(share)
     epoch, step = tf.cast(step // steps, tf.int32) if shuffle else 0, tf.cast(step % steps, tf.int32)
-    row = step * batch_size + place
+    row = step * batch_size + position
 
     def draw(stream):
       # What tf.random.experimental.index_shuffle does, with a mixed key and 16 rounds of its cipher for 4: with 4, and
@@ -86,7 +86,7 @@ def training_batches(
       "image": read(x),
       "feature": tf.gather(features, x),
       "partner": tf.gather(features, x_partner),
-      "place": place,
+      "position": position,
       **({} if shuffle else {"weight": tf.cast(row < count, tf.float32)}),
     }
 

@@ -77,7 +77,7 @@ class Feature:
     return (1.0,) * len(self.parts)
 
   @property
-  def leakage_weights(self) -> tuple[float, ...]:
+  def adversary_weights(self) -> tuple[float, ...]:
     """Of the L_a of each part, within λ6 L_a."""
     return (1.0,) * len(self.parts)
 

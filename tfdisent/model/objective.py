@@ -43,7 +43,7 @@ class Objective:
     ramp_steps: λ5, λ6 and λ7 rise to their value over so many steps, in proportion, and a Gaussian likelihood turns
       into the Laplace one, where that is asked for; 0 has all of it from the start.
     prior_fusions: share of the fusions whose z1 is drawn from the prior N(0, I) instead of q(z1 | x), in L_f and L_GAN
-      alike, in [0, 1]; 0 is the paper. It teaches G the prior, from which `generate` draws.
+      alike, in [0, 1]; 0 is the paper. It teaches G the prior, from which `TrainedModel.generate` draws.
   """
 
   likelihood: str = "gaussian"

@@ -215,11 +215,11 @@ class DisentangledVAE(keras.Model):
 
   # --- The two posteriors and the generator, for training and for use -------------------------------------------------
 
-  def encode_z1(self, x: tf.Tensor):
+  def posterior_z1(self, x: tf.Tensor):
     """q(z1 | x), a TFP distribution over [B, Z1], from images float32 [B, H, W, C] in [0, 1]."""
     return diagonal_gaussian(self.E1(x))
 
-  def encode_z2(self, f: tf.Tensor) -> list:
+  def posterior_z2(self, f: tf.Tensor) -> list:
     """q(z2 | f(x)) of each part of the feature, from f(x) [B, width].
 
     A TFP distribution over [B, the part's Z2]; None where z2 is f(x) itself.
@@ -229,10 +229,10 @@ class DisentangledVAE(keras.Model):
 
   def mean_z2(self, f: tf.Tensor) -> tf.Tensor:
     """The mean of q(z2 | f(x)), [B, Z2], from f(x) [B, width]."""
-    pairs = zip(self.encode_z2(f), self.feature.split(f))
+    pairs = zip(self.posterior_z2(f), self.feature.split(f))
     return tf.concat([f_part if q_z2 is None else q_z2.mean() for q_z2, f_part in pairs], 1)
 
-  def posterior_z2(self, z1: tf.Tensor, x: tf.Tensor) -> list:
+  def variational_z2(self, z1: tf.Tensor, x: tf.Tensor) -> list:
     """q(z̃2 | z1, x̂) of each part of the feature, a TFP distribution over [B, the part's Z2].
 
     None for a part that is trained with L_f2.
@@ -249,7 +249,7 @@ class DisentangledVAE(keras.Model):
 
     See `check_reading`.
     """
-    parts = zip(self.feature.parts, self.posterior_z2(z1, x))
+    parts = zip(self.feature.parts, self.variational_z2(z1, x))
     return tf.concat([part.of_image(x) if part.has_pixels else q.mode() for part, q in parts], 1)
 
   def read_z2(self, z1: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
@@ -258,7 +258,7 @@ class DisentangledVAE(keras.Model):
     See `check_reading`.
     """
     z2 = []
-    for part, encoder, q in zip(self.feature.parts, self.E2, self.posterior_z2(z1, x)):
+    for part, encoder, q in zip(self.feature.parts, self.E2, self.variational_z2(z1, x)):
       if not part.has_pixels:
         z2.append(q.mode())
       else:
@@ -292,24 +292,24 @@ class DisentangledVAE(keras.Model):
       FeatureError: f is None, and z2 cannot be read.
     """
     x = tf.image.convert_image_dtype(x, tf.float32)
-    z1 = self.encode_z1(x).mean()
+    z1 = self.posterior_z1(x).mean()
     if f is not None:
-      return self.generate(z1, self.mean_z2(f))
+      return self.decode(z1, self.mean_z2(f))
     self.check_reading()
-    return self.generate(z1, self.read_z2(z1, x))
+    return self.decode(z1, self.read_z2(z1, x))
 
-  def generate(self, z1: tf.Tensor, z2: tf.Tensor) -> tf.Tensor:
+  def decode(self, z1: tf.Tensor, z2: tf.Tensor) -> tf.Tensor:
     """G(z1, z2) as images, float32 [B, H, W, C] in [0, 1]."""
     return tf.sigmoid(self.G(z1, z2))
 
   # --- Training -------------------------------------------------------------------------------------------------------
 
-  def terms(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:  # noqa: PLR0912, PLR0915 (in one place)
+  def terms(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:  # noqa: PLR0912, PLR0915 (in one position)
     """Every term of the loss on one batch, as scalars: one forward pass, from which all networks learn.
 
     Args:
       batch: of `tfdisent.dataset.training_batches`; each example counts as much as its `weight`, where there is one.
-      step: keys the noise together with the seed and each example's place.
+      step: keys the noise together with the seed and each example's position.
 
     Returns:
       Means over the examples: `L`, its parts `reconstruction`, `KL_z1`, `KL_z2`, `L_f` (and `L_f/color`, where f has
@@ -318,28 +318,28 @@ class DisentangledVAE(keras.Model):
     """
     o, mean = self.objective, functools.partial(_mean, weight=batch.get("weight"))
     x = tf.image.convert_image_dtype(batch["image"], tf.float32)
-    f, f_partner = batch["feature"], batch["partner"]
+    f, f_partner, position = batch["feature"], batch["partner"], batch["position"]
     widths = [self.z1_width, self.z1_width, self.z2_width, self.z2_width]
-    noise_z1, prior_z1, noise_z2, noise_z2_partner = tf.split(self._noise(batch["place"], step, sum(widths)), widths, 1)
+    noise_z1, prior_z1, noise_z2, noise_z2_partner = tf.split(self._noise(position, step, sum(widths)), widths, 1)
     terms = {}
     # What goes beyond the paper comes in by degrees; a validation, of step -1, has the whole of it.
     progress = tf.minimum(tf.cast(step, tf.float32) / o.ramp_steps, 1.0) if o.ramp_steps else 1.0
     ramp = tf.where(step < 0, 1.0, progress)
 
     # Encode z1 from x, z2 from f(x), and z̃2 from f(x̃) of the independent partner.
-    q_z1 = self.encode_z1(x)
+    q_z1 = self.posterior_z1(x)
     z1 = reparameterise(q_z1, noise_z1)
     terms["KL_z1"] = mean(losses.kl_to_standard_normal(q_z1))
-    q_z2 = self.encode_z2(f)
+    q_z2 = self.posterior_z2(f)
     z2 = self._sample_z2(f, q_z2, noise_z2)
-    z2_partner = self._hold_for_f1(self._sample_z2(f_partner, self.encode_z2(f_partner), noise_z2_partner))
+    z2_partner = self._hold_for_f1(self._sample_z2(f_partner, self.posterior_z2(f_partner), noise_z2_partner))
     if any(self.E2):
       terms["KL_z2"] = sum(mean(losses.kl_to_standard_normal(q)) for q in q_z2 if q is not None)
 
     # Reconstruct x' = G(z1, z2) and fuse x̂ = G(z1, z̃2), in one call of G.
     z1_fusion = z1
     if o.prior_fusions:
-      spread = tf.math.floormod(o.prior_fusions * tf.cast(batch["place"], tf.float32), 1.0)  # evenly over the batch
+      spread = tf.math.floormod(o.prior_fusions * tf.cast(position, tf.float32), 1.0)  # evenly over the batch
       from_prior = spread < o.prior_fusions
       z1_fusion = tf.where(from_prior[:, None], prior_z1, z1)
     logits = self.G(tf.concat([z1, z1_fusion], 0), tf.concat([z2, z2_partner], 0))
@@ -360,9 +360,9 @@ class DisentangledVAE(keras.Model):
     if o.lambda3:
       noise_x = 0.0
       if o.q_noise:
-        noise_x = o.q_noise * tf.reshape(self._noise(batch["place"], step, math.prod(self.image_shape), 1), tf.shape(x))
+        noise_x = o.q_noise * tf.reshape(self._noise(position, step, math.prod(self.image_shape), 1), tf.shape(x))
       x_noisy = x_fusion + noise_x
-      q_fusion = self.posterior_z2(z1_fusion, x_noisy)
+      q_fusion = self.variational_z2(z1_fusion, x_noisy)
       L_f = [
         mean(
           part.loss_f2(x_noisy if part.networks else x_fusion, f_part)
@@ -379,7 +379,7 @@ class DisentangledVAE(keras.Model):
     if self.q:
       L_q = [of_part for of_part, q in zip(L_f, q_fusion) if q is not None] if o.q_data != "pairs" else []
       if o.q_data != "fusions":
-        q_pair = self.posterior_z2(tf.stop_gradient(_of_neighbour(z1)), x + noise_x)
+        q_pair = self.variational_z2(tf.stop_gradient(_of_neighbour(z1)), x + noise_x)
         pairs = zip(q_pair, self._split_z2(tf.stop_gradient(z2)))
         L_q += [mean(losses.feature_loss_f1(q, z2_part)) for q, z2_part in pairs if q is not None]
       terms["L_q"] = sum(L_q)
@@ -394,19 +394,19 @@ class DisentangledVAE(keras.Model):
 
     # Beyond the paper: λ5 L_mirror keeps z1 in x̂, λ6 L_a takes f out of z1, λ7 L_cycle is a baseline of the field.
     if o.lambda5:
-      terms["L_mirror"] = mean(losses.mirror_loss(self.encode_z1(x_fusion), z1_fusion))
+      terms["L_mirror"] = mean(losses.mirror_loss(self.posterior_z1(x_fusion), z1_fusion))
       terms["L"] += ramp * o.lambda5 * terms["L_mirror"]
     if o.lambda6:
       a, f_twice = self.a(tf.concat([q_z1.mean(), z1], 0)), tf.concat([f, f], 0)
       terms["L_a"] = sum(
         weight * mean(losses.adversary_loss(a_part, f_part, None if code.learned else code))
         for weight, code, a_part, f_part in zip(
-          self.feature.leakage_weights, self.codes, self.feature.split(a), self.feature.split(f_twice)
+          self.feature.adversary_weights, self.codes, self.feature.split(a), self.feature.split(f_twice)
         )
       )
       terms["L"] -= ramp * o.lambda6 * terms["L_a"]
     if o.lambda7:
-      z1_cycled = tf.split(self.E1(self.generate(tf.concat([prior_z1] * 2, 0), tf.concat([z2, z2_partner], 0))), 2)
+      z1_cycled = tf.split(self.E1(self.decode(tf.concat([prior_z1] * 2, 0), tf.concat([z2, z2_partner], 0))), 2)
       terms["L_cycle"] = mean(losses.cycle_loss(*(diagonal_gaussian(parameters) for parameters in z1_cycled)))
       terms["L"] += ramp * o.lambda7 * terms["L_cycle"]
 
@@ -469,14 +469,14 @@ class DisentangledVAE(keras.Model):
     """z2 [B, Z2] as a list of its parts'."""
     return tf.split(z2, [code.width for code in self.codes], 1)
 
-  def _noise(self, place, step, width, stream=0):
+  def _noise(self, position, step, width, stream=0):
     """Standard normal noise [B, width].
 
-    It is drawn for the whole global batch and read at `place`, so it does not depend on how the batch is split.
+    It is drawn for the whole global batch and read at `position`, so it does not depend on how the batch is split.
     """
-    global_batch = tf.size(place) * tf.distribute.get_strategy().num_replicas_in_sync
+    global_batch = tf.size(position) * tf.distribute.get_strategy().num_replicas_in_sync
     seed = tf.stack([tf.constant(self.seed, tf.int64), 2 * tf.cast(step, tf.int64) + stream])
-    return tf.gather(tf.random.stateless_normal([global_batch, width], seed), place)
+    return tf.gather(tf.random.stateless_normal([global_batch, width], seed), position)
 
   def _track(self, terms, weight=None):
     """Running means of `terms` over the epoch, for `fit` and `evaluate`; a batch counts as much as its `weight`."""

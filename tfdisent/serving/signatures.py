@@ -85,32 +85,32 @@ class Served:
 
     def encode(image):
       x, count = self._images(image)
-      q_z1 = model.encode_z1(x)
+      q_z1 = model.posterior_z1(x)
       codes = {"z1_mean": q_z1.mean(), "z1_stddev": q_z1.stddev(), **self._read(q_z1.mean(), x)}
       return {name: code[:count] for name, code in codes.items()}
 
     def reconstruct(image):
       x, count = self._images(image)
-      z1 = model.encode_z1(x).mean()
-      return {"image": _to_uint8(model.generate(z1, model.read_z2(z1, x)))[:count]}
+      z1 = model.posterior_z1(x).mean()
+      return {"image": _to_uint8(model.decode(z1, model.read_z2(z1, x)))[:count]}
 
     def fuse(image, feature_image):
       image, feature_image = _as_many("as many feature images as images", image, feature_image)
       x, count = self._images(image)
       x_partner, _ = self._images(feature_image)
-      z2 = model.read_z2(model.encode_z1(x_partner).mean(), x_partner)
-      return {"image": _to_uint8(model.generate(model.encode_z1(x).mean(), z2))[:count]}
+      z2 = model.read_z2(model.posterior_z1(x_partner).mean(), x_partner)
+      return {"image": _to_uint8(model.decode(model.posterior_z1(x).mean(), z2))[:count]}
 
     def control(image, *features):
       image, *features = _as_many("as many features as images", image, *features)
       x, count = self._images(image)
-      return {"image": _to_uint8(model.generate(model.encode_z1(x).mean(), self._z2(features)))[:count]}
+      return {"image": _to_uint8(model.decode(model.posterior_z1(x).mean(), self._z2(features)))[:count]}
 
     def generate(seed, *features):
       seed, _ = _as_many("as many seeds as features", seed, features[0])
       z2, count = self._z2(features), tf.shape(seed)[0]
       z1 = codes.prior_noise(self._at_least_one(seed), model.z1_width)
-      return {"image": _to_uint8(model.generate(z1, z2))[:count]}
+      return {"image": _to_uint8(model.decode(z1, z2))[:count]}
 
     def encode_png(image_bytes):
       return encode(self._decoded(image_bytes))
@@ -171,7 +171,7 @@ class Served:
 
   def _read(self, z1: tf.Tensor, x: tf.Tensor) -> Mapping[str, tf.Tensor]:
     """f(x) of images by the name of each part that can be read."""
-    parts = zip(self._feature_names(), self._model.feature.parts, self._model.codes, self._model.posterior_z2(z1, x))
+    parts = zip(self._feature_names(), self._model.feature.parts, self._model.codes, self._model.variational_z2(z1, x))
     read = {}
     for name, part, code, q in parts:
       if part.has_pixels:
