@@ -18,7 +18,8 @@ from tests.conftest import TINY
 from tfdisent.errors import ConfigError, FeatureError
 from tfdisent.feature.contract import Feature
 from tfdisent.model.objective import Objective
-from tfdisent.model.vae import DisentangledVAE, _mean, _of_neighbour
+from tfdisent.model.terms import _mean, _of_neighbour
+from tfdisent.model.vae import DisentangledVAE
 
 
 def weights(model):
