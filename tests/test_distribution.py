@@ -37,7 +37,7 @@ from tests.test_distribution import ALL_TERMS
 train_tiny(folder, small(color_mnist()), objective=ALL_TERMS, epochs=epochs, evaluate_every=every, strategy=strategy)
 """
 # every network, and every term
-ALL_TERMS = {"q_data": "both", "lambda5": 1.0, "lambda6": 5.0, "lambda7": 1.0, "prior_fusions": 0.5, "q_noise": 0.1}
+ALL_TERMS = {"q_data": "both", "mirror": 1.0, "adversary": 5.0, "cycle": 1.0, "prior_fusions": 0.5, "q_noise": 0.1}
 EPOCHS = 25  # of two steps
 
 

@@ -27,7 +27,7 @@ def both_batch(batch):
 @pytest.fixture(scope="module")
 def both_run(few_digits, tmp_path_factory):
   folder = tmp_path_factory.mktemp("runs") / "both"
-  objective = {"q_data": "both", "lambda5": 0.1, "lambda6": 0.1}
+  objective = {"q_data": "both", "mirror": 0.1, "adversary": 0.1}
   return folder, train_tiny(folder, few_digits, BOTH, objective=objective)
 
 
@@ -58,7 +58,7 @@ def test_l_f_is_the_weighted_sum_of_the_parts(make_tiny, both_batch):
 
 
 def test_l_a_is_the_weighted_sum_of_what_the_adversary_reads_of_each_part(make_tiny, both_batch, monkeypatch):
-  model, seen = make_tiny(BOTH, lambda6=1.0), []
+  model, seen = make_tiny(BOTH, adversary=1.0), []
   true = losses.adversary_loss
 
   def spy(*arguments):
@@ -72,7 +72,7 @@ def test_l_a_is_the_weighted_sum_of_what_the_adversary_reads_of_each_part(make_t
 
 
 def test_all_networks_learn(make_tiny, both_batch):
-  model = make_tiny(BOTH, lambda6=1.0)
+  model = make_tiny(BOTH, adversary=1.0)
   before = {symbol: network.get_weights() for symbol, network in model.networks.items()}
   terms = model.update(both_batch)
   for symbol, network in model.networks.items():

@@ -29,6 +29,8 @@ _EXPORTS = {
   "Dataset": "data.dataset",
   "DisentangledVAE": "model.vae",
   "Objective": "model.objective",
+  "Loss": "model.loss",
+  "Forward": "model.loss",
   "Judge": "data.dataset",
   "register_feature": "registry",
   "register_dataset": "registry",

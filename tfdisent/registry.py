@@ -14,8 +14,9 @@ A registered class or function is registered with gin under the same name, so a 
 """
 
 import difflib
+import importlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import gin
@@ -65,6 +66,25 @@ class Registry:
       + f"A plug-in registers when it is imported: is `import {self.package}.{name}` missing "
       + "from the gin file (or from your code)?"
     )
+
+  def imported(self, description: str | Mapping) -> Callable:
+    """The plug-in of a name, or of a description `{"name": …, "module": …}`, whose module is imported if need be.
+
+    Raises:
+      RegistryError: the module cannot be imported, or registers no such plug-in.
+    """
+    if isinstance(description, str):
+      return self[description]
+    name, module = description["name"], description["module"]
+    if name not in self._entries:
+      try:
+        importlib.import_module(module)
+      except ImportError as error:
+        raise RegistryError(
+          f"the model was trained with the {self.kind} '{name}' of the module '{module}', which cannot be imported "
+          f"({error}). Install the package that has it."
+        ) from error
+    return self[name]
 
   def create(self, name: str, **arguments):
     """Calls the plug-in called `name` with its gin bindings, `arguments` going first.

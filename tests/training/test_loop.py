@@ -241,7 +241,7 @@ def saving(checkpoints, *arguments, steps=8, **objective) -> callbacks.SaveCheck
 def test_the_best_loss_leaves_the_gan_and_the_adversary_out():
   """Since L_GAN tells of D as much as of the images, and L_a of a."""
   checkpoints = FakeCheckpoints()
-  callback = saving(checkpoints, lambda4=2.0, lambda6=5.0)
+  callback = saving(checkpoints, lambda4=2.0, adversary=5.0)
   callback.on_epoch_end(0, {"val_L": 10.0, "val_L_GAN": 3.0, "val_L_a": 0.5, "L": 1.0, "L_GAN": 7.0})
   callback.on_epoch_end(1, {"val_L": 10.0})
   assert checkpoints.calls == [("save", 1, 10.0 - 2 * 3 + 5 * 0.5), ("save", 2, 10.0)]

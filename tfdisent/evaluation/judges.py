@@ -6,7 +6,6 @@ They are trained once on the `train` split of a data set and kept in the cache, 
 do their seeds. The *plain VAE*, with which a model's leakage is compared, is kept there as well.
 """
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -14,7 +13,6 @@ import pathlib
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -27,7 +25,6 @@ from tfdisent.data.batches import image_reader, training_batches
 from tfdisent.data.dataset import Dataset, Examples, fingerprint
 from tfdisent.evaluation.probes import Parts, is_classes
 from tfdisent.inference import TrainedModel, fresh_model
-from tfdisent.model.objective import Objective
 
 ORACLE_SEED, EXTRACTOR_SEED, VAE_SEED = 1_000_003, 2_000_003, 3_000_017
 BATCH_SIZE = 128
@@ -251,7 +248,7 @@ def plain_vae(model: TrainedModel, dataset: Dataset, epochs: int = 3) -> Trained
   cache.
   """
   config = model.model.get_config()
-  config |= {"objective": _plain(model.model.objective), "precision": "float32", "seed": VAE_SEED}
+  config |= {"objective": model.model.objective.only_vae().get_config(), "precision": "float32", "seed": VAE_SEED}
   count = len(dataset.train["image"])
   batch_size = min(BATCH_SIZE, count - count % 2)
   steps = epochs * max(1, round(20_000 / count)) * (count // batch_size)
@@ -267,13 +264,6 @@ def plain_vae(model: TrainedModel, dataset: Dataset, epochs: int = 3) -> Trained
   what = f"a plain VAE, a control of the evaluation, on {count} images"
   _keep(vae, "plain-vae", fit, what, {"image": dataset.train["image"]}, recipe)
   return TrainedModel(vae)
-
-
-def _plain(objective: Objective) -> dict[str, Any]:
-  """The arguments of an objective of which L_VAE alone, with λ1 and λ2, is left."""
-  arguments = dataclasses.asdict(objective)
-  others = [name for name in arguments if name.startswith("lambda") and name not in ("lambda1", "lambda2")]
-  return {**arguments, **dict.fromkeys(others, 0.0)}
 
 
 # --- Networks that are trained on fusions, once the model is frozen ---------------------------------------------------

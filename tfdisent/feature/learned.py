@@ -17,13 +17,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdisent import losses
+from tfdisent import losses, networks
 from tfdisent.codes import make_code
 from tfdisent.data.batches import image_reader
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, FeatureError, RunError
 from tfdisent.feature.contract import DISCRETE, Feature, feature_values
-from tfdisent.networks import plain as networks
 
 FEATURE_FILE, WEIGHTS_FILE = "feature.json", "feature.weights.h5"
 
@@ -73,7 +72,7 @@ class LearnedFeature(Feature):
   def build(self, image_shape):
     if "_network" in vars(self):
       return
-    network = networks.Encoder(self.width, conv=networks.channels_for(image_shape), name="f")
+    network = networks.make("f", image_shape, self.width)
     network(tf.zeros([1, *image_shape]))
     network.trainable = False
     if self.fitted:

@@ -2,17 +2,22 @@
 
 import dataclasses
 import numbers
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tfdisent.errors import ConfigError
+from tfdisent.model.beyond import Adversary, Cycle, Mirror
+from tfdisent.model.loss import Loss, make_loss
+from tfdisent.moved import BINDINGS
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
   """L = L_VAE + λ3 L_f + λ4 L_GAN, with L_VAE = -log p(x | z1, z2) + λ1 KL(z1) + λ2 KL(z2).
 
-  Beyond the paper, L has + λ5 L_mirror - λ6 L_a + λ7 L_cycle. The defaults are the paper's.
+  Beyond the paper, L has + mirror · L_mirror - adversary · L_a + cycle · L_cycle, and the losses of plug-ins. The
+  defaults are the paper's.
 
   Attributes:
     likelihood: p(x | z1, z2), "gaussian" or "laplace" of scale `stddev`, or "bernoulli".
@@ -22,28 +27,29 @@ class Objective:
     lambda2: weight of KL(q(z2 | f(x)) ‖ N(0, I)); a z2 that is f(x) itself has none.
     lambda3: weight of L_f; 0 leaves q and L_f out.
     lambda4: weight of L_GAN; 0 leaves D and L_D out.
+    mirror: weight of L_mirror, which keeps z1 readable in the fusion: see `losses.mirror_loss`. 0 is the paper.
+    adversary: weight of -L_a: E1 takes out of z1 what an adversary a(f(x) | z1) reads in its mean or its sample; see
+      `losses.adversary_loss`. 0 is the paper, and leaves a out.
+    cycle: weight of L_cycle, the cycle consistency of Jha et al. 2018, as a baseline: see `losses.cycle_loss`. 0 is the
+      paper.
+    ramp_steps: the weights beyond the paper rise from 0 over so many steps, in proportion, and a Gaussian likelihood
+      turns into the Laplace one, where that is chosen; 0 has all of it from the start.
     feature_loss: "f1" (the first bound, L_f1) or "f2" (the second, L_f2); None takes the feature's kind: L_f1 for
       discrete, L_f2 for continuous. Under L_f1 the encoder of a learned z2 learns from L_VAE alone: see
       `losses.feature_loss_f1`.
-    q_data: what q(z̃2 | z1, x̂) learns from: "fusions", jointly with G (the paper); "pairs", real images and their z2, so
-      that G cannot write z̃2 in a hand that only q reads; or "both". On a pair, z1 comes from another image: as on a
-      fusion it then tells nothing of the code, and q must read the image. The bound holds for any q.
+    q_data: what q(z̃2 | z1, x̂) learns from: "fusions", jointly with G (the paper); "pairs", real images and their own
+      z2; or "both". With pairs, G and q cannot agree on a pattern that q alone recognises. A pair has the z1 of another
+      image: in a fusion z1 is independent of z̃2, so q must read the image. The bound holds for any q.
     q_noise: standard deviation of normal noise ε added to the images that q reads, and in L_f2 the network of a learned
       f, in units of the image's range; 0 is the paper. A q of the noisy image is a bound too, since I(z̃2; x̂ | z1) ≥
       I(z̃2; x̂ + ε | z1) (data processing), and G cannot win it with a faint pattern: it must draw f large.
     d_real: the images that D takes for real: "reconstructions" x' (the paper) or "originals" x.
-    lambda5: weight of L_mirror, which keeps z1 readable in the fusion: see `losses.mirror_loss`. 0 is the paper.
-    lambda6: weight of -L_a: what an adversary a(f(x) | z1) reads in z1, its mean and its sample alike, is taken out of
-      it; see `losses.adversary_loss`. 0 is the paper, and leaves a out.
-    a_optimizer: which optimizer a learns with: "eg", with the encoders and the generator, or "d", with D, at a rate of
-      its own. An adversary that is slower than E1 is evaded rather than convinced (the two time-scales of Heusel et al.
-      2017).
-    lambda7: weight of L_cycle, the cycle consistency of Jha et al. 2018, as a baseline: see `losses.cycle_loss`. 0 is
-      the paper.
-    ramp_steps: λ5, λ6 and λ7 rise to their value over so many steps, in proportion, and a Gaussian likelihood turns
-      into the Laplace one, where that is asked for; 0 has all of it from the start.
     prior_fusions: share of the fusions whose z1 is drawn from the prior N(0, I) instead of q(z1 | x), in L_f and L_GAN
       alike, in [0, 1]; 0 is the paper. It teaches G the prior, from which `TrainedModel.generate` draws.
+    a_optimizer: which optimizer a learns with: "eg", that of the encoders and the generator, or "d", that of D, which
+      has a rate of its own. If a learns more slowly than E1, E1 lowers a's accuracy by moving its codes, not by
+      removing f; "d" gives a the faster optimizer (the two time-scales of Heusel et al. 2017).
+    losses: more terms of L: `Loss` records, or names of registered ones. Each has a weight of its own.
   """
 
   likelihood: str = "gaussian"
@@ -52,9 +58,9 @@ class Objective:
   lambda2: float = 1.0
   lambda3: float = 10.0
   lambda4: float = 1.0
-  lambda5: float = 0.0
-  lambda6: float = 0.0
-  lambda7: float = 0.0
+  mirror: float = 0.0
+  adversary: float = 0.0
+  cycle: float = 0.0
   ramp_steps: int = 0
   feature_loss: str | None = None
   q_data: str = "fusions"
@@ -62,6 +68,7 @@ class Objective:
   d_real: str = "reconstructions"
   prior_fusions: float = 0.0
   a_optimizer: str = "eg"
+  losses: Sequence[Loss | str | Mapping] = ()
 
   def __post_init__(self):
     for name, known in (
@@ -73,7 +80,8 @@ class Objective:
     ):
       if getattr(self, name) not in known:
         raise ConfigError(f"objective.{name} = {getattr(self, name)!r}: choose one of {', '.join(map(repr, known))}.")
-    for name in (*(f"lambda{i}" for i in range(1, 8)), "stddev", "q_noise", "prior_fusions", "ramp_steps"):
+    weights = (*(f"lambda{i}" for i in range(1, 5)), "mirror", "adversary", "cycle")
+    for name in (*weights, "stddev", "q_noise", "prior_fusions", "ramp_steps"):
       value = getattr(self, name)
       if not (isinstance(value, numbers.Real) and np.isfinite(value) and value >= 0):
         raise ConfigError(f"objective.{name} = {value!r} must be a number, finite and not negative.")
@@ -81,3 +89,31 @@ class Objective:
       raise ConfigError(f"objective.stddev = {self.stddev} must be positive.")
     if self.prior_fusions > 1:
       raise ConfigError(f"objective.prior_fusions = {self.prior_fusions} must lie in [0, 1].")
+    if isinstance(self.losses, (str, Mapping)) or not isinstance(self.losses, Sequence):
+      raise ConfigError(f"objective.losses = {self.losses!r} must list names of losses, as in ('my_loss',).")
+    object.__setattr__(self, "losses", tuple(map(make_loss, self.losses)))
+    symbols = [loss.symbol for loss in self.beyond]
+    if twice := next((symbol for symbol in symbols if symbols.count(symbol) > 1), None):
+      raise ConfigError(f"objective.losses has two losses of the symbol '{twice}': the logs could not tell them apart.")
+
+  @property
+  def beyond(self) -> tuple[Loss, ...]:
+    """The losses beyond the paper that L has."""
+    own = (Mirror(self.mirror), Adversary(self.adversary, self.a_optimizer), Cycle(self.cycle))
+    return tuple(loss for loss in (*own, *self.losses) if loss.weight)
+
+  def only_vae(self) -> "Objective":
+    """The same without all but L_VAE."""
+    zeros = dict.fromkeys(("lambda3", "lambda4", "mirror", "adversary", "cycle"), 0.0)
+    return dataclasses.replace(self, **zeros, losses=())
+
+  def get_config(self) -> dict:
+    """The arguments as plain data."""
+    fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+    return {**fields, "losses": [loss.get_config() for loss in self.losses]}
+
+  @classmethod
+  def from_config(cls, config: Mapping) -> "Objective":
+    """The objective of `get_config`, also of a version that called λ5, λ6 and λ7 so."""
+    old = {key.removeprefix("objective."): new.removeprefix("objective.") for key, new in BINDINGS.items()}
+    return cls(**{old.get(name, name): value for name, value in config.items()})

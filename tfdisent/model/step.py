@@ -1,4 +1,4 @@
-"""The training step: every network goes down the loss that it learns from."""
+"""The training step: every network goes down the term that it learns from."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,10 @@ from tfdisent.errors import ConfigError
 
 
 class TrainingStep(keras.Model):
-  """A model of several networks, each of which learns from a loss of its own: what Keras's `compile` and `fit` need."""
+  """A model of several networks, each of which learns from a term of its own: what Keras's `compile` and `fit` need.
+
+  A subclass gives `networks` by their symbols, `terms` of a batch, and `records` of the terms.
+  """
 
   def compile(
     self,
@@ -17,7 +20,7 @@ class TrainingStep(keras.Model):
     optimizer_d: str | keras.optimizers.Optimizer | None = None,
     jit_compile: bool = False,
   ):
-    """Sets the optimizer of E1, E2, G and q, and that of D; a has the one that `Objective.a_optimizer` names.
+    """Sets the optimizer of E1, E2, G and q, and that of D; the networks of a `Loss` have the one that it names.
 
     Args:
       optimizer: of Keras, or its name.
@@ -35,51 +38,43 @@ class TrainingStep(keras.Model):
       raise ConfigError("optimizer and optimizer_d are one object: give each its own, since each keeps its own state.")
     for of_networks, symbols in self._optimizers:
       of_networks.build([v for symbol in symbols for v in self.networks[symbol].trainable_variables])
-    names = ["L", "reconstruction", "KL_z1", "psnr", *(["KL_z2"] if any(self.E2) else []), *(["L_q"] if self.q else [])]
-    names += ["L_f", *(self._names("L_f") if len(self.codes) > 1 else [])] if self.objective.lambda3 else []
-    names += ["L_GAN", "L_D"] if self.D else []
-    names += ["L_mirror"] if self.objective.lambda5 else []
-    names += ["L_a"] if self.a else []
-    names += ["L_cycle"] if self.objective.lambda7 else []
-    names += [f"gradient_norm/{symbol}" for symbol in self.networks]
-    self._means = {name: keras.metrics.Mean(name=name) for name in names}  # here: a traced step makes no variables
+    names = [*(term.name for term in self.records), "psnr", *(f"gradient_norm/{symbol}" for symbol in self.networks)]
+    # Created here, since a tf.function may not create variables when it is traced.
+    self._means = {name: keras.metrics.Mean(name=name) for name in names}
 
   @property
   def _optimizers(self):
-    """Each optimizer, with the symbols of its networks."""
-    of_d = ("D", "a") if self.objective.a_optimizer == "d" else ("D",)
+    """Each optimizer, with the symbols of the networks that learn with it."""
+    of_d = {symbol for term in self.records if term.optimizer == "d" for symbol in term.learners}
     eg, d = ([symbol for symbol in self.networks if (symbol in of_d) == is_d] for is_d in (False, True))
     return (self.optimizer, eg), (self.optimizer_d, d)
 
   def update(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """One step of all networks: E1, E2 and G down L, q down L_q, D down L_D, a down L_a.
+    """One step of all networks, each down the term that it learns from: E1, E2 and G down L, q down L_q, D down L_D.
 
     Returns the terms and the norms of the gradients.
     """
+    learned = [term for term in self.records if term.learners]
     with tf.GradientTape(persistent=True) as tape:
       terms = self.terms(batch, self.optimizer.iterations)
-      # gradients are summed over the replicas, so each gives its share of the mean over the global batch
-      share = {
-        name: terms[name] / tf.distribute.get_strategy().num_replicas_in_sync
-        for name in ("L", "L_q", "L_D", "L_a")
-        if name in terms
-      }
+      # The optimizer sums gradients over the replicas: each replica gives its part of the mean over the global batch.
+      replicas = tf.distribute.get_strategy().num_replicas_in_sync
+      of_replica = {term.name: terms[term.name] / replicas for term in learned}
 
     weights = {symbol: network.trainable_variables for symbol, network in self.networks.items()}
     gradients = {}
-    for loss, symbols in (("L", ("E1", *self._names("E2"), "G")), ("L_q", ("q",)), ("L_D", ("D",)), ("L_a", ("a",))):
-      if loss in share:
-        gradients |= tape.gradient(share[loss], {symbol: weights[symbol] for symbol in symbols if symbol in weights})
-    # No weight may change before every gradient is known: TensorFlow lets q's step overtake L's way back through q.
+    for term in learned:
+      of_learners = {symbol: weights[symbol] for symbol in term.learners if symbol in weights}
+      gradients |= tape.gradient(of_replica[term.name], of_learners)
+    # Without this barrier TensorFlow may update q before the gradient of L through q has been computed.
     with tf.control_dependencies(tf.nest.flatten(gradients)):
       gradients = tf.nest.map_structure(tf.identity, gradients)
     for optimizer, symbols in self._optimizers:
       if pairs := [pair for symbol in symbols for pair in zip(gradients[symbol], weights[symbol])]:
         optimizer.apply(*zip(*pairs))
 
-    return terms | {
-      f"gradient_norm/{symbol}": tf.linalg.global_norm(of_network) for symbol, of_network in gradients.items()
-    }
+    norms = {f"gradient_norm/{symbol}": tf.linalg.global_norm(of_network) for symbol, of_network in gradients.items()}
+    return terms | norms
 
   def train_step(self, batch):
     """`update`, with running means for `fit`."""
@@ -92,7 +87,7 @@ class TrainingStep(keras.Model):
     return self._track(terms, None if weight is None else tf.reduce_sum(weight))
 
   def _maybe_symbolic_build(self, *_, **__):
-    """Does what `Model.fit` would: nothing. All is built, and Keras cannot average a dict of labels over workers."""
+    """Disabled. All weights exist already, and Keras's symbolic build fails on dict batches under several workers."""
 
   def _track(self, terms, weight=None):
     """Running means of `terms` over the epoch, for `fit` and `evaluate`; a batch counts as much as its `weight`."""
@@ -101,7 +96,7 @@ class TrainingStep(keras.Model):
       means[name].update_state(value, sample_weight=weight)
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
       return {name: mean.result() for name, mean in means.items()}
-    # One message for all of them: the sums, and what they count. (+ 0, since tf.stack takes no variables of Keras.)
+    # One message between workers for all means: their sums and counts. (+ 0: tf.stack takes no variables of Keras.)
     sums = tf.stack([[mean.total + 0, mean.count + 0] for mean in means.values()])
     totals, counts = tf.unstack(tf.distribute.get_replica_context().all_reduce("SUM", sums), axis=1)
     return dict(zip(terms, tf.unstack(tf.math.divide_no_nan(totals, counts), len(terms))))

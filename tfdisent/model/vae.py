@@ -1,12 +1,5 @@
-"""The model of the paper's Fig. 1 and its training step.
+"""The model of the paper's Fig. 1: its networks, its posteriors and its generator. `terms.py` has the notation."""
 
-Notation, as in the paper (and in code):
-  x, f(x)   an image and its feature (`x`, `f`)           x̃, f(x̃)  an independent one and its feature (`f_partner`)
-  z1        complementary code, from q(z1 | x)            z2, z̃2    codes of f(x) and of f(x̃) (`z2`, `z2_partner`)
-  x'        reconstruction, G(z1, z2) (`x_rec`)           x̂         fusion, G(z1, z̃2) (`x_fusion`)
-"""
-
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -15,10 +8,11 @@ import tensorflow as tf
 from tfdisent.codes import Code, diagonal_gaussian, make_code, reparameterise
 from tfdisent.errors import ConfigError, FeatureError
 from tfdisent.feature.contract import CONTINUOUS, DISCRETE, Feature, feature_from_config
+from tfdisent.model.loss import Term
 from tfdisent.model.objective import Objective
 from tfdisent.model.step import TrainingStep
-from tfdisent.model.terms import terms
-from tfdisent.networks import plain as networks
+from tfdisent.model.terms import records, terms
+from tfdisent.networks import Family, describe, make
 
 
 class DisentangledVAE(TrainingStep):
@@ -33,8 +27,9 @@ class DisentangledVAE(TrainingStep):
     code: "one_hot", "bernoulli" or "gaussian", of every part of the feature; None takes "gaussian" for a continuous
       one, and for a discrete one its own `Feature.code`, "one_hot" unless it says otherwise.
     E1, E2, G, q, D, a: arguments of the networks q(z1 | x), q(z2 | f(x)), G, q(z̃2 | z1, x̂), D and the adversary
-      a(f(x) | z1): `conv` (channels; as the image size wants unless said), `dense` (units), `activation`. See
-      `tfdisent.networks`.
+      a(f(x) | z1): those of their family, and `family` itself for a network of another one. Of the family "plain":
+      `conv` (channels; as the image size wants unless said), `dense` (units), `activation`.
+    networks: the family of the networks: see `tfdisent.networks`.
     precision: "float32", or "mixed_bfloat16" for the networks; weights and losses stay float32.
     seed: of the noise. Initial weights follow `keras.utils.set_random_seed`.
 
@@ -56,27 +51,23 @@ class DisentangledVAE(TrainingStep):
     q: Mapping | None = None,
     D: Mapping | None = None,
     a: Mapping | None = None,
+    networks: Family = "plain",
     precision: str = "float32",
     seed: int = 0,
   ):
     super().__init__(name="disentangled_vae")
+    every = {"E1": E1, "E2": E2, "G": G, "q": q, "D": D, "a": a}
     self._config = {
       "image_shape": list(image_shape),
       "feature": feature.get_config(),
-      "objective": dataclasses.asdict(objective),
-      **{
-        "z1_width": z1_width,
-        "z2_width": z2_width,
-        "code": code,
-        "E1": E1,
-        "E2": E2,
-        "G": G,
-        "q": q,
-        "D": D,
-        "a": a,
-        "precision": precision,
-        "seed": seed,
-      },
+      "objective": objective.get_config(),
+      "z1_width": z1_width,
+      "z2_width": z2_width,
+      "code": code,
+      "networks": describe(networks),
+      **{symbol: _described(arguments) for symbol, arguments in every.items()},
+      "precision": precision,
+      "seed": seed,
     }
     if precision not in ("float32", "mixed_bfloat16"):
       raise ConfigError(f"model.precision = {precision!r}: choose 'float32' or 'mixed_bfloat16'.")
@@ -105,45 +96,38 @@ class DisentangledVAE(TrainingStep):
     )
     feature.build(self.image_shape)
 
-    conv = networks.channels_for(image_shape)
-
-    def network(symbol, cls, arguments, *fixed):
-      if not isinstance(arguments or {}, Mapping):
-        raise ConfigError(f"model.{symbol} = {arguments!r} must be a dict, as in {{'dense': (128,)}}.")
-      arguments = {
-        **({} if issubclass(cls, networks.DenseNetwork) else {"conv": conv[::-1] if symbol == "G" else conv}),
-        **(arguments or {}),
-      }
-      try:
-        return cls(*fixed, **arguments, dtype=precision, name=symbol.replace("/", "_"))
-      except (TypeError, ValueError) as error:
-        raise (
-          error if isinstance(error, ConfigError) else ConfigError(f"model.{symbol} = {arguments}: {error}")
-        ) from error
-
     x, z1, z2 = tf.zeros([1, *image_shape]), tf.zeros([1, z1_width]), tf.zeros([1, self.z2_width])
-    self.E1 = network("E1", networks.Encoder, E1, 2 * z1_width)
-    self.E1(x)  # called once: builds the weights
-    self.G = network("G", networks.Generator, G, self.image_shape)
-    self.G(z1, z2)
-    self.q = self.D = self.a = None
+    self.E1 = self.make_network("E1", 2 * z1_width, x)
+    self.G = self.make_network("G", None, z1, z2)
     self.E2 = tuple(
-      network(name, networks.FeatureEncoder, E2, 2 * part_code.width) if part_code.learned else None
-      for name, part_code in zip(self._names("E2"), self.codes)
+      self.make_network(name, 2 * part_code.width, tf.zeros([1, part.width])) if part_code.learned else None
+      for name, part_code, part in zip(self.names_of_parts("E2"), self.codes, feature.parts)
     )
-    for encoder, part in zip(self.E2, feature.parts):
-      if encoder:
-        encoder(tf.zeros([1, part.width]))
+    self.q = self.D = None
     if objective.lambda3 and "f1" in self.feature_losses:
-      self.q = network("q", networks.Posterior, q, sum(part_code.parameters for part_code in self._codes_of_q))
-      self.q(z1, x)
+      self.q = self.make_network("q", sum(part_code.parameters for part_code in self._codes_of_q), z1, x)
     if objective.lambda4:
-      self.D = network("D", networks.Discriminator, D)
-      self.D(z2, x)
-    if objective.lambda6:
-      self.a = network("a", networks.Adversary, a, feature.width)
-      self.a(z1)
+      self.D = self.make_network("D", 1, z2, x)
+    self.networks_of_losses = [(loss, dict(loss.make_networks(self))) for loss in objective.beyond]
+    if twice := {*self.inference_networks, "D"} & {symbol for _, of in self.networks_of_losses for symbol in of}:
+      raise ConfigError(f"a loss calls a network '{min(twice)}', as the paper does: give it another symbol.")
     self.built = True
+
+  def make_network(self, symbol: str, outputs: int | None, *inputs: tf.Tensor) -> keras.Model:
+    """The network of a symbol (see `tfdisent.networks`), of this model's family, arguments and precision.
+
+    It is called once on `inputs`, which builds its weights.
+    """
+    network = make(
+      symbol,
+      self.image_shape,
+      outputs,
+      self._config[symbol.split("/", maxsplit=1)[0]],
+      self._config["networks"],
+      self._config["precision"],
+    )
+    network(*inputs)
+    return network
 
   def get_config(self):
     return self._config
@@ -151,18 +135,24 @@ class DisentangledVAE(TrainingStep):
   @classmethod
   def from_config(cls, config):
     config = dict(config)
-    return cls(
-      feature=feature_from_config(config.pop("feature")), objective=Objective(**config.pop("objective")), **config
-    )
+    feature, objective = feature_from_config(config.pop("feature")), Objective.from_config(config.pop("objective"))
+    return cls(feature=feature, objective=objective, **config)
+
+  @property
+  def inference_networks(self) -> dict[str, keras.Model]:
+    """The networks that a trained model is used with, by their symbol; "E2/color", where f has several parts."""
+    encoders = dict(zip(self.names_of_parts("E2"), self.E2))
+    return {
+      symbol: network for symbol, network in {"E1": self.E1, **encoders, "G": self.G, "q": self.q}.items() if network
+    }
 
   @property
   def networks(self) -> dict[str, keras.Model]:
-    """The networks that this model has, by their symbol; "E2/color", where f has several parts."""
-    encoders = dict(zip(self._names("E2"), self.E2))
-    every = {"E1": self.E1, **encoders, "G": self.G, "q": self.q, "D": self.D, "a": self.a}
-    return {symbol: network for symbol, network in every.items() if network}
+    """All networks that this model has, by their symbol: those that training alone needs come last."""
+    of_losses = {symbol: network for _, of_loss in self.networks_of_losses for symbol, network in of_loss.items()}
+    return self.inference_networks | ({"D": self.D} if self.D else {}) | of_losses
 
-  def _names(self, symbol: str) -> list[str]:
+  def names_of_parts(self, symbol: str) -> list[str]:
     """The symbol for each part of the feature: "E2", or "E2/digit_label" and "E2/color"."""
     names = self.feature.part_names
     return [symbol] if len(names) == 1 else [f"{symbol}/{name}" for name in names]
@@ -267,20 +257,26 @@ class DisentangledVAE(TrainingStep):
     """Every term of the loss on one batch: see `tfdisent.model.terms.terms`."""
     return terms(self, batch, step)
 
-  def _sample_z2(self, f, q_z2, noise):
-    parts = zip(q_z2, self.feature.split(f), self._split_z2(noise))
+  @property
+  def records(self) -> tuple[Term, ...]:
+    """What is to be known of each term: see `tfdisent.model.terms.records`."""
+    return records(self)
+
+  def sample_z2(self, f: tf.Tensor, q_z2: list, noise: tf.Tensor) -> tf.Tensor:
+    """z2 [B, Z2]: f(x) itself, or a sample of q(z2 | f(x)) with `noise` [B, Z2], of each part."""
+    parts = zip(q_z2, self.feature.split(f), self.split_z2(noise))
     return tf.concat([f_part if q is None else reparameterise(q, noise_part) for q, f_part, noise_part in parts], 1)
 
-  def _hold_for_f1(self, z2_partner):
+  def hold_for_f1(self, z2_partner: tf.Tensor) -> tf.Tensor:
     """z̃2 without a gradient in the parts that are trained with L_f1: see `losses.feature_loss_f1`."""
-    parts = zip(self._split_z2(z2_partner), self.feature_losses)
+    parts = zip(self.split_z2(z2_partner), self.feature_losses)
     return tf.concat([tf.stop_gradient(z2_part) if loss == "f1" else z2_part for z2_part, loss in parts], 1)
 
-  def _split_z2(self, z2):
-    """z2 [B, Z2] as a list of its parts'."""
+  def split_z2(self, z2: tf.Tensor) -> list[tf.Tensor]:
+    """z2 [B, Z2] as a list of the codes of its parts."""
     return tf.split(z2, [code.width for code in self.codes], 1)
 
-  def _noise(self, position, step, width, stream=0):
+  def noise(self, position: tf.Tensor, step: tf.Tensor, width: int, stream: int = 0) -> tf.Tensor:
     """Standard normal noise [B, width].
 
     It is drawn for the whole global batch and read at `position`, so it does not depend on how the batch is split.
@@ -288,3 +284,10 @@ class DisentangledVAE(TrainingStep):
     global_batch = tf.size(position) * tf.distribute.get_strategy().num_replicas_in_sync
     seed = tf.stack([tf.constant(self.seed, tf.int64), 2 * tf.cast(step, tf.int64) + stream])
     return tf.gather(tf.random.stateless_normal([global_batch, width], seed), position)
+
+
+def _described(arguments):
+  """Arguments of a network with the family by its description, where they name one."""
+  if isinstance(arguments, Mapping) and "family" in arguments:
+    return {**arguments, "family": describe(arguments["family"])}
+  return arguments

@@ -1,16 +1,6 @@
-"""The networks of the paper's Fig. 1, and an adversary: Keras models, plain tensors in, plain float32 tensors out.
+"""The family `plain`: convolutions that halve an image, transposed ones that double it, and dense layers.
 
-| class           | paper              | input                                | output                        |
-|-----------------|--------------------|--------------------------------------|-------------------------------|
-| `Encoder`       | q(z1 \\| x)         | x [B, H, W, C]                       | parameters of q [B, 2 Z1]     |
-| `FeatureEncoder`| q(z2 \\| f(x))      | f(x) [B, width]                      | parameters of q [B, 2 Z2]     |
-| `Generator`     | G(z1, z2)          | z1 [B, Z1], z2 [B, Z2]               | logits of x' or x̂ [B, H, W, C]|
-| `Posterior`     | q(z̃2 \\| z1, x̂)    | z1 [B, Z1], x̂ [B, H, W, C]           | parameters of q [B, P]        |
-| `Discriminator` | D(z2, x')          | z2 [B, Z2], x' [B, H, W, C]          | logits [B]                    |
-| `Adversary`     | a(f(x) \\| z1)     | z1 [B, Z1]                           | parameters of a [B, width]    |
-
-Convolutions are 4x4 with stride 2: each halves the image, or doubles it in G. The computation follows `dtype`
-("mixed_bfloat16"); what they give is float32, so the losses are.
+Convolutions are 4x4 with stride 2. The networks of the paper's Fig. 1, and an adversary.
 """
 
 import math
@@ -20,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfdisent.errors import ConfigError
+from tfdisent.registry import register_networks
 
 
 def channels_for(image_shape: Sequence[int]) -> tuple[int, ...]:
@@ -186,3 +177,46 @@ class Generator(Network):
     height, width, _ = self._config["image_shape"]
     h = h[:, self._top : self._top + height, self._left : self._left + width]
     return tf.cast(h, tf.float32)
+
+
+NETWORKS = {
+  "E1": Encoder,
+  "E2": FeatureEncoder,
+  "G": Generator,
+  "q": Posterior,
+  "D": Discriminator,
+  "a": Adversary,
+  "f": Encoder,
+}
+
+
+@register_networks("plain")
+def plain(
+  symbol: str,
+  image_shape: Sequence[int],
+  outputs: int,
+  dtype: str | None = None,
+  name: str | None = None,
+  **arguments,
+) -> keras.Model:
+  """The network of a symbol: see `tfdisent.networks`.
+
+  Args:
+    symbol, image_shape, outputs, dtype, name: as of every family.
+    arguments: `conv`, the channels of each convolution, as many as the size of the image wants unless said; `dense`,
+      the units of each dense layer; `activation`.
+
+  Raises:
+    ConfigError: the family has no network for the symbol.
+  """
+  if symbol not in NETWORKS:
+    raise ConfigError(f"the family 'plain' has no network '{symbol}', only {', '.join(NETWORKS)}.")
+  cls, fixed = NETWORKS[symbol], {"outputs": outputs}
+  if not issubclass(cls, DenseNetwork):
+    channels = channels_for(image_shape)
+    arguments = {"conv": channels[::-1] if symbol == "G" else channels, **arguments}
+  if symbol == "G":
+    fixed = {"image_shape": tuple(image_shape)}
+  elif symbol == "D":
+    fixed = {}
+  return cls(**fixed, **arguments, dtype=dtype, name=name)

@@ -40,7 +40,7 @@ class Served:
 
   def weights(self) -> dict[str, tf.Variable]:
     """The weights that the signatures read: neither those of D nor those of the adversary."""
-    networks = {symbol: network for symbol, network in self._model.networks.items() if symbol not in ("D", "a")}
+    networks = self._model.inference_networks
     networks |= {f"f/{name}": network for name, network in self._model.feature.networks.items()}
     return {v.path: v.value for network in networks.values() for v in network.weights}
 

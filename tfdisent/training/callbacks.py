@@ -20,8 +20,6 @@ from tfdisent.inference import TrainedModel
 class Progress(keras.callbacks.Callback):
   """Keras's progress bar with the few figures that tell how it goes: a line an epoch where there is no terminal."""
 
-  SHOWN = ("L", "reconstruction", "KL_z1", "L_f", "L_GAN", "L_D", "L_mirror", "L_a", "psnr", "val_L_f", "val_psnr")
-
   def on_epoch_begin(self, epoch, logs=None):
     if self.params["epochs"] > 1:
       print(f"Epoch {epoch + 1}/{self.params['epochs']}", flush=True)
@@ -29,7 +27,7 @@ class Progress(keras.callbacks.Callback):
     self._bar = keras.utils.Progbar(
       self.params["steps"],
       verbose=1 if self._is_bar else 2,
-      stateful_metrics=self.SHOWN,  # they are means already
+      stateful_metrics=self._names(),  # they are means already
     )
 
   def on_train_batch_end(self, batch, logs=None):
@@ -40,7 +38,10 @@ class Progress(keras.callbacks.Callback):
     self._bar.update(self.params["steps"], self._shown(logs), finalize=True)
 
   def _shown(self, logs):
-    return [(name, logs[name]) for name in self.SHOWN if name in logs]
+    return [(name, logs[name]) for name in self._names() if name in logs]
+
+  def _names(self):
+    return [*(term.name for term in self.model.records if term.is_shown), "psnr", "val_L_f", "val_psnr"]
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -80,9 +81,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-  """Writes the checkpoints, the best one being that of the lowest validation L - λ4 L_GAN + λ6 L_a.
+  """Writes the checkpoints, the best one being that of the lowest validation L without what does not count for it.
 
-  L_GAN and L_a are left out, since they tell of D and of the adversary as much as of the model.
+  L_GAN and L_a do not count, since they tell of D and of the adversary as much as of the model: see `Term`.
 
   Args:
     checkpoints: where they are written.
@@ -106,8 +107,10 @@ class SaveCheckpoints(keras.callbacks.Callback):
       self._stop(stop, f"{step} steps after epoch {self._checkpoints.epoch}")
 
   def on_epoch_end(self, epoch, logs=None):
-    o = self.model.objective
-    loss = logs["val_L"] - o.lambda4 * logs.get("val_L_GAN", 0.0) + o.lambda6 * logs.get("val_L_a", 0.0)
+    loss = logs["val_L"]
+    for term in self.model.records:
+      if term.weight and not term.counts_for_best:
+        loss -= term.weight * logs[f"val_{term.name}"]
     self._write(f"epoch {epoch + 1}", lambda: self._checkpoints.save(epoch + 1, loss))
     self._stop(self._asked_to_stop(), f"after epoch {epoch + 1}")
 

@@ -1,0 +1,114 @@
+"""The step: which network goes down which term, with which optimizer."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.digit_label import DigitLabel
+from tests.conftest import TINY
+from tests.model.world import ALL, make_world, moved, weights
+from tfdisent.errors import ConfigError
+from tfdisent.model.vae import DisentangledVAE
+
+
+def test_the_adversary_reads_better_and_the_encoder_is_read_worse(make_tiny, batch):
+  """Each by its own step, with the other held still."""
+  step = tf.constant(0, tf.int64)
+  for held, better in (("E1", True), ("a", False)):
+    model = make_tiny(lambda1=0.0, lambda3=0.0, lambda4=0.0, adversary=1e4, optimizers=keras.optimizers.SGD)
+    before = float(model.terms(batch, step)["L_a"])
+    kept = weights(model)
+    model.update(batch)
+    for symbol in {held, "G"}:
+      model.networks[symbol].set_weights(kept[symbol])
+    assert (float(model.terms(batch, step)["L_a"]) < before) == better
+
+
+def test_equal_steps_are_equal_to_the_bit(make_tiny, batch):
+  a, b = make_tiny(seed=3, q_data="pairs"), make_tiny(seed=3, q_data="pairs")
+  for model in (a, b):
+    step = tf.function(model.update)
+    for _ in range(3):
+      step(batch)
+  assert moved(weights(a), weights(b)) == set()
+
+
+def test_no_weight_changes_before_every_gradient_is_known(make_tiny, batch):
+  """In the graph each network's step waits for all the gradients: q's may not overtake L's way back through q."""
+  model = make_tiny(q_data="pairs")
+  graph = tf.function(model.update).get_concrete_function(batch).graph
+  handles = {id(w.value.handle) for network in model.networks.values() for w in network.weights}
+  inside = {inner.ref() for outer, inner in graph.captures if id(outer) in handles}
+  steps = [op for op in graph.get_operations() if op.type.startswith("Assign") and op.inputs[0].ref() in inside]
+  assert len(steps) == len(handles)
+
+  def gradients_before(op):
+    before, todo = set(), [op]
+    while todo:
+      op = todo.pop()
+      new = {*(tensor.op for tensor in op.inputs), *op.control_inputs} - before
+      before |= new
+      todo += new
+    return {op.name for op in before if op.type == "Conv2DBackpropFilter"}
+
+  gradients = [gradients_before(op) for op in steps]
+  assert len(gradients[0]) == 10  # two convolutions in each of E1, G and q, and in D for x' and for x̂
+  assert all(names == gradients[0] for names in gradients)
+
+
+def test_bfloat16_keeps_weights_and_losses_in_float32(batch):
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), precision="mixed_bfloat16", **TINY)
+  assert model.E1.conv_layers[0].compute_dtype == "bfloat16"
+  assert {w.dtype for network in model.networks.values() for w in network.weights} == {"float32"}
+  assert {v.dtype for v in model.terms(batch, tf.constant(0, tf.int64)).values()} == {tf.float32}
+
+
+@pytest.mark.parametrize("a_optimizer", ["eg", "d"])
+def test_a_step_goes_down_the_loss_of_each_network_with_its_own_optimizer(world_batch, a_optimizer):
+  model = make_world(**ALL, a_optimizer=a_optimizer)
+  model.compile(keras.optimizers.SGD(0.5), keras.optimizers.SGD(0.25))
+  losses_of = {"q": "L_q", "D": "L_D", "a": "L_a"}
+  with tf.GradientTape(persistent=True) as tape:
+    terms = model.terms(world_batch, tf.constant(0, tf.int64))
+  expected = {
+    symbol: tape.gradient(terms[losses_of.get(symbol, "L")], network.trainable_variables)
+    for symbol, network in model.networks.items()
+  }
+  before = weights(model)
+  logs = model.update(world_batch)
+  assert set(logs) == {*terms, *(f"gradient_norm/{symbol}" for symbol in model.networks)} == set(model._means)
+  assert set(model.networks) == {"E1", "E2/halves", "E2/top", "G", "q", "D", "a"}
+  for symbol, network in model.networks.items():
+    rate = 0.25 if symbol == "D" or (symbol == "a" and a_optimizer == "d") else 0.5
+    for old, new, gradient in zip(before[symbol], network.get_weights(), expected[symbol]):
+      np.testing.assert_allclose(new - old, -rate * gradient, rtol=1e-4, atol=1e-6)
+    norm = np.sqrt(sum(np.square(gradient).sum() for gradient in expected[symbol]))
+    assert float(logs[f"gradient_norm/{symbol}"]) == pytest.approx(norm, rel=1e-5)
+  assert int(model.optimizer.iterations) == int(model.optimizer_d.iterations) == 1
+  assert {name: float(logs[name]) for name in terms} == pytest.approx({k: float(v) for k, v in terms.items()}, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("arguments", "kinds", "rates"),
+  [
+    ((), ("Adam", "Adam"), (1e-3, 2e-4)),
+    (("sgd",), ("SGD", "Adam"), (1e-2, 2e-4)),
+    (("adam", "adam"), ("Adam", "Adam"), (1e-3, 1e-3)),
+    ((keras.optimizers.SGD(0.5), "sgd"), ("SGD", "SGD"), (0.5, 1e-2)),
+  ],
+)
+def test_optimizers_may_be_named_or_left_out(arguments, kinds, rates):
+  model = make_world()
+  model.compile(*arguments)
+  optimizers = model.optimizer, model.optimizer_d
+  assert tuple(type(optimizer).__name__ for optimizer in optimizers) == kinds
+  assert [float(optimizer.learning_rate) for optimizer in optimizers] == pytest.approx(rates)
+  assert model.jit_compile is False
+  if len(arguments) < 2:
+    assert model.optimizer_d.beta_1 == 0.5
+
+
+def test_one_optimizer_for_both_is_refused():
+  with pytest.raises(ConfigError, match="optimizer and optimizer_d are one object"):
+    make_world().compile(*[keras.optimizers.Adam()] * 2)

@@ -1,0 +1,58 @@
+"""The losses beyond the paper that come with the library: mirror, adversary and cycle. `Objective` has their weights.
+
+Their equations and sources are in `tfdisent.losses`.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfdisent import losses
+from tfdisent.codes import diagonal_gaussian
+from tfdisent.model.loss import Loss
+
+
+class Mirror(Loss):
+  """L_mirror: the fusion keeps z1. See `losses.mirror_loss`."""
+
+  symbol = "L_mirror"
+
+  def __call__(self, model, forward):
+    return forward.mean(losses.mirror_loss(model.posterior_z1(forward.x_fusion), forward.z1_fusion))
+
+
+@dataclasses.dataclass(frozen=True)
+class Adversary(Loss):
+  """L_a: a(f(x) | z1) learns to read f in z1, in its mean and its sample alike, and E1 learns to hide it.
+
+  See `losses.adversary_loss`.
+  """
+
+  optimizer: str = "eg"
+
+  symbol = "L_a"
+  is_adversarial = True
+
+  def make_networks(self, model):
+    return {"a": model.make_network("a", model.feature.width, tf.zeros([1, model.z1_width]))}
+
+  def __call__(self, model, forward):
+    a = model.networks["a"](tf.concat([forward.q_z1.mean(), forward.z1], 0))
+    f_twice = tf.concat([forward.f, forward.f], 0)
+    parts = zip(model.feature.adversary_weights, model.codes, model.feature.split(a), model.feature.split(f_twice))
+    return sum(
+      weight * forward.mean(losses.adversary_loss(a_part, f_part, None if code.learned else code))
+      for weight, code, a_part, f_part in parts
+    )
+
+
+class Cycle(Loss):
+  """L_cycle: two images that share a z1 of the prior get one code. A baseline; see `losses.cycle_loss`."""
+
+  symbol = "L_cycle"
+  is_shown = False
+
+  def __call__(self, model, forward):
+    images = model.decode(tf.concat([forward.z1_prior] * 2, 0), tf.concat([forward.z2, forward.z2_partner], 0))
+    parameters = tf.split(model.E1(images), 2)
+    return forward.mean(losses.cycle_loss(*map(diagonal_gaussian, parameters)))
