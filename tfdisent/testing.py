@@ -7,5 +7,7 @@ def test_my_feature_keeps_the_contract():
 """
 
 from tfdisent.feature.check import check_feature
+from tfdisent.model.check import check_loss
+from tfdisent.networks.check import check_networks
 
-__all__ = ["check_feature"]
+__all__ = ["check_feature", "check_loss", "check_networks"]

@@ -4,9 +4,13 @@ import dataclasses
 import math
 
 import pytest
+import tensorflow as tf
 
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, RegistryError
+from tfdisent.model.beyond import Adversary, Cycle, Mirror
+from tfdisent.model.loss import Loss
 from tfdisent.model.objective import Objective
+from tfdisent.registry import LOSSES, register_loss
 
 WEIGHTS = ("lambda1", "lambda2", "lambda3", "lambda4", "mirror", "adversary", "cycle")
 
@@ -65,3 +69,68 @@ def test_an_objective_that_cannot_work_is_refused(objective, words):
 def test_an_objective_at_its_bounds_is_taken():
   zeros = dict.fromkeys(WEIGHTS, 0)
   assert Objective(**zeros, prior_fusions=1, likelihood="bernoulli", a_optimizer="d").prior_fusions == 1
+
+
+def test_the_objective_of_a_run_of_before_has_its_weights_under_their_new_names():
+  config = {"lambda3": 20.0, "lambda5": 1.0, "lambda6": 2.0, "lambda7": 3.0, "a_optimizer": "d"}
+  objective = Objective.from_config(config)
+  assert objective == Objective(lambda3=20.0, mirror=1.0, adversary=2.0, cycle=3.0, a_optimizer="d")
+  assert Objective.from_config(objective.get_config()) == objective
+
+
+def test_the_losses_beyond_the_paper_are_those_that_weigh_something():
+  assert Objective().beyond == ()
+  objective = Objective(mirror=1.5, adversary=2.0, cycle=3.0, a_optimizer="d")
+  assert objective.beyond == (Mirror(1.5), Adversary(2.0, "d"), Cycle(3.0))
+  assert [loss.symbol for loss in objective.beyond] == ["L_mirror", "L_a", "L_cycle"]
+
+
+def test_the_plain_vae_keeps_its_likelihood_and_its_divergences():
+  objective = Objective("laplace", 0.2, 1.5, 0.5, 3.0, 2.0, mirror=1.0, adversary=1.0, cycle=1.0, losses=(Bright(2.0),))
+  plain = objective.only_vae()
+  assert plain == Objective("laplace", 0.2, 1.5, 0.5, lambda3=0.0, lambda4=0.0)
+  assert plain.beyond == ()
+
+
+class Bright(Loss):
+  """A loss as a plug-in has it."""
+
+  symbol = "L_bright"
+
+  def __call__(self, model, forward):
+    return forward.mean(tf.reduce_mean(forward.x_fusion, [1, 2, 3]))
+
+
+class Brighter(Bright):
+  """Another one, which calls itself the same."""
+
+
+def test_losses_are_taken_by_name_by_description_and_as_they_are():
+  with LOSSES.temporary():
+    register_loss("bright")(Bright)
+    by_name = Objective(losses=("bright",))
+    assert by_name.losses == (Bright(1.0),) and by_name.beyond == by_name.losses
+    described = by_name.get_config()["losses"]
+    assert described == [{"module": __name__, "name": "bright", "arguments": {"weight": 1.0}}]
+    assert Objective.from_config({"losses": [{**described[0], "arguments": {"weight": 0.5}}]}).losses == (Bright(0.5),)
+    with pytest.raises(RegistryError, match=r"unknown loss 'brigth'\. Did you mean 'bright'"):
+      Objective(losses=("brigth",))
+  assert Objective(losses=[Bright(0.0)]).beyond == ()
+
+
+@pytest.mark.parametrize(
+  ("losses", "words"),
+  [
+    ("bright", r"objective\.losses = 'bright' must list names"),
+    ((Bright(), Brighter()), "two losses of the symbol 'L_bright'"),
+  ],
+)
+def test_losses_that_cannot_be_told_apart_or_are_no_list_are_refused(losses, words):
+  with pytest.raises(ConfigError, match=words):
+    Objective(losses=losses)
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.inf, "1"])
+def test_a_weight_of_a_loss_is_a_number(weight):
+  with pytest.raises(ConfigError, match=r"Bright\.weight = .* must be a number"):
+    Bright(weight)
