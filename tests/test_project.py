@@ -20,7 +20,6 @@ SOURCES = sorted(
   for folder in ("tfdisent", "features", "gin_configs", "tests")
   for path in (ROOT / folder).rglob("*.py")
 )
-KNOW_GIN = ("config.py", "registry.py", "main.py")
 
 
 def imported(path: pathlib.Path) -> set[str]:
@@ -38,19 +37,52 @@ def uses(path: pathlib.Path, package: str) -> bool:
   return any(name == package or name.startswith(f"{package}.") for name in imported(path))
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.parts[0] == "tfdisent"], ids=str)
-def test_the_library_imports_neither_plugins_nor_the_command_line(path):
-  assert not uses(path, "features")
-  assert not uses(path, "tfdisent.main")
-  if path.name != "config.py":  # it lists the shipped configs
-    assert not uses(path, "gin_configs")
-
-
-@pytest.mark.parametrize(
-  "path", [path for path in SOURCES if path.parts[0] == "tfdisent" and path.name not in KNOW_GIN], ids=str
+ROOMS = (
+  *("errors", "cache", "moved", "registry", "plugins", "codes", "losses", "data", "run", "distribution", "networks"),
+  *("feature", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation", "sweep"),
+  *("benchmark", "api", "config", "main", "testing"),
 )
-def test_the_maths_does_not_know_gin(path):
-  assert not uses(path, "gin")
+"""From the ground up: each imports from those before it alone."""
+STRANGERS = {
+  "inference": {"training"},
+  "training": {"pictures", "serving", "evaluation"},
+  "serving": {"pictures", "training"},
+  "evaluation": {"training", "serving"},
+}
+"""Rooms that know nothing of others, although these come before them or are as high."""
+LIBRARY = [path for path in SOURCES if path.parts[0] == "tfdisent" and path.parts[1] != "__init__.py"]
+
+
+def room(module: str) -> str | None:
+  """Which room a module of the library is in: "data" of "tfdisent.data.batches"."""
+  parts = module.split(".")
+  return parts[1] if parts[0] == "tfdisent" and len(parts) > 1 and parts[1] in ROOMS else None
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=str)
+def test_the_rooms_import_downwards(path):
+  here = path.with_suffix("").parts[1]
+  used = {room(module) for module in imported(path)} - {None, here}
+  above = {other for other in used if ROOMS.index(other) > ROOMS.index(here)}
+  assert not above, f"{path} imports from above: {sorted(above)}"
+  assert not used & STRANGERS.get(here, set())
+
+
+def test_every_room_has_its_place():
+  assert {path.with_suffix("").parts[1] for path in LIBRARY} == set(ROOMS)
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=str)
+def test_the_library_knows_neither_its_plugins_nor_gin(path):
+  assert not uses(path, "features")
+  if path.name != "config.py":
+    assert not uses(path, "gin") and not uses(path, "gin_configs")
+
+
+def test_the_map_names_every_room():
+  readme = (ROOT / "tfdisent" / "README.md").read_text(encoding="utf-8")
+  named = {name.removesuffix(".py").removesuffix("/") for name in re.findall(r"`([a-z_]+(?:\.py|/))`", readme)}
+  assert set(ROOMS) <= named
 
 
 def test_importing_tfdisent_loads_no_plugin_and_not_even_tensorflow():
