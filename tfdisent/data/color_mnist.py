@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tfdisent.data.dataset import Dataset, Examples, Judge
+from tfdisent.data.splits import check_fractions, divide
 from tfdisent.data.tfds_images import load_builder
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
@@ -64,11 +65,7 @@ def color_mnist(
     )
   if correlation and held_out:
     raise ConfigError("color_mnist: choose correlation or held_out: a digit's own colours cannot be both.")
-  if not (probe_fraction > 0 and validation_fraction > 0 and probe_fraction + validation_fraction < 1):
-    raise ConfigError(
-      f"color_mnist: probe_fraction = {probe_fraction} and validation_fraction = {validation_fraction} "
-      "must be positive and leave a rest to train on."
-    )
+  check_fractions("color_mnist", {"probe_fraction": probe_fraction, "validation_fraction": validation_fraction})
 
   def paint(grey: np.ndarray, label: np.ndarray, stream: int, biased: np.ndarray) -> Examples:
     # Row i of the draws depends on (seed, stream, i) alone, however long the table is.
@@ -98,9 +95,7 @@ def color_mnist(
     content.update(f"{column.dtype} {column.shape}".encode() + column.tobytes())
   classes = int(label.max()) + 1
   order = np.random.Generator(np.random.Philox([seed, 2])).permutation(len(label))
-  probe, validation, train = np.split(
-    order, np.cumsum([round(probe_fraction * len(order)), round(validation_fraction * len(order))])
-  )
+  probe, validation, train = divide(order, (probe_fraction, validation_fraction))
   pool = paint(grey, label, 0, np.isin(np.arange(len(label)), train))
   test = paint(*test, 1, np.zeros(len(test[1]), bool))
 

@@ -19,6 +19,7 @@ from absl import logging
 
 from tfdisent.data.dataset import SPLITS, Dataset, Judge
 from tfdisent.data.image_cache import cached_images, state, update_with_columns
+from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
 
@@ -193,28 +194,20 @@ def _dataset(
     fixed: bool [N], which images are the test split; None to draw them.
   """
   size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed = arguments
-  height, width = (size, size) if isinstance(size, int) else size
-  if channels not in (1, 3):
-    raise ConfigError(f"{name}.channels = {channels!r}: choose 1 (grey) or 3 (RGB).")
+  check_channels(name, channels)
   if broken not in ("refuse", "skip"):
     raise ConfigError(f"{name}.broken = {broken!r}: choose 'refuse' or 'skip'.")
-  if min(height, width) < 1:
-    raise ConfigError(f"{name}.size = {size!r} must be at least 1.")
-  fractions = (test_fraction, probe_fraction, validation_fraction)
-  if not (min(fractions) > 0 and test_fraction < 1 and probe_fraction + validation_fraction < 1):
-    raise ConfigError(
-      f"{name}: test_fraction = {test_fraction}, probe_fraction = {probe_fraction} and validation_fraction = "
-      f"{validation_fraction} must be positive and leave a rest to train on."
-    )
+  height, width = height_and_width(name, size)
+  of_rest = {"probe_fraction": probe_fraction, "validation_fraction": validation_fraction}
+  check_fractions(name, {"test_fraction": test_fraction}, of_rest)
 
   random_state = np.random.default_rng(seed)
   order = random_state.permutation(len(files))
   if fixed is None:
-    test, rest = np.split(order, [round(test_fraction * len(order))])
+    test, rest = divide(order, (test_fraction,))
   else:
     test, rest = order[fixed[order]], order[~fixed[order]]
-  shares = np.cumsum([round(probe_fraction * len(rest)), round(validation_fraction * len(rest))])
-  probe, validation, train = np.split(rest, shares)
+  probe, validation, train = divide(rest, of_rest.values())
   rows = {"train": train, "probe": probe, "validation": validation, "test": test}
 
   in_order = [files[i] for split in SPLITS for i in rows[split]]

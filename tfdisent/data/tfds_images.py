@@ -27,6 +27,7 @@ import PIL.ImageOps
 
 from tfdisent.data.dataset import Dataset, Judge
 from tfdisent.data.image_cache import cached_images, state
+from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
 
@@ -98,19 +99,16 @@ def tfds_images(
     DataError: the set is neither there nor downloadable, or has no images.
   """
   kind = KINDS.get(name.split("/", maxsplit=1)[0], Kind(()))
-  fractions = (test_fraction, probe_fraction, validation_fraction)
-  if min(fractions) <= 0 or sum(fractions) >= 1:
-    raise ConfigError(f"tfds_images: the fractions {fractions} must be positive and leave a rest to train on.")
-  if channels not in (None, 1, 3):
-    raise ConfigError(f"tfds_images.channels = {channels!r}: choose 1 (grey), 3 (RGB) or None.")
+  fractions = {"test": test_fraction, "probe": probe_fraction, "validation": validation_fraction}
+  check_fractions("tfds_images", {f"{split}_fraction": fraction for split, fraction in fractions.items()})
+  check_channels("tfds_images", channels, may_be_none=True)
   builder = load_builder(name, data_dir)
   shape = builder.info.features["image"].shape if "image" in builder.info.features else ()
   if len(shape) != 3:
     raise DataError(f"the TFDS data set '{name}' has no images: its columns are {', '.join(builder.info.features)}.")
-  height, width = (size, size) if isinstance(size, int) else size or shape[:2]
-  if None in (height, width) or min(height, width) < 1:
-    raise ConfigError(f"tfds_images.size = {size!r}: the images of '{name}' are of many sizes; say which is wanted.")
-  shape = (height, width, channels or shape[2])
+  if size is None and None in shape[:2]:
+    raise ConfigError(f"tfds_images.size = None: the images of '{name}' are of many sizes; say which is wanted.")
+  shape = (*height_and_width("tfds_images", shape[:2] if size is None else size), channels or shape[2])
 
   folder = pathlib.Path(builder.data_dir).absolute()
   files = [(file.name, *state(file)) for file in sorted(folder.iterdir())] if folder.is_dir() else []
@@ -128,21 +126,18 @@ def tfds_images(
     parts[split] = {"image": images, **columns}
     digests.append(digest[:12])
 
-  # The first images of `train` become what is missing.
-  count, start = len(parts["train"]["image"]), 0
-  shares = {"probe": probe_fraction, "validation": validation_fraction, "test": test_fraction}
-  train = parts.pop("train")
-  for split, fraction in shares.items():
-    if split not in parts:
-      end = start + max(1, round(fraction * count))
-      parts[split] = {column: values[start:end] for column, values in train.items()}
-      start = end
-  parts["train"] = {column: values[start:] for column, values in train.items()}
+  missing = {split: fractions[split] for split in ("probe", "validation", "test") if split not in parts}
+  divided = {column: divide(values, missing.values(), at_least=1) for column, values in parts["train"].items()}
+  for number, split in enumerate((*missing, "train")):
+    parts[split] = {column: of_column[number] for column, of_column in divided.items()}
   judged, angles = kind.judged if judged is None else judged, kind.angles if angles is None else angles
   features = dict(_flat(builder.info.features))
   return Dataset(
     **parts,
-    name=f"tfds_images({name}, {builder.version}, {shape}, {limit}, {fractions}, {dict(angles)}, {', '.join(digests)})",
+    name=(
+      f"tfds_images({name}, {builder.version}, {shape}, {limit}, {tuple(fractions.values())}, {dict(angles)}, "
+      f"{', '.join(digests)})"
+    ),
     judges=(
       *(Judge("digit" if column == "label" and "mnist" in name else column, column, "classifier") for column in judged),
       *(Judge(column, column, "angle", turn) for column, turn in angles.items()),
