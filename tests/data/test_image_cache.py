@@ -58,6 +58,14 @@ def test_another_key_or_shape_is_prepared_anew():
   assert prepare("a", IMAGES.reshape(6, 3, 2, 1), shape=(3, 2, 1))[1]
 
 
+def test_another_version_of_the_preparation_or_of_pillow_prepares_anew(monkeypatch):
+  assert prepare()[1] and not prepare()[1]
+  monkeypatch.setattr(image_cache, "PREPARATION", image_cache.PREPARATION + 1)
+  assert prepare()[1] and not prepare()[1]
+  monkeypatch.setattr(image_cache.PIL, "__version__", "0.0")
+  assert prepare()[1] and not prepare()[1]
+
+
 def test_images_of_other_strides_and_shapes_are_written_as_they_are():
   (images, _, _), _ = prepare(images=[image[::-1, ::-1, 0] for image in IMAGES])
   np.testing.assert_array_equal(images, IMAGES[:, ::-1, ::-1])

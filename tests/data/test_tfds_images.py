@@ -1,6 +1,7 @@
 """TFDS's image sets, on mock data: their columns, their splits, and the whole path from the set to the figures."""
 
 import functools
+import hashlib
 import json
 import math
 import shutil
@@ -17,6 +18,7 @@ from features.category import Category
 from tests.conftest import train_tiny
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.data.dataset import SPLITS, Judge
+from tfdisent.data.image_cache import PREPARATION
 from tfdisent.data.tfds_images import KINDS, tfds_images
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.evaluation import evaluate, protocol
@@ -239,6 +241,17 @@ def test_images_are_cropped_at_their_centre_and_made_grey(zoo):
   wide = tfds_images("zoo", zoo, size=(2, 3)).test["image"]
   for image, whole in zip(wide, IMAGES["test"]):
     np.testing.assert_array_equal(image, PIL.Image.fromarray(whole).resize((3, 2), PIL.Image.Resampling.BICUBIC))
+
+
+def test_the_same_set_gives_the_same_pixels_and_columns_or_the_version_of_the_preparation_is_raised(zoo):
+  """Raise `PREPARATION` where the digest changes, and write down both: caches hold what the old code has prepared."""
+  digest = hashlib.sha256()
+  for arguments in ({}, {"size": (3, 5)}, {"channels": 1}, {"size": (7, 5), "channels": 1}):
+    digest.update(tfds_images("zoo", zoo, **arguments).name.encode())  # it has a digest of pixels and columns
+  image = np.random.default_rng(0).integers(256, size=(2, 3, 1), dtype=np.uint8)
+  for name, kind in sorted(KINDS.items()):
+    digest.update(f"{name} {kind.fix(image).tolist()}".encode())
+  assert (PREPARATION, digest.hexdigest()[:16]) == (1, "92482e4852191ff3")
 
 
 # --- Names and caches -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Images that are prepared once and then mapped into memory from a file, so that a set may be larger than memory."""
+"""Images that are prepared once and then mapped into memory from a file, so that a data set may exceed memory."""
 
 import hashlib
 import os
@@ -9,22 +9,32 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 from absl import logging
 
 from tfdisent.cache import cache_folder
 from tfdisent.errors import DataError
 
+PREPARATION = 1
+"""The version of all code that turns a file or an example into pixels and columns: `fitted` below, and what
+`tfdisent.data.own_images` and `tfdisent.data.tfds_images` do before it. It is a part of every key of the cache.
+
+Raise it in each change after which the same files give other pixels or other columns. Otherwise users keep reading what
+the old code has prepared. Tests with known digests fail when the result changes; a change of comments, names or speed
+alone changes no digest and needs no new version.
+"""
 BYTES_CHECKED = 2**26
-"""Of kept images, whenever they are opened: of more than that, every k-th image is checked."""
+"""How many bytes of images are compared with their checksums when a cache is opened; of more, every k-th image is."""
 
 
 class Prepared(NamedTuple):
-  """What the cache keeps.
+  """Images and columns of the cache.
 
   Attributes:
     images: uint8 [N, H, W, C].
-    columns: as they were produced.
-    digest: sha256 of images and columns, in hexadecimal: equal for equal content, wherever it came from.
+    columns: as `produce` returned them.
+    digest: SHA-256 of images and columns, in hexadecimal. It depends on their values alone, not on their files.
   """
 
   images: np.memmap
@@ -38,22 +48,24 @@ def cached_images(
   what: str,
   produce: Callable[[Callable[[np.ndarray], None]], Mapping[str, np.ndarray]],
 ) -> Prepared:
-  """Images and columns from the cache, `$TFDISENT_CACHE` or `~/.cache/tfdisent`, which is filled first if need be.
+  """Images and columns from the cache, `$TFDISENT_CACHE` or `~/.cache/tfdisent`; prepares them if the cache lacks them.
 
-  What is kept and turns out to be damaged is prepared again, and a warning says so.
+  Damaged files are prepared again, with a warning.
 
   Args:
-    key: all that the images and columns depend on: the files they are read from, and how.
-    shape: (H, W, C) of each.
-    what: is prepared, for the line that says so.
-    produce: is given a function that takes an image, uint8 [H, W, C], calls it for one after the other, and returns
-      columns.
+    key: what the images and columns depend on, besides `shape`, `PREPARATION` and Pillow: the files that are read, and
+      the arguments.
+    shape: (H, W, C) of each image.
+    what: the name of the images in messages ("63 images").
+    produce: a function that is called with a function `append`. It calls `append(image)` with one image after the
+      other, uint8 [H, W, C], and returns the columns.
 
   Raises:
     DataError: there are no images, or the cache cannot be written.
   """
   cache = cache_folder()
-  name = f"images-{hashlib.sha256(f'{key} {shape}'.encode()).hexdigest()[:16]}"
+  version = f"{PREPARATION} {PIL.__version__}"
+  name = f"images-{hashlib.sha256(f'{version} {key} {shape}'.encode()).hexdigest()[:16]}"
   path, columns_path = cache / f"{name}.uint8", cache / f"{name}.npz"
   if path.exists() or columns_path.exists():
     try:
@@ -85,6 +97,12 @@ def cached_images(
   except OSError as error:
     raise DataError(f"{what} cannot be prepared in {cache} ({error}). TFDISENT_CACHE names another folder.") from error
   return _opened(path, columns_path, shape)
+
+
+def fitted(image: PIL.Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+  """The image in grey (C = 1) or RGB (C = 3), cropped at its centre to H:W and resized; uint8 [H, W] or [H, W, 3]."""
+  height, width, channels = shape
+  return np.asarray(PIL.ImageOps.fit(image.convert("RGB" if channels == 3 else "L"), (width, height)))
 
 
 def update_with_columns(digest, columns: Mapping[str, np.ndarray]) -> None:

@@ -5,10 +5,8 @@ Images are cropped at their centre to the asked-for shape and resized, once: see
 
 import csv
 import hashlib
-import inspect
 import json
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +16,7 @@ import PIL.ImageOps
 from absl import logging
 
 from tfdisent.data.dataset import SPLITS, Dataset, Judge
-from tfdisent.data.image_cache import cached_images, state, update_with_columns
+from tfdisent.data.image_cache import cached_images, fitted, state, update_with_columns
 from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
@@ -246,13 +244,11 @@ def decoded(
 
 def _decoded(files, shape, broken) -> tuple[np.ndarray, np.ndarray, str]:
   """What `decoded` returns, and the digest of it."""
-  height, width, channels = shape
 
   def decode(file):
     try:
-      with PIL.Image.open(file) as opened:
-        image = PIL.ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
-      return np.asarray(PIL.ImageOps.fit(image, (width, height)))
+      with PIL.Image.open(file) as image:
+        return fitted(PIL.ImageOps.exif_transpose(image), shape)
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
       if broken == "refuse":
         raise DataError(
@@ -272,6 +268,5 @@ def _decoded(files, shape, broken) -> tuple[np.ndarray, np.ndarray, str]:
     return {"is_image": np.array(is_image, bool)}
 
   states = [(str(file.absolute()), *state(file)) for file in files]
-  key = f"{states} {broken} {PIL.__version__} {inspect.getsource(sys.modules[__name__])}"
-  images, columns, digest = cached_images(key, shape, f"{len(files)} images", produce)
+  images, columns, digest = cached_images(f"{states} {broken}", shape, f"{len(files)} images", produce)
   return images, columns["is_image"], digest

@@ -12,21 +12,18 @@ Classes and truth values are int64 [N], other numbers float32 [N]. Any other set
 """
 
 import contextlib
-import inspect
 import math
 import pathlib
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
 from tfdisent.data.dataset import Dataset, Judge
-from tfdisent.data.image_cache import cached_images, state
+from tfdisent.data.image_cache import cached_images, fitted, state
 from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
@@ -112,7 +109,7 @@ def tfds_images(
 
   folder = pathlib.Path(builder.data_dir).absolute()
   files = [(file.name, *state(file)) for file in sorted(folder.iterdir())] if folder.is_dir() else []
-  key = f"{folder} {files} {builder.info.as_json} {PIL.__version__} {inspect.getsource(sys.modules[__name__])}"
+  key = f"{folder} {files} {builder.info.as_json}"
   parts, digests = {}, []
   for split in kind.splits:
     images, columns, digest = cached_images(
@@ -242,6 +239,4 @@ def _fitted(image: np.ndarray, shape) -> np.ndarray:
   """An image uint8 [h, w, c], cropped and resized to `shape`."""
   if image.shape == tuple(shape):
     return image
-  picture = PIL.Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
-  picture = picture.convert("RGB" if shape[2] == 3 else "L")
-  return np.asarray(PIL.ImageOps.fit(picture, (shape[1], shape[0])))
+  return fitted(PIL.Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image), shape)
