@@ -52,6 +52,7 @@ def color_mnist(
     ConfigError: a range is not within its bounds.
     DataError: the source is neither there nor downloadable, or is not grey with labels.
   """
+  saturation, value, rotation_degrees = map(tuple, (saturation, value, rotation_degrees))  # the name has tuples
   for name, (low, high), (least, most) in (
     ("saturation", saturation, (0, 1)),
     ("value", value, (0, 1)),

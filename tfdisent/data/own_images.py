@@ -116,6 +116,7 @@ def image_table(
     ConfigError, DataError: as in `image_folder`; also for a table without such a column, or a value that is no number.
   """
   root = _root(data_dir, "image_table")
+  discrete, continuous = tuple(discrete), tuple(continuous)  # the name of the data set has them as tuples
   rows = _read_table(root / table)
   angles = dict(angles or {})
   if not all(turn > 0 for turn in angles.values()):
@@ -134,7 +135,7 @@ def image_table(
     if unknown := sorted(set(classes) - set(class_names.get(name, ()))):
       raise ConfigError(
         f"image_table.symmetric: {unknown[0]!r} is no class of '{name}'; those of image_table.discrete = "
-        f"{tuple(discrete)} are {class_names}."
+        f"{discrete} are {class_names}."
       )
     if set(classes) == set(class_names[name]):
       raise ConfigError(f"image_table.symmetric has every class of '{name}': no image is left to judge an angle on.")
@@ -219,6 +220,7 @@ def _dataset(
     parts[split] = {"image": images[kept : kept + count], **others}
     update_with_columns(content, others)
     start, kept = start + len(good), kept + count
+  arguments = (size if isinstance(size, int) else tuple(size), *arguments[1:])
   name = f"{name}({description}, {arguments}, {content.hexdigest()[:12]})"
   return Dataset(**parts, name=name, judges=judges, class_names=class_names)
 
