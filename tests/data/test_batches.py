@@ -24,7 +24,7 @@ def draw(count, batch_size, batches, start=0, **keywords):
   return tuple(drawn[name].numpy()[:, :, 0].astype(int) for name in ("feature", "partner"))
 
 
-def test_a_batch_holds_images_with_their_features_and_places():
+def test_a_batch_holds_images_with_their_features_and_positions():
   for batch in training_batches(*numbered(12), 4, seed=0).take(6):
     assert {name: (value.dtype.name, tuple(value.shape)) for name, value in batch.items()} == {
       "image": ("uint8", (4, 2, 2, 1)),
@@ -38,8 +38,8 @@ def test_a_batch_holds_images_with_their_features_and_places():
 
 def test_batches_are_these():
   """Drawn once and written down: a training that is repeated sees the same examples, whatever changes here."""
-  own, partner = draw(10, 4, 5, seed=3)
-  np.testing.assert_array_equal(own, [[3, 9, 8, 6], [5, 2, 7, 0], [9, 8, 4, 0], [2, 7, 5, 1], [5, 8, 4, 0]])
+  example, partner = draw(10, 4, 5, seed=3)
+  np.testing.assert_array_equal(example, [[3, 9, 8, 6], [5, 2, 7, 0], [9, 8, 4, 0], [2, 7, 5, 1], [5, 8, 4, 0]])
   np.testing.assert_array_equal(partner, [[8, 0, 3, 6], [9, 7, 4, 2], [1, 3, 9, 7], [0, 8, 5, 6], [4, 0, 9, 5]])
   assert training_batches(*numbered(10), 4, seed=3).cardinality() == tf.data.INFINITE_CARDINALITY
 
@@ -51,21 +51,21 @@ def shuffled(count, seed, epoch, stream):
 
 
 @pytest.mark.parametrize(("workers", "replicas", "first_step"), [(1, 1, 0), (1, 2, 4), (2, 2, 0), (2, 4, 3), (4, 4, 1)])
-def test_every_replica_reads_its_share_of_each_step(workers, replicas, first_step):
+def test_every_replica_reads_its_slice_of_each_step(workers, replicas, first_step):
   count, batch_size, seed = 19, 8, 5
   epochs = [[shuffled(count, seed, epoch, stream) for stream in (0, 1)] for epoch in range(5)]
-  share, local = batch_size // replicas, replicas // workers
+  size, local = batch_size // replicas, replicas // workers
   for worker in range(workers):
     context = tf.distribute.InputContext(workers, worker, replicas)
     batches = training_batches(*numbered(count), batch_size, seed, first_step=first_step, context=context)
     for number, batch in enumerate(batches.take(4 * local)):
       step, replica = first_step + number // local, worker * local + number % local
-      own, partner = epochs[step // 2]  # two whole batches an epoch
-      place = np.arange(replica * share, (replica + 1) * share)
-      rows = step % 2 * batch_size + place
-      np.testing.assert_array_equal(batch["position"], place)
-      np.testing.assert_array_equal(batch["feature"][:, 0], np.array(own)[rows])
-      np.testing.assert_array_equal(batch["image"][:, 1, 1, 0], np.array(own)[rows])
+      example, partner = epochs[step // 2]  # two whole batches an epoch
+      position = np.arange(replica * size, (replica + 1) * size)
+      rows = step % 2 * batch_size + position
+      np.testing.assert_array_equal(batch["position"], position)
+      np.testing.assert_array_equal(batch["feature"][:, 0], np.array(example)[rows])
+      np.testing.assert_array_equal(batch["image"][:, 1, 1, 0], np.array(example)[rows])
       np.testing.assert_array_equal(batch["partner"][:, 0], np.array(partner)[rows])
 
 
@@ -122,8 +122,8 @@ def test_every_epoch_sees_every_example_once_as_itself_and_once_as_a_partner():
 
 
 def test_an_incomplete_last_batch_is_left_out_and_another_one_in_every_epoch():
-  own, _ = draw(10, 4, 20 * 2)
-  seen = own.reshape(20, 8)
+  example, _ = draw(10, 4, 20 * 2)
+  seen = example.reshape(20, 8)
   assert all(len(set(epoch)) == 8 for epoch in seen)
   assert len({frozenset(epoch) for epoch in seen}) > 10
   assert set(seen.ravel()) == set(range(10))
@@ -138,22 +138,22 @@ def test_every_epoch_is_another_permutation():
 def test_the_partners_are_independent_of_the_examples_and_of_the_epochs_before(count):
   """Of what is independent the ten classes meet like at random: chi² is about 81, and above 150 once in 10^5 times."""
   epochs = max(20, 6000 // count)
-  own, partner = (numbers.astype(np.int64) for numbers in draw(count, count, epochs))
+  example, partner = (numbers.astype(np.int64) for numbers in draw(count, count, epochs))
   for classes in (lambda number: number % 10, lambda number: number * 10 // count):
-    before = [(a[:-1], b[1:]) for a in (own, partner) for b in (own, partner)]
-    for a, b in ((own, partner), *before):
+    before = [(a[:-1], b[1:]) for a in (example, partner) for b in (example, partner)]
+    for a, b in ((example, partner), *before):
       met = np.zeros([10, 10])
       np.add.at(met, (classes(a).ravel(), classes(b).ravel()), 1)
       expected = np.outer(met.sum(1), met.sum(0)) / met.sum()
       assert np.sum((met - expected) ** 2 / expected) < 150
-  assert (own == partner).sum(axis=1).mean() < 3  # one example an epoch meets itself, on average
+  assert (example == partner).sum(axis=1).mean() < 3  # one example an epoch meets itself, on average
 
 
 def test_an_example_gets_other_partners_in_other_epochs():
   count = 48000
-  own, partner = draw(count, count, 4)
+  example, partner = draw(count, count, 4)
   of_example = np.empty_like(partner)
-  np.put_along_axis(of_example, own, partner, axis=1)
+  np.put_along_axis(of_example, example, partner, axis=1)
   for a, b in itertools.combinations(of_example, 2):
     assert (a == b).sum() < 10  # one is to be expected
 
@@ -180,8 +180,8 @@ def test_batches_depend_on_the_seed():
 
 
 def test_without_shuffling_the_order_is_kept_the_partners_are_shuffled_and_every_epoch_is_alike():
-  own, partner = draw(8, 4, 4, shuffle=False)
-  np.testing.assert_array_equal(own, [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3], [4, 5, 6, 7]])
+  example, partner = draw(8, 4, 4, shuffle=False)
+  np.testing.assert_array_equal(example, [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3], [4, 5, 6, 7]])
   np.testing.assert_array_equal(partner, np.tile(draw(8, 4, 2)[1], (2, 1)))
 
 

@@ -100,7 +100,7 @@ def test_a_few_duplicates_are_real_and_64_and_most_of_a_split_are_not(shared, co
 def test_the_same_few_drawings_may_be_in_every_split():
   drawings = noise(100)
   check_disjoint({split: np.concatenate([drawings, drawings]) for split in SPLITS}, "of_a_test")
-  check_disjoint({split: noise(400)[place::4] for place, split in enumerate(SPLITS)}, "of_a_test")
+  check_disjoint({split: noise(400)[start::4] for start, split in enumerate(SPLITS)}, "of_a_test")
 
 
 def test_of_many_images_only_some_are_compared(monkeypatch):

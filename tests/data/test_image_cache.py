@@ -22,15 +22,15 @@ def folder(tmp_path, monkeypatch):
 
 def prepare(key="key", images=IMAGES, columns=COLUMNS, shape=(2, 3, 1)):
   """What the cache gives, and whether it had to be prepared."""
-  asked = []
+  calls = []
 
   def produce(append):
-    asked.append(True)
+    calls.append(True)
     for image in images:
       append(image)
     return columns
 
-  return cached_images(key, shape, "six images", produce), bool(asked)
+  return cached_images(key, shape, "six images", produce), bool(calls)
 
 
 def same(prepared):

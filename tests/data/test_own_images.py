@@ -40,7 +40,7 @@ COLORS = {"cat": (200, 0, 0), "dog": (0, 100, 0), "eel": (0, 0, 50)}
 
 @pytest.fixture
 def folder(tmp_path):
-  """Twenty images of each of three classes; the place in the class is in the least bits of the last channel."""
+  """Twenty images of each of three classes; the index in the class is in the least bits of the last channel."""
   for name, (r, g, b) in COLORS.items():
     for i in range(20):
       save(tmp_path / "images" / name / f"{i:02}.png", (r, g, b + i))
@@ -359,7 +359,7 @@ def test_every_kind_of_column_has_its_values_and_its_judge(table):
     symmetric={"kind": ["k2", "k0"], "lid": ["1"]},
     size=8,
   )
-  number = all_of(dataset, "image")[:, 0, 0, 2].astype(int)  # the place is in the blue of a dog
+  number = all_of(dataset, "image")[:, 0, 0, 2].astype(int)  # the index is in the blue of a dog
   for column, values, dtype in (
     ("kind", number % 3, np.int64),
     ("lid", number % 2, np.int64),

@@ -204,9 +204,9 @@ def test_every_column_has_its_values_and_every_split_its_rows(zoo):
   )
   rows = {"probe": range(3), "validation": range(3, 7), "train": range(7, 20), "test": range(5)}
   for split in SPLITS:
-    of_split, own = ("test" if split == "test" else "train"), list(rows[split])
+    of_split, in_split = ("test" if split == "test" else "train"), list(rows[split])
     expected = columns(IMAGES[of_split])
-    np.testing.assert_array_equal(dataset[split]["image"], IMAGES[of_split][own])
+    np.testing.assert_array_equal(dataset[split]["image"], IMAGES[of_split][in_split])
     assert sorted(dataset[split]) == ["image", "label", "tame", "turn", "weight", "x"]
     for name, values, dtype in (
       ("label", expected["label"], np.int64),
@@ -215,13 +215,13 @@ def test_every_column_has_its_values_and_every_split_its_rows(zoo):
       ("x", expected["position"]["x"], np.float32),
       ("turn", expected["position"]["turn"], np.float32),
     ):
-      np.testing.assert_array_equal(dataset[split][name], values[own])
+      np.testing.assert_array_equal(dataset[split][name], values[in_split])
       assert dataset[split][name].dtype == dtype
   assert dataset.judges == (Judge("label", "label", "classifier"), Judge("turn", "turn", "angle", 360))
   assert dataset.class_names == {"label": ("ape", "bee", "cow")}
 
 
-def test_nothing_of_an_unknown_set_is_judged_unasked(zoo):
+def test_nothing_of_an_unknown_set_is_judged_by_default(zoo):
   dataset = tfds_images("zoo", zoo)
   assert dataset.judges == () and dataset.class_names == {}
   assert [len(dataset[split]["image"]) for split in SPLITS] == [16, 2, 2, 5]

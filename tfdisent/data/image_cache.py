@@ -70,7 +70,7 @@ def cached_images(
   if path.exists() or columns_path.exists():
     try:
       return _opened(path, columns_path, shape)
-    except Exception as error:  # NumPy raises what zip files, headers and shapes make it
+    except Exception as error:  # NumPy raises many types for damaged zip files, headers and shapes
       logging.warning("%s is damaged (%s: %s); it is made again.", path, type(error).__name__, error)
   print(f"Preparing {what}; they are kept in {path}.", flush=True)
   try:
@@ -90,9 +90,9 @@ def cached_images(
       if not checks:
         raise DataError(f"there are no images among {what}.")
       update_with_columns(digest, columns)
-      kept = {f"column {name}": column for name, column in columns.items()}  # so that none is called like the others
-      np.savez(table, **kept, checks=np.array(checks, np.uint32), digest=digest.hexdigest())
-      os.replace(images, path)  # whole, or not there
+      arrays = {f"column {name}": column for name, column in columns.items()}  # else 'checks' could be a column's name
+      np.savez(table, **arrays, checks=np.array(checks, np.uint32), digest=digest.hexdigest())
+      os.replace(images, path)  # atomic: another process never sees a part of the file
       os.replace(table, columns_path)
   except OSError as error:
     raise DataError(f"{what} cannot be prepared in {cache} ({error}). TFDISENT_CACHE names another folder.") from error
@@ -106,33 +106,33 @@ def fitted(image: PIL.Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def update_with_columns(digest, columns: Mapping[str, np.ndarray]) -> None:
-  """Adds names, types, shapes and values of `columns` to a hash."""
+  """Adds the names, dtypes, shapes and values of `columns` to a hash of hashlib."""
   for name, column in sorted(columns.items()):
     digest.update(f"{name} {column.dtype} {column.shape}".encode())
     digest.update(column.tobytes())
 
 
 def state(file: pathlib.Path) -> tuple[int, int, int]:
-  """Size and times of a file, in bytes and ns, that tell whether it has changed; zeros where there is none.
+  """(size in bytes, modification time in ns, inode change time in ns) of a file; zeros if there is none.
 
-  The second time is of the change itself: programs may set the first one, as they do where they copy a file.
+  They change when the file changes. The modification time alone is not enough, since programs that copy a file set it.
   """
   try:
     of_file = file.stat()
-  except (OSError, ValueError):  # a name may hold what no file's can
+  except (OSError, ValueError):  # ValueError: a name from a table may have a NUL, which no file name can
     return 0, 0, 0
   return of_file.st_size, of_file.st_mtime_ns, of_file.st_ctime_ns
 
 
 def _opened(path: pathlib.Path, columns_path: pathlib.Path, shape: tuple[int, int, int]) -> Prepared:
-  """What the two files hold; raises an error of any kind where they are not what was written."""
+  """Reads the two files of the cache; raises an exception of any type if they are damaged."""
   with np.load(columns_path) as table:
-    kept = dict(table)
+    arrays = dict(table)
   images = np.memmap(path, np.uint8, "r").reshape(-1, *shape)
-  checks, digest = kept.pop("checks"), str(kept.pop("digest"))
+  checks, digest = arrays.pop("checks"), str(arrays.pop("digest"))
   step = 1 + images.nbytes // BYTES_CHECKED
   if len(images) != len(checks) or any(
     zlib.crc32(image) != check for image, check in zip(images[::step], checks[::step])
   ):
     raise ValueError(f"not the {len(checks)} images that were written")
-  return Prepared(images, {name.removeprefix("column "): column for name, column in kept.items()}, digest)
+  return Prepared(images, {name.removeprefix("column "): column for name, column in arrays.items()}, digest)
