@@ -111,7 +111,7 @@ def test_probabilities_are_those_of_each_component_and_not_the_mode(code, parame
 
 
 def test_the_noise_of_the_prior_is_of_each_seed_alone():
-  """The seeds of an image are kept: with other keys they would name other images."""
+  """Stored seeds must give the same noise for ever: users keep a seed to generate the same image again."""
   noise = prior_noise(tf.constant([7, 2**40, 7], tf.int64), 3)
   np.testing.assert_array_equal(noise, [tf.random.stateless_normal([3], [seed, 0]) for seed in (7, 2**40, 7)])
 

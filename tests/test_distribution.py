@@ -70,7 +70,7 @@ def start_workers(folder, count=2, epochs=EPOCHS, program=TRAINING) -> list[subp
 
 @pytest.fixture
 def ended():
-  """Keeps processes, and ends those that are left."""
+  """A list of processes; those that still run after the test are killed."""
   processes = []
   yield processes
   for process in processes:
@@ -174,7 +174,7 @@ def test_a_dead_worker_is_named_and_all_go_on_when_started_again(tmp_path, ended
 
   ended += (workers := start_workers(tmp_path / "run", epochs=1000, program=reporting(TRAINING)))
   assert "Going on with the run" in output_until(workers[0], "Epoch 6/1000")
-  workers[1].send_signal(signal.SIGTERM)  # one is asked to stop: all do, at the same step
+  workers[1].send_signal(signal.SIGTERM)  # one gets SIGTERM, and all stop at the same step
   outputs = [process.communicate(timeout=60)[0] for process in workers]
   assert [process.returncode for process in workers] == [0, 0], outputs
   stops = [re.search(r"stopped as asked \(SIGTERM\), (.*)\. The same", output)[1] for output in outputs]
@@ -194,7 +194,7 @@ def test_workers_that_do_not_share_the_run_folder_are_refused(tmp_path, few_digi
 
 
 @pytest.mark.parametrize("workers,local", [(1, 2), (2, 1), (2, 2)])
-def test_every_worker_reads_its_own_share_and_together_they_read_the_epoch(workers, local):
+def test_every_worker_reads_its_own_batches_and_together_they_read_the_epoch(workers, local):
   count, batch_size = 40, 8
   image = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(3, 3)
   f = np.arange(count, dtype=np.float32)[:, None]
@@ -203,15 +203,15 @@ def test_every_worker_reads_its_own_share_and_together_they_read_the_epoch(worke
     return training_batches({"image": image}, f, batch_size, seed=3, first_step=1, context=context)
 
   steps, whole = count // batch_size, list(batches().take(count // batch_size))
-  shares = [
+  by_worker = [
     list(batches(tf.distribute.InputContext(workers, index, workers * local)).take(steps * local))
     for index in range(workers)
   ]
   for step in range(steps):
-    parts = [share for of_worker in shares for share in of_worker[step * local : (step + 1) * local]]
+    slices = [batch for read in by_worker for batch in read[step * local : (step + 1) * local]]
     for name, value in whole[step].items():
-      np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), value, err_msg=name)
-  seen = [int(i) for of_worker in shares for share in of_worker[: (steps - 1) * local] for i in share["feature"][:, 0]]
+      np.testing.assert_array_equal(np.concatenate([batch[name] for batch in slices]), value, err_msg=name)
+  seen = [int(i) for read in by_worker for batch in read[: (steps - 1) * local] for i in batch["feature"][:, 0]]
   assert len(set(seen)) == len(seen) == count - batch_size
 
 
@@ -340,7 +340,7 @@ def test_without_a_chief_worker_0_is_it_and_one_alone_is_alone(monkeypatch):
   assert worker_of(monkeypatch, {"worker": ["a:1"]}, "worker", 0).is_alone
 
 
-# --- What workers tell one another ------------------------------------------------------------------------------------
+# --- What workers tell each other ------------------------------------------------------------------------------------
 
 
 def worker_of(monkeypatch, cluster, task_type="worker", task_id=0, replicas=1) -> Worker:
@@ -375,9 +375,9 @@ def test_what_all_say_comes_in_the_order_of_the_workers_once_of_each(monkeypatch
 
 @pytest.mark.parametrize(("said", "one_is"), [([0, 0], False), ([0, 1], True), ([1, 0], True), ([1, 1], True)])
 def test_any_is_true_where_one_of_them_says_so(monkeypatch, said, one_is):
-  worker, asked = worker_of(monkeypatch, {"worker": ["a:1", "b:2"]}), []
-  worker.of_all = lambda value: asked.append(value) or [[of_one] for of_one in said]
-  assert worker.any(False) is one_is and worker.any(True) is one_is and asked == [0, 1]
+  worker, given = worker_of(monkeypatch, {"worker": ["a:1", "b:2"]}), []
+  worker.of_all = lambda value: given.append(value) or [[of_worker] for of_worker in said]
+  assert worker.any(False) is one_is and worker.any(True) is one_is and given == [0, 1]
 
 
 def test_workers_that_have_found_other_checkpoints_are_named_with_what_each_found(monkeypatch):

@@ -138,7 +138,7 @@ def test_mirror_loss_is_the_negative_log_density_of_the_code_under_the_posterior
 
 
 def test_mirror_loss_holds_its_target():
-  """E1 cannot shorten it by shrinking the code that is asked for."""
+  """E1 cannot lower the loss by shrinking the target code."""
   z1, mean = tf.Variable([[1.0, 2.0]]), tf.Variable([[0.0, 0.0]])
   with tf.GradientTape() as tape:
     loss = losses.mirror_loss(tfd.MultivariateNormalDiag(mean, tf.ones([1, 2])), z1)

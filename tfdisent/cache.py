@@ -1,4 +1,4 @@
-"""Where judges and prepared images are kept."""
+"""The folder in which trained judges and prepared images are kept."""
 
 import os
 import pathlib

@@ -1,6 +1,6 @@
-"""The code z2: which distributions q(z2 | f(x)) and q(z̃2 | z1, x̂) are, for discrete and for continuous features.
+"""The code z2: the distributions q(z2 | f(x)) and q(z̃2 | z1, x̂), for discrete and for continuous features.
 
-Networks give plain tensors of parameters; here they become TFP distributions.
+Networks return plain tensors of parameters. This module makes TFP distributions of them.
 """
 
 import abc
@@ -12,11 +12,11 @@ from tfdisent.errors import ConfigError
 
 tfd = tfp.distributions
 
-MIN_STDDEV = 1e-4  # keeps log σ finite
+MIN_STDDEV = 1e-4  # the softplus of a very negative number is 0 in float32, and log σ would be infinite
 
 
 def diagonal_gaussian(parameters: tf.Tensor) -> tfd.MultivariateNormalDiag:
-  """N(mean, diag(stddev²)) over [B, Z] from `parameters` [B, 2 Z]: the means, then the scales before their softplus."""
+  """N(mean, diag(stddev²)) over [B, Z] from `parameters` [B, 2 Z]: Z means, then Z scales before the softplus."""
   mean, raw = tf.split(parameters, 2, axis=-1)
   return tfd.MultivariateNormalDiag(mean, tf.nn.softplus(raw) + MIN_STDDEV)
 
@@ -24,13 +24,14 @@ def diagonal_gaussian(parameters: tf.Tensor) -> tfd.MultivariateNormalDiag:
 def reparameterise(posterior: tfd.MultivariateNormalDiag, noise: tf.Tensor) -> tf.Tensor:
   """z = mean + stddev ∘ ε, [B, Z], with ε ~ N(0, I) of the same shape.
 
-  ε is given from outside, so that it can be keyed by place.
+  ε is an argument, so that the caller can key it by the position in the global batch. The noise of an example is then
+  the same for any number of devices.
   """
   return posterior.mean() + posterior.stddev() * noise
 
 
 def prior_noise(seed: tf.Tensor, width: int) -> tf.Tensor:
-  """ε ~ N(0, I), float32 [B, width]: each row a function of its seed alone, int64 [B], whatever rows are beside it."""
+  """ε ~ N(0, I), float32 [B, width], from `seed` int64 [B]. Each row depends only on its own seed."""
   return tf.map_fn(
     lambda one: tf.random.stateless_normal([width], [one, 0]),
     seed,
@@ -42,11 +43,11 @@ class Code(abc.ABC):
   """One kind of z2.
 
   Attributes:
-    width: components of z2.
-    parameters: how many numbers q(z̃2 | z1, x̂) takes from its network.
-    learned: whether q(z2 | f(x)) is a network E2 (with a KL weighted by λ2), or z2 is f(x) itself.
+    width: the number of components of z2.
+    parameters: the number of outputs of the network of q(z̃2 | z1, x̂).
+    learned: True if q(z2 | f(x)) is a network E2, with a KL that λ2 weights; False if z2 is f(x) itself.
 
-  The code of several features at once is a `tuple` of these; z2 is their concatenation.
+  Several features at once have a `tuple` of codes, and z2 is their concatenation.
   """
 
   learned = False
@@ -57,29 +58,29 @@ class Code(abc.ABC):
 
   @abc.abstractmethod
   def posterior(self, parameters: tf.Tensor) -> tfd.Distribution:
-    """q(z̃2 | z1, x̂) over codes [B, width], from its network's output [B, parameters]."""
+    """q(z̃2 | z1, x̂) over codes [B, width], from the output [B, parameters] of its network."""
 
   def probabilities(self, q: tfd.Distribution) -> tf.Tensor:
-    """Of q, that each component of a discrete z2 is 1, [B, width]."""
+    """The probability under q that each component of a discrete z2 is 1, [B, width]."""
     return q.mean()
 
 
 class OneHotCode(Code):
-  """z2 = f(x), one-hot; q is categorical. For a feature with one of `width` classes."""
+  """z2 = f(x), one-hot, for a feature with one of `width` classes; q is categorical."""
 
   def posterior(self, parameters):
     return tfd.OneHotCategorical(logits=parameters, dtype=tf.float32)
 
 
 class BernoulliCode(Code):
-  """z2 = f(x) in {0, 1}; q is a product of Bernoullis. For `width` attributes that are each there or not."""
+  """z2 = f(x) in {0, 1}, for `width` binary attributes; q is a product of Bernoulli distributions."""
 
   def posterior(self, parameters):
     return tfd.Independent(tfd.Bernoulli(logits=parameters, dtype=tf.float32), 1)
 
 
 class GaussianCode(Code):
-  """z2 ~ q(z2 | f(x)) = N(μ(f(x)), σ²(f(x))), a learned network; q is Gaussian too. For continuous features."""
+  """z2 ~ q(z2 | f(x)) = N(μ(f(x)), σ²(f(x))), for continuous features; μ and σ are a network, and q is Gaussian."""
 
   learned = True
 
@@ -95,8 +96,11 @@ CODES = {"one_hot": OneHotCode, "bernoulli": BernoulliCode, "gaussian": Gaussian
 
 
 def make_code(kind: str, feature_width: int, z2_width: int) -> Code:
-  """The code called `kind`: one of `CODES`. Those that are f(x) itself have its width; a learned one has `z2_width`."""
-  if kind not in list(CODES):  # anything may be given
+  """The code called `kind`, one of `CODES`; raises `ConfigError` for another name.
+
+  Its width is `z2_width` if it is learned, and `feature_width` if z2 is f(x) itself.
+  """
+  if kind not in list(CODES):  # a list: `in` a dict raises a TypeError for a kind that cannot be hashed
     raise ConfigError(f"unknown code '{kind}' for z2: choose one of {', '.join(CODES)}.")
   code = CODES[kind]
   return code(z2_width if code.learned else feature_width)

@@ -1,7 +1,7 @@
-"""Where a training runs: on one device, on several, on several hosts; and what only one of these may do.
+"""On which devices and hosts a training runs, and how hosts find out about each other.
 
-A host of several is a *worker*; the *chief*, worker 0, is the one that writes. Each runs the same command, with a
-`TF_CONFIG` of its own: https://www.tensorflow.org/guide/distributed_training#setting_up_the_tf_config_environment_variable
+Each of several hosts is a *worker*. Worker 0 is the *chief*, and only the chief writes files. All workers run the same
+command, each with its own `TF_CONFIG`: https://www.tensorflow.org/guide/distributed_training#setting_up_the_tf_config_environment_variable
 """
 
 import contextlib
@@ -19,16 +19,16 @@ STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
 
 def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.Strategy:
-  """A strategy of `tf.distribute`; called before anything else of TensorFlow is.
+  """A strategy of `tf.distribute`. Call this before any operation of TensorFlow, which would fix the devices.
 
   Args:
-    name: "one" device; "mirrored", over all GPUs of this host, or all logical CPUs where there is none;
-      "multi_worker", over the hosts that the environment variable TF_CONFIG lists; "tpu"; or "auto": what TF_CONFIG and
-      the devices show.
-    logical_cpus: into how many devices the CPU is divided, to try "mirrored" without a GPU.
+    name: "one" for one device; "mirrored" for all GPUs of this host, or all logical CPUs if it has no GPU;
+      "multi_worker" for the hosts in the environment variable TF_CONFIG; "tpu"; or "auto", which chooses one of these
+      by TF_CONFIG and the devices.
+    logical_cpus: the number of devices that the CPU is divided into, to try "mirrored" without a GPU.
 
   Raises:
-    ConfigError: there is no such strategy, nothing to run it on, or TF_CONFIG is wrong.
+    ConfigError: there is no such strategy or no device for it, or TF_CONFIG is wrong.
   """
   if name not in STRATEGIES:
     raise ConfigError(f"strategy.name = {name!r}: choose one of {', '.join(map(repr, STRATEGIES))}.")
@@ -67,7 +67,7 @@ def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.St
 
 
 def _hosts_of_tf_config() -> list[str]:
-  """The workers of TF_CONFIG, the chief first; none where it is not set."""
+  """The addresses in TF_CONFIG, the chief first; empty if it is not set."""
   text = os.environ.get("TF_CONFIG")
   if not text:
     return []
@@ -75,8 +75,8 @@ def _hosts_of_tf_config() -> list[str]:
     config = json.loads(text)
     cluster, task = config["cluster"], config["task"]
     addresses = {kind: list(cluster.get(kind, [])) for kind in ("chief", "worker")}
-    known = isinstance(task["index"], int) and 0 <= task["index"] < len(addresses[task["type"]])
-    if not known or set(cluster) - set(addresses):
+    is_listed = isinstance(task["index"], int) and 0 <= task["index"] < len(addresses[task["type"]])
+    if not is_listed or set(cluster) - set(addresses):
       raise ValueError(f"task {task} of the cluster {cluster}")
     return [*addresses["chief"], *addresses["worker"]]
   except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -87,15 +87,15 @@ def _hosts_of_tf_config() -> list[str]:
 
 
 class Worker:
-  """This process among those that train together.
+  """This process among the processes that train one model together.
 
   Args:
-    strategy: under which they train.
+    strategy: the strategy that they train under.
 
   Attributes:
-    hosts: the addresses of all; empty where this is the only one.
-    index: the place of this one.
-    is_chief: whether this one writes the run folder.
+    hosts: the addresses of all workers, the chief first; empty if there is only this process.
+    index: the index of this worker in `hosts`.
+    is_chief: whether this worker writes the run folder.
   """
 
   def __init__(self, strategy: tf.distribute.Strategy):
@@ -109,17 +109,18 @@ class Worker:
 
     @tf.function(reduce_retracing=True)
     def gather(row):
-      # a copy, so that it lies on the replica's device
+      # all_gather needs the row on the device of the replica, so tf.identity copies it there
       return strategy.run(lambda: tf.distribute.get_replica_context().all_gather(tf.identity(row), axis=0))
 
     self._gather = gather
 
   @property
   def is_alone(self) -> bool:
+    """Whether there is only this process."""
     return len(self.hosts) < 2
 
   def of_all(self, *values: int) -> list[list[int]]:
-    """What each worker gives for `values`, in the order of the workers; all must call it."""
+    """The `values` of each worker, in the order of the workers. Every worker must call this, or the others wait."""
     if self.is_alone:
       return [list(values)]
     replicas = len(self._strategy.extended.worker_devices)
@@ -127,33 +128,40 @@ class Worker:
     return rows.numpy()[::replicas].tolist()
 
   def any(self, value: bool) -> bool:
-    """Whether it is true for any of the workers; all must call it."""
-    return any(of_one for (of_one,) in self.of_all(int(value)))
+    """Whether `value` is true on any worker. Every worker must call this, or the others wait."""
+    return any(of_worker for (of_worker,) in self.of_all(int(value)))
 
   def check_same(self, run_dir: pathlib.Path, **values: int) -> None:
-    """Raises `RunError` unless all workers have found the same in the run folder; all must call it."""
+    """Raises `RunError` unless all workers have read the same `values` from the run folder; every worker must call it.
+
+    Args:
+      run_dir: the run folder, for the message.
+      values: the values, under the names that the message gives them ("epochs", "steps").
+    """
     found = self.of_all(*values.values())
     if found != found[:1] * len(found):
-      every = "; ".join(
-        f"worker {index} ({host}): " + ", ".join(f"{value} {name}" for value, name in zip(of_one, values))
-        for index, (host, of_one) in enumerate(zip(self.hosts, found))
+      by_worker = "; ".join(
+        f"worker {index} ({host}): " + ", ".join(f"{value} {name}" for value, name in zip(of_worker, values))
+        for index, (host, of_worker) in enumerate(zip(self.hosts, found))
       )
-      raise RunError(f"the workers see different checkpoints in {run_dir} ({every}): it must be a folder they share.")
+      raise RunError(
+        f"the workers see different checkpoints in {run_dir} ({by_worker}): it must be a folder they share."
+      )
 
   @contextlib.contextmanager
   def naming_the_lost(self) -> Iterator[None]:
-    """Turns what TensorFlow says when another worker has died, after some seconds, into a `RunError` that names it."""
+    """Turns TensorFlow's error about a dead worker, which comes after some seconds, into a `RunError` that names it."""
     try:
       yield
     except (tf.errors.OpError, RunError) as error:
-      cause = error.__cause__ or error  # the checkpoint under way may have met it
+      cause = error.__cause__ or error  # writing a checkpoint may meet the error first, and raises a RunError from it
       if self.is_alone or not isinstance(cause, _LOST):
         raise
       lost = sorted({int(index) for index in re.findall(r"/task:(\d+)", str(cause))} - {self.index})
       names = [f"worker {index} ({self.hosts[index]})" for index in lost if index < len(self.hosts)]
       raise RunError(
-        f"{' and '.join(names) or 'another worker'} cannot be reached any more: it has died, or the network has. The "
-        "last checkpoint is kept; start all workers again with the same commands, and they go on from there."
+        f"{' and '.join(names) or 'another worker'} cannot be reached any more: the process or the network has failed. "
+        "The last checkpoint is kept; start all workers again with the same commands, and they go on from there."
       ) from error
 
 

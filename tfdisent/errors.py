@@ -1,13 +1,13 @@
-"""Errors that a user can mend.
+"""Errors that a user can correct.
 
-The command line prints their message alone; anything else is a bug and keeps its traceback.
+The command line prints only their message. Any other exception is a bug and keeps its traceback.
 """
 
 
 class TfdisentError(Exception):
   """Base of every error that tfdisent raises on purpose."""
 
-  ag_pass_through = True  # AutoGraph would make a StagingError of it where a function is traced
+  ag_pass_through = True  # otherwise AutoGraph turns the error into a StagingError when it traces a function
 
 
 class ConfigError(TfdisentError, ValueError):
@@ -15,11 +15,11 @@ class ConfigError(TfdisentError, ValueError):
 
 
 class RegistryError(ConfigError, LookupError):
-  """A feature or data set that is not registered, or registered twice."""
+  """A plug-in that is not registered, or that is registered twice."""
 
 
 class DataError(TfdisentError, ValueError):
-  """A data set that cannot be had, or images, labels and columns that break the contract."""
+  """A data set that cannot be read or downloaded, or images, labels and columns that break the contract."""
 
 
 class FeatureError(TfdisentError, ValueError):
@@ -27,11 +27,11 @@ class FeatureError(TfdisentError, ValueError):
 
 
 class RunError(TfdisentError, RuntimeError):
-  """A run folder that is missing, incomplete or of another configuration."""
+  """A run folder that is missing or incomplete, or that has another configuration."""
 
 
 class Interrupted(TfdisentError):
-  """A training that was asked to stop (SIGTERM), has written a checkpoint, and can go on."""
+  """A training that received SIGTERM, wrote a checkpoint and stopped. The same command resumes it."""
 
 
 class CheckpointError(RunError):

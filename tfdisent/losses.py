@@ -1,8 +1,8 @@
-"""Every loss of the paper as a pure function: tensors in, one value per example [B] out, in nats unless said otherwise.
+"""Every loss as a pure function of tensors: one value per example, [B], in nats unless its docstring says otherwise.
 
-Tang, Zhou, He, Ma: Disentangled Representation Learning for Controllable Image Synthesis: an Information-Theoretic
-Perspective. `L = L_VAE + λ3 L_f + λ4 L_GAN`, and what `tfdisent.model.Objective` adds. The model
-averages each term over the global batch.
+The first ones are those of the paper, `L = L_VAE + λ3 L_f + λ4 L_GAN`: Tang, Zhou, He, Ma: Disentangled Representation
+Learning for Controllable Image Synthesis: an Information-Theoretic Perspective. The model averages each over the global
+batch.
 """
 
 import tensorflow as tf
@@ -19,8 +19,8 @@ def gaussian_reconstruction(x: tf.Tensor, x_logits: tf.Tensor, stddev: float) ->
 
   Args:
     x: images in [0, 1], [B, H, W, C].
-    x_logits: what G gives; x' = sigmoid(x_logits), [B, H, W, C].
-    stddev: σ, in units of the image's range.
+    x_logits: the output of G, [B, H, W, C]; x' = sigmoid(x_logits).
+    stddev: σ, in the unit of the pixels: 1 is the whole range from black to white.
   """
   return tf.reduce_sum(tf.math.squared_difference(x, tf.sigmoid(x_logits)), [1, 2, 3]) / (2 * stddev**2)
 
@@ -28,19 +28,24 @@ def gaussian_reconstruction(x: tf.Tensor, x_logits: tf.Tensor, stddev: float) ->
 def laplace_reconstruction(x: tf.Tensor, x_logits: tf.Tensor, stddev: float) -> tf.Tensor:
   """-log p(x | z1, z2) = √2 ‖x - x'‖₁ / σ [B], up to the constant D·log(σ √2): the Laplace likelihood of L_VAE.
 
-  Its best x' is the median, where that of a Gaussian is the mean: strokes whose place is uncertain stay as bright as
-  they are instead of a grey blur. Arguments as in `gaussian_reconstruction`.
+  The best x' of a Laplace likelihood is the median of each pixel, that of a Gaussian is the mean. So a stroke of
+  uncertain position keeps its brightness and does not become a grey blur. Arguments as in `gaussian_reconstruction`.
   """
   return tf.reduce_sum(tf.abs(x - tf.sigmoid(x_logits)), [1, 2, 3]) * (2**0.5 / stddev)
 
 
 def bernoulli_reconstruction(x: tf.Tensor, x_logits: tf.Tensor) -> tf.Tensor:
-  """-log p(x | z1, z2) = -Σ x log x' + (1 - x) log(1 - x') [B]: the Bernoulli likelihood of L_VAE; shapes as above."""
+  """-log p(x | z1, z2) = -Σ x log x' + (1 - x) log(1 - x') [B]: the Bernoulli likelihood of L_VAE.
+
+  Args:
+    x: images in [0, 1], [B, H, W, C].
+    x_logits: the output of G, [B, H, W, C]; x' = sigmoid(x_logits).
+  """
   return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=x_logits), [1, 2, 3])
 
 
 def kl_to_standard_normal(posterior: tfd.Distribution) -> tf.Tensor:
-  """KL(q(z | ·) ‖ N(0, I)) [B], of z1 (weighted by λ1 in L_VAE) and of a Gaussian z2 (λ2).
+  """KL(q(z | ·) ‖ N(0, I)) [B]: of z1 with the weight λ1 in L_VAE, and of a Gaussian z2 with the weight λ2.
 
   Args:
     posterior: a `tfd.MultivariateNormalDiag` over [B, Z].
@@ -52,42 +57,43 @@ def kl_to_standard_normal(posterior: tfd.Distribution) -> tf.Tensor:
 def feature_loss_f1(q: tfd.Distribution, z2_partner: tf.Tensor) -> tf.Tensor:
   """L_f1 = -E[log q(z̃2 | z1, x̂)] [B], from the first lower bound, I(z̃2; x̂ | z1) ≥ E[log q(z̃2 | z1, x̂)] + H(z̃2 | z1).
 
-  x̃ is independent of x, so H(z̃2 | z1) = H(z̃2). Where z̃2 is f(x̃) itself, that is a constant. Where E2 makes z̃2, E2
-  moves it: by shrinking its codes it lowers L_f1 and H(z̃2) by as much, and the bound not at all. So no gradient goes
-  into z̃2 as the target, which is the gradient of the bound with its entropy where q is the true posterior: let E2 move
-  z̃2 by δv, v = ∂z̃2/∂φ. x̂ depends on E2 through z̃2 alone, hence E[v | z̃2, x̂, z1] = u(z̃2) for some u, and
+  x̃ is independent of x, so H(z̃2 | z1) = H(z̃2). If z̃2 is f(x̃) itself, H(z̃2) is a constant. If E2 makes z̃2, E2 can
+  shrink its codes. This lowers L_f1 and H(z̃2) by the same amount, and does not change the bound. Therefore z̃2 is a
+  constant target here (no gradient). If q is the true posterior, L_f1 then has the gradient of the bound with its
+  entropy. The proof: let the parameters φ of E2 move z̃2 with v = ∂z̃2/∂φ. x̂ depends on E2 only through z̃2, hence
+  E[v | z̃2, x̂, z1] = u(z̃2) for some u, and
 
-    E[∇log q(z̃2 | z1, x̂)·v] = E[∇log p(z̃2 | z1, x̂)·u(z̃2)] = -E[div u(z̃2)] = E[∇log p(z̃2)·u(z̃2)] = -∂H(z̃2)/∂φ:
+    E[∇log q(z̃2 | z1, x̂)·v] = E[∇log p(z̃2 | z1, x̂)·u(z̃2)] = -E[div u(z̃2)] = E[∇log p(z̃2)·u(z̃2)] = -∂H(z̃2)/∂φ.
 
-  what the target's gradient would add, the entropy's takes away.
+  So the gradient through the target and the gradient of the entropy cancel.
 
-  What is left for E2 is its gradient through x̂. With the entropy kept, too, that is not one to follow, since
+  E2 would still get the gradient through x̂. `tfdisent.model` stops that one, too: it gives G a z̃2 without gradient. For
 
     I(z̃2; x̂ | z1) = I(f(x̃); x̂ | z1) + I(z̃2; x̂ | z1, f(x̃)),
 
-  of which the second term is E2's own noise, told from the image. E2 raises it by adding noise: the code keeps its
-  scale and loses f. So `tfdisent.model` gives G a z̃2 without gradient, as well: L_f1 teaches G and q to tell whichever
-  code there is, and E2 learns what to put into it from L_VAE.
+  and the second term is information about the noise of E2. E2 raises it by adding noise, and its code keeps its scale
+  and loses f. With both gradients stopped, L_f1 trains G and q to express the code that E2 gives, and E2 learns its
+  code from L_VAE.
 
   Args:
     q: q(· | z1, x̂), over codes [B, Z2].
-    z2_partner: z̃2, the code that x̂ was made from, [B, Z2].
+    z2_partner: z̃2, the code that x̂ was generated from, [B, Z2].
   """
   return -q.log_prob(tf.stop_gradient(z2_partner))
 
 
 def feature_loss_f2(f_fusion: tf.Tensor, f_partner: tf.Tensor) -> tf.Tensor:
-  """L_f2 = ‖f(G(z1, z̃2)) - f(x̃)‖² [B], in f's own units squared.
+  """L_f2 = ‖f(G(z1, z̃2)) - f(x̃)‖² [B], in the squared unit of f.
 
-  From the second lower bound, I(z̃2; x̂ | z1) ≥ E[log q*(f(x̃) | z1, x̂)] + H(f(x)), with a Gaussian q* of fixed scale
-  about f(x̂).
+  It comes from the second lower bound, I(z̃2; x̂ | z1) ≥ E[log q*(f(x̃) | z1, x̂)] + H(f(x)), with a Gaussian q* of fixed
+  scale and the mean f(x̂).
 
   Args:
     f_fusion: f(x̂), [B, width].
     f_partner: f(x̃), [B, width].
 
   Raises:
-    FeatureError: they are of two shapes, or have no axis for the width: [B] and [B, 1] would become [B, B].
+    FeatureError: the shapes differ, or lack the axis of the width: [B] and [B, 1] would be broadcast to [B, B].
   """
   shape = tf.TensorShape(f_fusion.shape)
   if not (shape.is_compatible_with([None, None]) and shape.is_compatible_with(f_partner.shape)):
@@ -98,53 +104,53 @@ def feature_loss_f2(f_fusion: tf.Tensor, f_partner: tf.Tensor) -> tf.Tensor:
 
 
 def discriminator_loss(real_logits: tf.Tensor, fusion_logits: tf.Tensor) -> tf.Tensor:
-  """L_D = -[log D(z2, x') + log(1 - D(z̃2, x̂))] [B]; D = sigmoid of its logits [B]."""
+  """L_D = -[log D(z2, x') + log(1 - D(z̃2, x̂))] [B], where D is the sigmoid of the logits [B]."""
   return tf.nn.softplus(-real_logits) + tf.nn.softplus(fusion_logits)
 
 
 def gan_loss(fusion_logits: tf.Tensor) -> tf.Tensor:
-  """L_GAN = -log D(z̃2, x̂) [B]; D = sigmoid of its logits [B]."""
+  """L_GAN = -log D(z̃2, x̂) [B], where D is the sigmoid of the logits [B]."""
   return tf.nn.softplus(-fusion_logits)
 
 
-# --- Beyond the paper, in its frame -----------------------------------------------------------------------------------
+# --- Beyond the paper -----------------------------------------------------------------------------------
 
 
 def mirror_loss(posterior: tfd.Distribution, z1: tf.Tensor) -> tf.Tensor:
   """L_mirror = -E[log q(z1 | z̃2, x̂)] [B]: the paper's first bound with z1 and z̃2 exchanged.
 
-  The paper's bound asks that z̃2 be told from the fusion; nothing asks that z1 be. So, in the same way,
+  The paper's bound makes the fusion x̂ show z̃2. No term of the paper makes it show z1. This loss does, with a bound of
+  the same kind:
 
-    I(z1; x̂ | z̃2) = H(z1 | z̃2) - H(z1 | z̃2, x̂) ≥ H(z1) + E[log q(z1 | z̃2, x̂)],
+    I(z1; x̂ | z̃2) = H(z1 | z̃2) - H(z1 | z̃2, x̂) ≥ H(z1) + E[log q(z1 | z̃2, x̂)].
 
-  for x̃ is independent of x, and for any q (Barber & Agakov 2003). The q that lies at hand is the encoder's posterior,
-  q(z1 | x) at x = x̂, with its mean and its scale: what a reconstruction must hold of its source, a fusion must hold as
-  well, and as precisely. The expectation is over z1 held fixed (no gradient goes into z1 as the target): otherwise E1
-  would shorten L_mirror by shrinking its codes, which lowers H(z1) by as much and the bound not at all.
+  It holds for any q (Barber & Agakov 2003), and H(z1 | z̃2) = H(z1) since x̃ is independent of x. As q we reuse the
+  encoder: q(z1 | z̃2, x̂) := q(z1 | x = x̂), with its mean and its scale. z1 is a constant target (no gradient). Otherwise
+  E1 could lower L_mirror by shrinking its codes, which lowers H(z1) by the same amount and does not change the bound.
 
   Args:
     posterior: q(z1 | x) at x = x̂, over [B, Z1].
-    z1: the code that x̂ was made from, [B, Z1].
+    z1: the code that x̂ was generated from, [B, Z1].
   """
   return -posterior.log_prob(tf.stop_gradient(z1))
 
 
 def adversary_loss(parameters: tf.Tensor, f: tf.Tensor, code: Code | None = None) -> tf.Tensor:
-  """L_a = -E[log a(f(x) | z1)] [B]: what an adversary fails to tell of f from z1.
+  """L_a = -E[log a(f(x) | z1)] [B]: the loss of an adversary a that predicts f from z1.
 
-  Maximising I(z̃2; x̂ | z1) does not empty z1 of f. By the same bound,
+  Maximising I(z̃2; x̂ | z1) does not remove f from z1. By the same kind of bound,
 
     I(z1; f(x)) = H(f(x)) - H(f(x) | z1) ≥ H(f(x)) + E[log a(f(x) | z1)],
 
-  with equality where a is the true posterior. So a learns to make the bound tight (down L_a), and E1 lowers what is
-  then nearly I(z1; f(x)) itself (L has -λ6 L_a): Ganin et al. 2016; Lample et al. 2017 for autoencoders. Where z1 tells
-  nothing, L_a = H(f(x)).
+  with equality if a is the true posterior. So a minimises L_a, which makes the bound tight, and E1 maximises it, which
+  then lowers I(z1; f(x)): L has the term -adversary · L_a. Sources: Ganin et al. 2016; Lample et al. 2017 for
+  autoencoders. If z1 is independent of f, the best a has L_a = H(f(x)).
 
   Args:
-    parameters: what the adversary's network gives for z1, [B, width].
+    parameters: the output of the network a for z1, [B, width].
     f: f(x) of the same images, [B, width].
-    code: whose posterior a is (`tfdisent.codes`), for a discrete f; None for a Gaussian of fixed scale about
-      `parameters`, for a continuous f: L_a is then ‖a(z1) - f(x)‖², in f's own units squared, as L_f2 is.
+    code: for a discrete f, the code (`tfdisent.codes`) whose posterior a is. None for a continuous f: a is then a
+      Gaussian of fixed scale with the mean `parameters`, and L_a = ‖a(z1) - f(x)‖² in the squared unit of f, as L_f2.
   """
   if code is None:
     return feature_loss_f2(parameters, f)
@@ -152,12 +158,13 @@ def adversary_loss(parameters: tf.Tensor, f: tf.Tensor, code: Code | None = None
 
 
 def cycle_loss(posterior: tfd.Distribution, posterior_partner: tfd.Distribution) -> tf.Tensor:
-  """L_cycle = ‖E1(G(z1, z2)) - E1(G(z1, z̃2))‖₁ [B], z1 from the prior: the reverse cycle of Jha et al. 2018.
+  """L_cycle = ‖E1(G(z1, z2)) - E1(G(z1, z̃2))‖₁ [B], with z1 from the prior: the reverse cycle of Jha et al. 2018.
 
-  Two images that share z1 shall have one code. A baseline: it bounds no information.
+  It makes E1 give the same code to two images that were generated from the same z1. It is a baseline and bounds no
+  information.
 
   Args:
     posterior: q(z1 | x) at x = G(z1, z2), over [B, Z1].
-    posterior_partner: that at G(z1, z̃2).
+    posterior_partner: q(z1 | x) at x = G(z1, z̃2), over [B, Z1].
   """
   return tf.reduce_sum(tf.abs(posterior.mean() - posterior_partner.mean()), axis=-1)

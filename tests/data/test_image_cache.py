@@ -22,15 +22,15 @@ def folder(tmp_path, monkeypatch):
 
 def prepare(key="key", images=IMAGES, columns=COLUMNS, shape=(2, 3, 1)):
   """What the cache gives, and whether it had to be prepared."""
-  asked = []
+  calls = []
 
   def produce(append):
-    asked.append(True)
+    calls.append(True)
     for image in images:
       append(image)
     return columns
 
-  return cached_images(key, shape, "six images", produce), bool(asked)
+  return cached_images(key, shape, "six images", produce), bool(calls)
 
 
 def same(prepared):
@@ -56,6 +56,14 @@ def test_images_and_columns_are_prepared_once_and_mapped(folder, capsys):
 def test_another_key_or_shape_is_prepared_anew():
   assert [prepare(key)[1] for key in ("a", "b", "a")] == [True, True, False]
   assert prepare("a", IMAGES.reshape(6, 3, 2, 1), shape=(3, 2, 1))[1]
+
+
+def test_another_version_of_the_preparation_or_of_pillow_prepares_anew(monkeypatch):
+  assert prepare()[1] and not prepare()[1]
+  monkeypatch.setattr(image_cache, "PREPARATION", image_cache.PREPARATION + 1)
+  assert prepare()[1] and not prepare()[1]
+  monkeypatch.setattr(image_cache.PIL, "__version__", "0.0")
+  assert prepare()[1] and not prepare()[1]
 
 
 def test_images_of_other_strides_and_shapes_are_written_as_they_are():

