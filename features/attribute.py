@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from tfdisent import DISCRETE, Feature, FeatureError, register_feature
+from tfdisent.feature import convert
 
 
 @register_feature("attribute")
@@ -44,34 +44,10 @@ class Attribute(Feature):
   def part_names(self):
     return tuple(self.names)
 
-  def of_example(self, example):
-    return tf.constant(np.stack([self._bits(example[name]) for name in self.names], 1))
-
-  def to_vector(self, value):
-    if isinstance(value, dict):
-      if set(value) != set(self.names):
-        raise FeatureError(f"{self.name} takes a dict of {', '.join(self.names)}, not of {', '.join(value)}.")
-      return np.stack([self._bits(value[name]) for name in self.names], 1)
-    if len(self.names) > 1:
-      raise FeatureError(f"{self.name} takes a dict of {', '.join(self.names)}, not {type(value).__name__}.")
-    return self._bits(value)[:, None]
-
   @property
-  def served(self):
-    return tf.TensorSpec([None], tf.int64)  # of one: several are parts
+  def natural(self):
+    return convert.Bit() if len(self.names) == 1 else convert.Named(self.names, self.parts)
 
-  def of_served(self, value):
-    words = "an attribute is 0 or 1"
-    tf.debugging.assert_non_negative(value, words)
-    tf.debugging.assert_less(value, tf.constant(2, tf.int64), words)
-    return tf.cast(value, tf.float32)[:, None]
-
-  def to_natural(self, vector):
-    values = {name: np.asarray(vector)[:, i].astype(int) for i, name in enumerate(self.names)}
-    return values if len(self.names) > 1 else values[self.names[0]]
-
-  def _bits(self, value):
-    value = self._array(value)
-    if value.ndim != 1 or not np.isin(value, (0, 1)).all():
-      raise FeatureError(f"{self.name} takes 0 or 1 of shape [B], not {value.dtype} {list(value.shape)}.")
-    return value.astype(np.float32)
+  def of_example(self, example):
+    columns = {name: example[name] for name in self.names}
+    return tf.constant(self.to_vector(columns if len(self.names) > 1 else columns[self.names[0]]))

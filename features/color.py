@@ -2,10 +2,10 @@
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
-from tfdisent import CONTINUOUS, Feature, FeatureError, register_feature
+from tfdisent import CONTINUOUS, Feature, register_feature
+from tfdisent.feature import convert
 
 
 @register_feature("color")
@@ -22,21 +22,10 @@ class Color(Feature):
   width = 3
   column = "color"
 
+  @property
+  def natural(self):
+    return convert.Vector(3, low=0, high=1, what="RGB")
+
   def of_image(self, image):
     weight = tf.square(tf.square(tf.reduce_max(image, axis=3, keepdims=True)))  # [B, H, W, 1]
     return tf.math.divide_no_nan(tf.reduce_sum(weight * image, [1, 2]), tf.reduce_sum(weight, [1, 2]))
-
-  def to_vector(self, value):
-    value = super().to_vector(value)
-    if value.size and not (value.min() >= 0 and value.max() <= 1):
-      raise FeatureError(f"{self.name} takes RGB in [0, 1], and was given {value.min():.3g} to {value.max():.3g}.")
-    return value
-
-  def of_served(self, value):
-    words = "RGB lies in [0, 1]"
-    tf.debugging.assert_non_negative(value, words)
-    tf.debugging.assert_less_equal(value, 1.0, words)
-    return value
-
-  def to_natural(self, vector):
-    return np.clip(vector, 0, 1)

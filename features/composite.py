@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfdisent import COMPOSITE, ConfigError, Feature, FeatureError, register_feature
+from tfdisent import COMPOSITE, ConfigError, Feature, register_feature
+from tfdisent.feature import convert
 from tfdisent.feature.contract import feature_from_config
 from tfdisent.registry import FEATURES
 
@@ -69,6 +70,10 @@ class Composite(Feature):
     return sum(part.width for part in self.parts)
 
   @property
+  def natural(self):
+    return convert.Named(self.part_names, self.parts)
+
+  @property
   def has_pixels(self) -> bool:
     return all(part.has_pixels for part in self.parts)
 
@@ -93,20 +98,6 @@ class Composite(Feature):
 
   def of_image(self, image):
     return tf.concat([part.of_image(image) for part in self.parts], 1)
-
-  def to_vector(self, value):
-    if not isinstance(value, Mapping) or set(value) != set(self.part_names):
-      given = sorted(value) if isinstance(value, Mapping) else type(value).__name__
-      raise FeatureError(f"{self.name} takes a dict of {', '.join(self.part_names)}, not {given}.")
-    vectors = [part.to_vector(value[name]) for name, part in zip(self.part_names, self.parts)]
-    if len({len(vector) for vector in vectors}) > 1:
-      lengths = ", ".join(f"{len(vector)} of {name}" for name, vector in zip(self.part_names, vectors))
-      raise FeatureError(f"{self.name} was given {lengths}: they must be of the same length.")
-    return np.concatenate(vectors, 1)
-
-  def to_natural(self, vector):
-    parts = zip(self.part_names, self.parts, self.split(vector))
-    return {name: part.to_natural(of_part) for name, part, of_part in parts}
 
   def get_config(self):
     arguments = {

@@ -12,7 +12,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfdisent import CONTINUOUS, Feature, FeatureError, LearnedFeature, register_feature
+from tfdisent import CONTINUOUS, Feature, LearnedFeature, register_feature
+from tfdisent.feature import convert
 
 
 @register_feature("pose")
@@ -33,6 +34,10 @@ class Pose(Feature):
   column = "axis"
   unit = "degrees"
 
+  @property
+  def natural(self):
+    return convert.Angle(math.pi, "angles in radians")  # of an axis: half a turn changes nothing
+
   def of_image(self, image):
     ink = tf.reduce_max(image, axis=3)  # [B, H, W]
     height, width = ink.shape[1], ink.shape[2]
@@ -49,24 +54,8 @@ class Pose(Feature):
     r = tf.sqrt(tf.reduce_sum(tf.square(axis), axis=1) + tf.square(self.roundness * (xx + yy)) + 1e-12)
     return axis / r[:, None]
 
-  def to_vector(self, value):
-    value = self._array(value, np.float32)
-    if value.ndim != 1:
-      raise FeatureError(f"{self.name} takes angles in radians of shape [B], not {list(value.shape)}.")
-    return self._finite(np.stack([np.cos(2 * value), np.sin(2 * value)], axis=1))
-
-  @property
-  def served(self):
-    return tf.TensorSpec([None], tf.float32)
-
-  def of_served(self, value):
-    return tf.stack([tf.cos(2 * value), tf.sin(2 * value)], 1)
-
-  def to_natural(self, vector):
-    return _principal_value(vector, math.pi)
-
-  def error(self, f, asked):
-    return _angle_between(f, asked) / 2
+  def error(self, f, target):
+    return _angle_between(f, target) / 2
 
 
 @register_feature("rotation")
@@ -88,6 +77,10 @@ class Rotation(LearnedFeature):
   width = 2
   unit = "degrees"
 
+  @property
+  def natural(self):
+    return convert.Angle(self.turn)
+
   def known(self, example):
     return tf.constant(self.to_vector(example[self.column]))
 
@@ -95,22 +88,8 @@ class Rotation(LearnedFeature):
     f = super().of_image(image)
     return tf.math.l2_normalize(f, 1, epsilon=1e-4) if self.from_pixels else f  # a mean of directions is short
 
-  def to_vector(self, value):
-    return _finite_angles(self, value, self.turn)
-
-  @property
-  def served(self):
-    return tf.TensorSpec([None], tf.float32)
-
-  def of_served(self, value):
-    theta = value * (2 * math.pi / self.turn)
-    return tf.stack([tf.cos(theta), tf.sin(theta)], 1)
-
-  def to_natural(self, vector):
-    return _principal_value(vector, self.turn)
-
-  def error(self, f, asked):
-    return _angle_between(f, asked)
+  def error(self, f, target):
+    return _angle_between(f, target)
 
 
 @register_feature("viewpoint")
@@ -136,29 +115,13 @@ class Viewpoint(LearnedFeature):
   kind = CONTINUOUS
   width = 3
 
+  @property
+  def natural(self):
+    forms = convert.Angle(self.turn), convert.Linear(self.lowest, self.highest)
+    return convert.Columns(forms, "azimuths and elevations")
+
   def known(self, example):
     return tf.constant(self.to_vector(np.stack([example[self.azimuth], example[self.elevation]], 1)))
-
-  def to_vector(self, value):
-    value = self._array(value, np.float32)
-    if value.ndim != 2 or value.shape[1] != 2:
-      raise FeatureError(f"{self.name} takes azimuths and elevations, [B, 2], not {list(value.shape)}.")
-    angle = _finite_angles(self, value[:, 0], self.turn)
-    e = 2 * (value[:, 1:] - self.lowest) / (self.highest - self.lowest) - 1
-    return self._finite(np.concatenate([angle, e], 1))
-
-  @property
-  def served(self):
-    return tf.TensorSpec([None, 2], tf.float32)
-
-  def of_served(self, value):
-    theta = value[:, 0] * (2 * math.pi / self.turn)
-    e = 2 * (value[:, 1] - self.lowest) / (self.highest - self.lowest) - 1
-    return tf.stack([tf.cos(theta), tf.sin(theta), e], 1)
-
-  def to_natural(self, vector):
-    elevation = self.lowest + (vector[:, 2] + 1) / 2 * (self.highest - self.lowest)
-    return np.stack([_principal_value(vector, self.turn), elevation], 1)
 
 
 @register_feature("head_pose")
@@ -187,25 +150,8 @@ class HeadPose(LearnedFeature):
     t = ((nose - m) * e).sum(0) / np.maximum((e * e).sum(0), 1e-6)
     return tf.constant(np.stack([np.arctan(t / self.nose_depth), np.arctan2(-e[1], e[0])], 1))
 
-  def error(self, f, asked):
-    return np.degrees(np.abs(f - asked)).mean(1)
-
-
-def _finite_angles(feature: Feature, value, turn: float) -> np.ndarray:
-  """(cos θ, sin θ) [B, 2] of angles [B], a full turn being `turn`."""
-  value = feature._array(value, np.float32)
-  if value.ndim != 1:
-    raise FeatureError(f"{feature.name} takes angles of shape [B], not {list(value.shape)}.")
-  theta = value * np.float32(2 * math.pi / turn)
-  return feature._finite(np.stack([np.cos(theta), np.sin(theta)], axis=1))
-
-
-def _principal_value(vector: np.ndarray, turn: float) -> np.ndarray:
-  """The angles [B] in (-turn/2, turn/2] of vectors (cos θ, sin θ, …) [B, 2 or more], a full turn being `turn`."""
-  cos, sin = np.float32(vector[:, :2]).T
-  theta = np.arctan2(sin, cos)
-  theta = np.where(theta <= -np.pi, np.pi, theta)  # the sine of π is a little below 0 in float32, which gives -π
-  return theta * np.float32(turn / (2 * math.pi))
+  def error(self, f, target):
+    return np.degrees(np.abs(f - target)).mean(1)
 
 
 def _angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:

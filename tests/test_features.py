@@ -1,5 +1,6 @@
 """Every plug-in of `features/`: those of the folder against the contract, and those we know against values by hand."""
 
+import dataclasses
 import importlib
 import json
 import math
@@ -189,6 +190,20 @@ def test_digit_label_is_discrete_of_the_label_column():
   f = DigitLabel()
   assert (f.kind, f.width, f.column) == ("discrete", 10, "label")
   assert (Category().num_classes, Category().column, Category(column="hat").name) == (10, "label", "category")
+  assert isinstance(f, Category)
+
+
+def test_the_column_of_a_digit_label_is_no_binding_and_no_argument_of_its_configuration():
+  """The configuration of a run that is resumed has to stay what it was."""
+  assert [field.name for field in dataclasses.fields(DigitLabel)] == ["num_classes"]
+  assert [field.name for field in dataclasses.fields(Category)] == ["column", "num_classes"]
+  assert DigitLabel().get_config() == {
+    "module": "features.digit_label",
+    "name": "digit_label",
+    "arguments": {"num_classes": 10},
+  }
+  with pytest.raises(TypeError, match="column"):
+    DigitLabel(column="hat")
 
 
 @pytest.mark.parametrize(
@@ -497,6 +512,14 @@ def test_a_composite_is_made_again_from_its_configuration():
   assert again.parts == f.parts and again.part_names == ("kind", "ink") and again.adversary_weights == (2.0, 3.0)
 
 
+def test_a_composite_is_made_again_from_a_configuration_of_before():
+  """Version 0.1 called the weights of the adversary `leakage_weights`."""
+  f = Composite((DigitLabel(num_classes=4), Color()), adversary_weights=(2.0, 3.0))
+  config = json.loads(json.dumps(f.get_config()))
+  config["arguments"]["leakage_weights"] = config["arguments"].pop("adversary_weights")
+  assert feature_from_config(config) == f
+
+
 def test_several_attributes_are_parts_beside_the_others():
   f = Composite((Color(), Attribute(("a", "b"))), weights=(3.0, 2.0))
   assert f.part_names == ("color", "a", "b") and f.weights == (3.0, 2.0, 2.0) and f.width == 5
@@ -574,7 +597,7 @@ def test_a_composite_takes_a_dict_of_all_parts_of_one_length():
   f = Composite(("digit_label", "color"))
   for value, words in (
     (np.zeros([2, 13]), "a dict of digit_label, color, not ndarray"),
-    ({"digit_label": [1]}, r"not \['digit_label'\]"),
+    ({"digit_label": [1]}, "not of digit_label"),
     ({"digit_label": [1, 2], "color": np.zeros([3, 3])}, "2 of digit_label, 3 of color"),
   ):
     with pytest.raises(FeatureError, match=words):

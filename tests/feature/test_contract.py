@@ -12,6 +12,7 @@ from features.composite import Composite
 from features.digit_label import DigitLabel
 from features.pose import Pose
 from tfdisent.errors import FeatureError, RegistryError
+from tfdisent.feature import convert
 from tfdisent.feature.contract import Feature, check_gradient, feature_from_config, feature_values
 from tfdisent.registry import FEATURES
 
@@ -274,6 +275,35 @@ def test_the_natural_form_is_the_vector_unless_the_feature_says_otherwise():
     Brightness().to_vector([[np.nan]])
 
 
+def test_a_plug_in_may_give_a_natural_form_or_the_four_methods():
+  class Percent(Brightness):
+    """With the methods, as every plug-in of version 0.1."""
+
+    def to_vector(self, value):
+      return super().to_vector(np.asarray(value)[:, None] / 100)
+
+    def to_natural(self, vector):
+      return 100 * super().to_natural(vector)[:, 0]
+
+    @property
+    def served(self):
+      return tf.TensorSpec([None], tf.float32)
+
+    def of_served(self, value):
+      return value[:, None] / 100
+
+  class Level(Brightness):
+    @property
+    def natural(self):
+      return convert.Linear(-100.0, 100.0)
+
+  for feature in (Percent(), Level()):
+    assert feature.served == tf.TensorSpec([None], tf.float32)
+    np.testing.assert_allclose(feature.to_vector([0.0, 50.0]), [[0], [0.5]])
+    np.testing.assert_allclose(feature.of_served(tf.constant([0.0, 50.0])), [[0], [0.5]])
+    np.testing.assert_allclose(feature.to_natural(np.array([[0.0], [0.5]])), [0, 50])
+
+
 @pytest.mark.parametrize("feature", [DigitLabel(num_classes=26), Color(), Pose(roundness=0.25)])
 def test_a_feature_survives_its_config_as_json(feature):
   config = json.loads(json.dumps(feature.get_config()))
@@ -301,6 +331,12 @@ def test_a_config_of_a_missing_module_names_the_feature_and_the_module():
   config = {"module": "package_that_is_not_here.moods", "name": "mood", "arguments": {}}
   with pytest.raises(FeatureError, match=r"'mood' of the module 'package_that_is_not_here.moods'.* Install"):
     feature_from_config(config)
+
+
+def test_a_config_may_name_a_module_of_before():
+  for module in ("tfdisent.learned", "tfdisent.datasets.color_mnist"):
+    with pytest.raises(RegistryError, match="unknown feature 'mood'"):  # it was imported, and has none
+      feature_from_config({"module": module, "name": "mood", "arguments": {}})
 
 
 def test_a_config_whose_module_registers_no_such_feature_is_refused():

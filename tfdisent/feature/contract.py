@@ -17,7 +17,7 @@ Its dataclass fields are its gin bindings, and are stored with a trained model.
 import dataclasses
 import importlib
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -25,6 +25,8 @@ import tensorflow as tf
 
 from tfdisent import losses
 from tfdisent.errors import FeatureError, TfdisentError
+from tfdisent.feature import convert
+from tfdisent.moved import BINDINGS, new_name
 from tfdisent.registry import FEATURES
 
 DISCRETE, CONTINUOUS, COMPOSITE = "discrete", "continuous", "composite"
@@ -34,7 +36,9 @@ DISCRETE, CONTINUOUS, COMPOSITE = "discrete", "continuous", "composite"
 class Feature:
   """A feature f(x), as a vector [B, width].
 
-  A subclass sets `kind` and `width`, and gives at least one of `of_example` and `of_image`.
+  A subclass sets `kind` and `width`, and gives at least one of `of_example` and `of_image`. All else has a default:
+  `natural` is what most features give besides, then `error` and `loss_f2`. `LearnedFeature` and `features.composite`
+  give the rest.
 
   Attributes:
     kind: "discrete" (trained with L_f1, z2 a one-hot or Bernoulli code), "continuous" (L_f2, z2 Gaussian) or
@@ -53,10 +57,94 @@ class Feature:
   code: ClassVar[Literal["one_hot", "bernoulli"]] = "one_hot"
   unit: ClassVar[str] = ""
 
+  # --- The value ---
+
+  def of_example(self, example: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """f(x) of a batch of examples, float32 [B, width].
+
+    Args:
+      example: columns of the data set: `image` as float32 [B, H, W, C] in [0, 1], the others as stored.
+    """
+    return self.of_image(example["image"])
+
+  def of_image(self, image: tf.Tensor) -> tf.Tensor:
+    """f as a function of pixels, float32 [B, H, W, C] in [0, 1] to float32 [B, width].
+
+    It must be differentiable where L_f2 uses it.
+
+    Raises:
+      FeatureError: f(x) cannot be computed from pixels (a label, say).
+    """
+    raise FeatureError(f"feature '{self.name}' cannot be computed from pixels: it defines no `of_image`.")
+
   @property
-  def name(self) -> str:
-    """The name under which the feature is registered."""
-    return next((name for name in FEATURES if FEATURES[name] is type(self)), type(self).__name__)
+  def has_pixels(self) -> bool:
+    """Whether f can be computed from pixels."""
+    return type(self).of_image is not Feature.of_image
+
+  # --- The natural form ---
+
+  @property
+  def natural(self) -> convert.Form:
+    """The form in which users give and get f(x), from which the four methods below follow; here the vector itself.
+
+    A plug-in gives this form, or overrides the methods where no form of `tfdisent.feature.convert` fits.
+    """
+    return convert.Vector(self.width)
+
+  def to_vector(self, value: Any) -> np.ndarray:
+    """f(x) in its natural form (labels [B], angles [B], colours [B, 3], …) to float32 [B, width].
+
+    Raises:
+      FeatureError: `value` has the wrong shape or range.
+    """
+    return self.natural.to_vector(value, self.name)
+
+  def to_natural(self, vector: np.ndarray) -> Any:
+    """f(x) as float32 [B, width] to its natural form; the inverse of `to_vector`."""
+    return self.natural.to_natural(vector)
+
+  @property
+  def served(self) -> tf.TensorSpec:
+    """What an exported model takes for f(x), with a batch axis of None; of a composite, each part has its own."""
+    return self.natural.served
+
+  def of_served(self, value: tf.Tensor) -> tf.Tensor:
+    """`to_vector` in a graph, for an exported model: `served` to float32 [B, width].
+
+    A value that it cannot take fails an assertion of `tf.debugging`. A server answers such a request with
+    INVALID_ARGUMENT and the words of the assertion.
+    """
+    return self.natural.of_served(value)
+
+  # --- The loss ---
+
+  def loss_f2(self, x_fusion: tf.Tensor, f_partner: tf.Tensor) -> tf.Tensor:
+    """-log q*(f(x̃) | z1, x̂) [B], up to a constant: the paper's second bound, with a q* that is not trained with G.
+
+    Here q* is a Gaussian of fixed scale about f(x̂), which gives `losses.feature_loss_f2`.
+
+    Args:
+      x_fusion: x̂, float32 [B, H, W, C] in [0, 1].
+      f_partner: f(x̃), float32 [B, width].
+
+    Raises:
+      FeatureError: `of_image` gives another shape than [B, width].
+    """
+    f_fusion = self.of_image(x_fusion)
+    check_shape(self, x_fusion, f_fusion)
+    return losses.feature_loss_f2(f_fusion, f_partner)
+
+  # --- The evaluation ---
+
+  def error(self, f: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """How far f is from the f that was wanted, [B], from vectors [B, width]; in `unit`.
+
+    Here the mean absolute error of the components.
+    """
+    return np.abs(f - target).mean(1)
+
+  # --- Parts: a feature is one part, unless it is a composite of several ---
 
   @property
   def parts(self) -> tuple["Feature", ...]:
@@ -78,13 +166,14 @@ class Feature:
 
   @property
   def adversary_weights(self) -> tuple[float, ...]:
-    """Of the L_a of each part, within λ6 L_a."""
+    """Of the L_a of each part, within the adversary's loss L_a."""
     return (1.0,) * len(self.parts)
 
   def split(self, vector):
     """f(x) [B, width], a tensor or an array, as a list of its parts' [B, part.width]."""
-    ends = np.cumsum([part.width for part in self.parts])
-    return [vector[:, end - part.width : end] for part, end in zip(self.parts, ends)]
+    return convert.split(vector, self.parts)
+
+  # --- Networks: a feature has none, unless it is learned ---
 
   @property
   def networks(self) -> Mapping[str, keras.Model]:
@@ -95,97 +184,19 @@ class Feature:
     """Makes `networks`, for images of (H, W, C); called before f is used in a model."""
 
   def check_fitted(self) -> None:
-    """Raises `FeatureError` if f is learned, and was not: called before a training."""
+    """Raises `FeatureError` if f is learned, but was not fitted yet; called before a training."""
 
   @property
   def as_known(self) -> "Feature":
-    """The feature that gives what is known of an example, where this one gives what a network reads in its pixels."""
+    """The same feature with the f(x) of examples from their columns, where this one reads f(x) in their pixels."""
     return self
 
-  def of_example(self, example: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """f(x) of a batch of examples, float32 [B, width].
-
-    Args:
-      example: columns of the data set: `image` as float32 [B, H, W, C] in [0, 1], the others as stored.
-    """
-    return self.of_image(example["image"])
-
-  def of_image(self, image: tf.Tensor) -> tf.Tensor:
-    """f as a function of pixels, float32 [B, H, W, C] in [0, 1] to float32 [B, width].
-
-    Differentiable if L_f2 is to use it.
-
-    Raises:
-      FeatureError: f(x) cannot be computed from pixels (a label, say).
-    """
-    raise FeatureError(f"feature '{self.name}' cannot be computed from pixels: it defines no `of_image`.")
-
-  def loss_f2(self, x_fusion: tf.Tensor, f_partner: tf.Tensor) -> tf.Tensor:
-    """-log q*(f(x̃) | z1, x̂) [B], up to a constant: the paper's second bound, with a q* that is not trained with G.
-
-    Here q* is a Gaussian of fixed scale about f(x̂), which gives `losses.feature_loss_f2`.
-
-    Args:
-      x_fusion: x̂, float32 [B, H, W, C] in [0, 1].
-      f_partner: f(x̃), float32 [B, width].
-
-    Raises:
-      FeatureError: `of_image` gives another shape than [B, width].
-    """
-    f_fusion = self.of_image(x_fusion)
-    check_shape(self, x_fusion, f_fusion)
-    return losses.feature_loss_f2(f_fusion, f_partner)
-
-  def error(self, f: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """How far f is from what was asked for, [B], from vectors [B, width]; in `unit`.
-
-    Here the mean absolute error of the components.
-    """
-    return np.abs(f - asked).mean(1)
-
-  def to_vector(self, value: np.ndarray) -> np.ndarray:
-    """f(x) in its natural form (labels [B], angles [B], colours [B, 3], …) to float32 [B, width].
-
-    Raises:
-      FeatureError: `value` has the wrong shape or range.
-    """
-    value = self._array(value, np.float32)
-    if value.ndim != 2 or value.shape[1] != self.width:
-      raise FeatureError(f"feature '{self.name}' takes values of shape [B, {self.width}], not {list(value.shape)}.")
-    return self._finite(value)
-
-  def to_natural(self, vector: np.ndarray) -> np.ndarray:
-    """f(x) as float32 [B, width] to its natural form; the inverse of `to_vector`."""
-    return np.asarray(vector)
+  # --- Its name and its configuration, as a model keeps them ---
 
   @property
-  def served(self) -> tf.TensorSpec:
-    """What an exported model takes for f(x): here the vector itself, [B, width]."""
-    return tf.TensorSpec([None, self.width], tf.float32)
-
-  def of_served(self, value: tf.Tensor) -> tf.Tensor:
-    """`to_vector` in a graph, for an exported model: `served` to float32 [B, width].
-
-    What it cannot take fails an assertion of `tf.debugging`: a request of a server gets INVALID_ARGUMENT and its words.
-    """
-    return value
-
-  @property
-  def has_pixels(self) -> bool:
-    """Whether f can be computed from pixels."""
-    return type(self).of_image is not Feature.of_image
-
-  def _array(self, value, dtype=None) -> np.ndarray:
-    """`value` as an array, for a `to_vector`; raises `FeatureError` if it is none."""
-    try:
-      return np.asarray(value, dtype)
-    except (TypeError, ValueError, OverflowError) as error:
-      raise FeatureError(f"feature '{self.name}' takes an array of numbers, not a {type(value).__name__}.") from error
-
-  def _finite(self, value: np.ndarray) -> np.ndarray:
-    if not np.isfinite(value).all():
-      raise FeatureError(f"feature '{self.name}' was given NaN or infinite values.")
-    return value
+  def name(self) -> str:
+    """The name under which the feature is registered."""
+    return next((name for name in FEATURES if FEATURES[name] is type(self)), type(self).__name__)
 
   def get_config(self) -> dict:
     """What `feature_from_config` needs to make the feature again: its module, its name and its fields."""
@@ -195,19 +206,26 @@ class Feature:
 def feature_from_config(config: Mapping) -> Feature:
   """The feature that `get_config` described; imports its plug-in if it is not registered yet.
 
+  Modules and arguments may have the names that they had in version 0.1.
+
   Raises:
     FeatureError: the plug-in's module cannot be imported.
     RegistryError: the module registers no such feature.
   """
-  if config["name"] not in FEATURES:
+  name, module = config["name"], new_name(config["module"])
+  if name not in FEATURES:
     try:
-      importlib.import_module(config["module"])
+      importlib.import_module(module)
     except ImportError as error:
       raise FeatureError(
-        f"the model was trained with the feature '{config['name']}' of the module '{config['module']}', "
-        f"which cannot be imported ({error}). Install the package that has it."
+        f"the model was trained with the feature '{name}' of the module '{module}', which cannot be imported "
+        f"({error}). Install the package that has it."
       ) from error
-  return FEATURES[config["name"]](**config["arguments"])
+  arguments = {
+    BINDINGS.get(f"{name}.{argument}", argument).rpartition(".")[2]: value
+    for argument, value in config["arguments"].items()
+  }
+  return FEATURES[name](**arguments)
 
 
 def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_size: int = 512) -> np.ndarray:

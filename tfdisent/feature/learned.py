@@ -19,10 +19,10 @@ import tensorflow as tf
 
 from tfdisent import losses, networks
 from tfdisent.codes import make_code
-from tfdisent.data.batches import image_reader
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, FeatureError, RunError
 from tfdisent.feature.contract import DISCRETE, Feature, feature_values
+from tfdisent.networks import fitting
 
 FEATURE_FILE, WEIGHTS_FILE = "feature.json", "feature.weights.h5"
 
@@ -141,42 +141,30 @@ def fit_feature(
   feature.build(dataset.image_shape)
   network = feature.networks["network"]
   network.trainable = True
-  count = len(f["train"])
-  batch_size = min(batch_size, count)
-  steps = count // batch_size
-
-  def images_and_f(split, rows):
-    read, values = image_reader(dataset[split]["image"]), tf.constant(f[split])
-
-    def gather(row):
-      return tf.image.convert_image_dtype(read(row), tf.float32), tf.gather(values, row)
-
-    return rows.map(gather).prefetch(2)
-
-  batches = images_and_f(
-    "train", tf.data.Dataset.range(count).shuffle(count, seed).repeat().batch(batch_size, drop_remainder=True)
-  )
-  if noise:
-    batches = batches.map(lambda x, y: (x + noise * tf.random.normal(tf.shape(x)), y))
-  network.compile(
+  images = {split: dataset[split]["image"] for split in f}
+  batch_size = min(batch_size, len(f["train"]))
+  steps = len(f["train"]) // batch_size
+  fitting.fit(
+    network,
+    images["train"],
+    f["train"],
     keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps, alpha=0.02)),
-    loss=lambda y, outputs: (
+    lambda y, outputs: (
       losses.feature_loss_f1(feature._q(outputs), y) if feature.kind == DISCRETE else losses.feature_loss_f2(outputs, y)
     ),
-    jit_compile=False,
-  )
-  network.fit(
-    batches,
+    batch_size=batch_size,
     epochs=epochs,
+    seed=seed,
     steps_per_epoch=steps,
-    validation_data=images_and_f("probe", tf.data.Dataset.range(len(f["probe"])).batch(500)),
-    shuffle=False,  # they are already
+    validation=(images["probe"], f["probe"]),
+    prepare=_as_float,
+    augment=(lambda x: x + noise * tf.random.normal(tf.shape(x))) if noise else None,
     callbacks=[keras.callbacks.EarlyStopping(patience=epochs, restore_best_weights=True)],
     verbose=1 if sys.stdout.isatty() else 2,
   )
   network.trainable = False
 
-  held_out = images_and_f("validation", tf.data.Dataset.range(len(f["validation"])).batch(500))
+  held_out = fitting.in_batches(images["validation"], f["validation"], prepare=_as_float)
   read = np.concatenate([feature.of_image(x) for x, _ in held_out])
   if feature.kind == DISCRETE:
     figures = {"accuracy": float((read == f["validation"]).all(1).mean())}
@@ -193,6 +181,10 @@ def fit_feature(
   network.save_weights(folder / WEIGHTS_FILE)
   (folder / FEATURE_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
   return figures
+
+
+def _as_float(image):
+  return tf.image.convert_image_dtype(image, tf.float32)
 
 
 def _load(network, folder, feature, image_shape) -> None:
