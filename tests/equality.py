@@ -71,7 +71,8 @@ def weights(run_dir: pathlib.Path) -> dict[str, str]:
   """The digest of every variable in the last checkpoint of a run."""
   index = max((run_dir / "checkpoints" / "last").glob("*.index"), key=lambda file: int(file.stem.split("-")[1]))
   reader = tf.train.load_checkpoint(str(index.with_suffix("")))
-  return {name: digest(reader.get_tensor(name)) for name in sorted(reader.get_variable_to_shape_map())}
+  names = set(reader.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}  # how Python holds the variables
+  return {name: digest(reader.get_tensor(name)) for name in sorted(names)}
 
 
 def logs(run_dir: pathlib.Path) -> dict[str, str]:

@@ -141,7 +141,17 @@ def test_the_wheel_has_every_package():
 def test_every_test_mirrors_a_module():
   """By its name and by its room."""
   modules = {pathlib.Path(*path.parts[1:]) for path in SOURCES if path.parts[0] == "tfdisent"}
-  whole = {"features", "parts", "interruptions", "configs", "mutants", "project", "properties", "serving/server"}
+  whole = {
+    "additions",
+    "features",
+    "parts",
+    "interruptions",
+    "configs",
+    "mutants",
+    "project",
+    "properties",
+    "serving/server",
+  }
   modules |= {pathlib.Path(f"{name}.py") for name in whole}
   tests = [pathlib.Path(*path.parts[1:]) for path in SOURCES if path.name.startswith("test_")]
   assert {path.with_name(path.name.removeprefix("test_")) for path in tests} <= modules
