@@ -84,30 +84,30 @@ def whole(seed=0):
 def in_all(**columns):
   """A fault that replaces columns of every split; None takes one away."""
 
-  def change(parts):
+  def change(entries):
     for split in SPLITS:
-      given = {**parts[split], **columns}
-      parts[split] = {name: column for name, column in given.items() if column is not None}
+      given = {**entries[split], **columns}
+      entries[split] = {name: column for name, column in given.items() if column is not None}
 
   return change
 
 
 def in_one(split, **columns):
-  def change(parts):
-    parts[split] = {**parts[split], **columns}
+  def change(entries):
+    entries[split] = {**entries[split], **columns}
 
   return change
 
 
-def entry(**entries):
-  return lambda parts: parts.update(entries)
+def entry(**changed):
+  return lambda entries: entries.update(changed)
 
 
-def unbiased(change=lambda parts: None, **entries):
-  def add(parts):
-    plain = {**whole(seed=1), **entries}
+def unbiased(change=lambda entries: None, **changed):
+  def add(entries):
+    plain = {**whole(seed=1), **changed}
     change(plain)
-    parts["unbiased"] = Dataset(**plain)
+    entries["unbiased"] = Dataset(**plain)
 
   return add
 
@@ -119,11 +119,11 @@ def judge(*arguments):
 def mapped(then):
   """A fault whose test images are a mapped file, of which `then` makes something else before a batch is drawn."""
 
-  def change(parts):
+  def change(entries):
     file = cache_folder() / f"images-{next(CALLS)}"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(parts["test"]["image"].tobytes())
-    parts["test"] = {**parts["test"], "image": np.memmap(file, np.uint8, "r", shape=(12, 4, 4, 3))}
+    file.write_bytes(entries["test"]["image"].tobytes())
+    entries["test"] = {**entries["test"], "image": np.memmap(file, np.uint8, "r", shape=(12, 4, 4, 3))}
     then(file)
 
   return change
@@ -199,12 +199,12 @@ FAULTS = {
   "unseen of 0 and 1": (entry(unseen=lambda a, b: np.zeros(12, int)), r"gives int64 \[12\] for 12 examples"),
   "unseen of too few": (entry(unseen=lambda a, b: np.zeros(11, bool)), r"gives bool \[11\] for 12 examples"),
   "noise": (
-    lambda parts: parts["validation"].update(label=np.full(12, next(CALLS))),
+    lambda entries: entries["validation"].update(label=np.full(12, next(CALLS))),
     "other values in label of split 'validation'",
   ),
-  "a counter": (lambda parts: parts.update(name=f"zoo {next(CALLS)}"), "is called 'zoo [0-9]+' the second time"),
+  "a counter": (lambda entries: entries.update(name=f"zoo {next(CALLS)}"), "is called 'zoo [0-9]+' the second time"),
   "judges that change": (
-    lambda parts: parts.update(judges=(Judge(f"a{next(CALLS)}", "label", "classifier"),)),
+    lambda entries: entries.update(judges=(Judge(f"a{next(CALLS)}", "label", "classifier"),)),
     "has other judges or class names the second time",
   ),
 }
@@ -219,11 +219,11 @@ def registered():
 
 
 def zoo_of_check(fault=None, seed=0, sizes=(1, 2), unnamed=0, ignored=0):
-  parts = whole(seed + unnamed)
-  parts["name"] = f"zoo({seed}, {sizes})"
+  entries = whole(seed + unnamed)
+  entries["name"] = f"zoo({seed}, {sizes})"
   if fault:
-    FAULTS[fault][0](parts)
-  return Dataset(**parts)
+    FAULTS[fault][0](entries)
+  return Dataset(**entries)
 
 
 def nothing_of_check():

@@ -277,7 +277,7 @@ def table(folder):
 
 
 def test_the_name_tells_the_values_of_the_table(table):
-  """Or judges of wrong labels would judge the corrected ones."""
+  """A name that a fitted feature keeps would otherwise not tell whether the labels were those before a correction."""
   arguments = {"discrete": ("animal",), "continuous": ("age",), "size": 8}
   names, text = [image_table(table, **arguments).name], (table / "table.csv").read_text()
   for old, new in (("cat,0.0", "cat,0.25"), (",eel,0.0", ",dog,0.0"), (",cat,", ",ape,"), (",cat,", ",fox,")):
@@ -397,7 +397,7 @@ def test_an_angle_of_a_table_is_judged_as_one(table):
   dataset = image_table(table, angles={"age": 30.0}, size=8)
   assert dataset.judges == (Judge("age", "age", "angle", 30.0),)
   assert all_of(dataset, "age").dtype == np.float32
-  assert dataset.name != image_table(table, angles={"age": 360.0}, size=8).name  # another estimator
+  assert dataset.name != image_table(table, angles={"age": 360.0}, size=8).name
 
 
 def test_classes_that_look_the_same_from_all_sides_are_not_judged_by_an_angle(table):
@@ -406,7 +406,7 @@ def test_classes_that_look_the_same_from_all_sides_are_not_judged_by_an_angle(ta
   names = dataset.class_names["animal"]
   classes = tuple(names.index(name) for name in tuple(COLORS)[1:])
   assert dataset.judges[1] == Judge("age", "age", "angle", 30.0, (("animal", classes),))
-  assert dataset.name == image_table(table, **arguments).name  # the same judges
+  assert dataset.name == image_table(table, **arguments).name  # the same examples
 
 
 def test_every_third_row_can_be_the_test_split(table):

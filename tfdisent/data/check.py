@@ -218,7 +218,7 @@ def _check_batches(dataset, what):
     feature = np.zeros([len(image), 1], np.float32)
     try:
       batch = next(iter(training_batches(dataset[split], feature, count, seed=0, shuffle=False)))
-    except Exception as error:  # TensorFlow raises what its operations and the file system do
+    except Exception as error:  # TensorFlow and the file system raise many types
       raise DataError(
         f"no batch can be drawn from split '{split}' of {what} ({type(error).__name__}: {error}). A mapped file must "
         "stay where it is as long as the data set is used."
@@ -246,8 +246,8 @@ def _check_same(dataset, again, what):
     )
   if again.name != dataset.name:
     raise DataError(
-      f"{twice} is called '{again.name}' the second time: judges are kept under the name, and would be trained again. "
-      "Leave out what changes, such as times and addresses of objects, and convert lists to tuples, which a run has."
+      f"{twice} is called '{again.name}' the second time, as if it had other examples. Leave out of the name what "
+      "changes, such as times and addresses of objects, and convert lists to tuples, which a run that is read has."
     )
   if (again.judges, dict(again.class_names)) != (dataset.judges, dict(dataset.class_names)):
     raise DataError(f"{twice} has other judges or class names the second time: derive them from the arguments alone.")
@@ -261,5 +261,5 @@ def _check_other(dataset, changed, other, what):
   if changed.name == dataset.name:
     raise DataError(
       f"{what} has the same name with {other} and other examples: put every argument that changes the examples into "
-      "the name. Otherwise judges of the one would judge the other."
+      "the name. Otherwise a fitted feature does not tell which examples it was fitted on."
     )

@@ -60,7 +60,8 @@ class Dataset:
     validation: the split for every choice: best checkpoint, weights of the losses, early stopping.
     test: the split for published figures; it is read once.
     name: a text that identifies the examples: the registered name, every argument that changes them, and a digest of
-      the files, since files change under the same paths. Trained judges are kept under this name.
+      the files, since files change under the same paths. Messages have it, and the description of a fitted feature
+      keeps it. The judges and the figures of a run go by the `fingerprint`.
     judges: how the evaluation reads the columns from an image. A column without a judge is not evaluated.
     unbiased: if `train` is biased on purpose, the same data set without the bias; judges are trained on it. Otherwise
       None.

@@ -1,4 +1,4 @@
-"""The arguments that several data sets share: which part of the images a split gets, and what shape images get."""
+"""The arguments that several data sets have: the fractions of the splits, and the size and channels of images."""
 
 from collections.abc import Iterable, Mapping
 
