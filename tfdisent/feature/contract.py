@@ -237,33 +237,12 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
     FeatureError: f fails, or gives the wrong width, NaN or infinite values, values that no discrete code has, or the
       same value for every example.
   """
-  values = []
+  batches = []
   for start in range(0, len(examples["image"]), batch_size):
     batch = {name: column[start : start + batch_size] for name, column in examples.items()}
     batch["image"] = tf.image.convert_image_dtype(batch["image"], tf.float32)
-    try:
-      value = feature.of_example(batch)
-    except TfdisentError:
-      raise
-    except KeyError as error:
-      raise FeatureError(
-        f"feature '{feature.name}' needs the column {error} and the data set has {', '.join(sorted(examples))}."
-      ) from error
-    except Exception as error:  # a plug-in may raise anything
-      raise FeatureError(f"feature '{feature.name}' cannot be computed: {error}") from error
-    try:
-      value = np.asarray(value, np.float32)
-    except (TypeError, ValueError, OverflowError) as error:
-      raise FeatureError(
-        f"feature '{feature.name}' gave a {type(value).__name__}, not float32 [B, {feature.width}]."
-      ) from error
-    if value.shape[1:] != (feature.width,) or value.shape[0] != len(batch["image"]) or not feature.width:
-      raise FeatureError(
-        f"feature '{feature.name}' says width {feature.width} and gave values of shape {list(value.shape)} "
-        f"for {len(batch['image'])} examples; expected [{len(batch['image'])}, {feature.width}]."
-      )
-    values.append(value)
-  values = np.concatenate(values)
+    batches.append(_batch_values(feature, batch))
+  values = np.concatenate(batches)
   bad = np.flatnonzero(~np.isfinite(values).all(1))
   if bad.size:
     raise FeatureError(
@@ -277,6 +256,33 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
         f"feature '{part.name}' has the same value, {of_part[0].tolist()}, for all {len(values)} examples: "
         "nothing to control."
       )
+  return values
+
+
+def _batch_values(feature, batch) -> np.ndarray:
+  """f(x) of a batch of examples, float32 [B, width]; raises `FeatureError` if f fails or gives anything else."""
+  try:
+    values = feature.of_example(batch)
+  except TfdisentError:
+    raise
+  except KeyError as error:
+    raise FeatureError(
+      f"feature '{feature.name}' needs the column {error} and the data set has {', '.join(sorted(batch))}."
+    ) from error
+  except Exception as error:  # a plug-in may raise anything
+    raise FeatureError(f"feature '{feature.name}' cannot be computed: {error}") from error
+  try:
+    values = np.asarray(values, np.float32)
+  except (TypeError, ValueError, OverflowError) as error:
+    raise FeatureError(
+      f"feature '{feature.name}' gave a {type(values).__name__}, not float32 [B, {feature.width}]."
+    ) from error
+  count = len(batch["image"])
+  if values.shape != (count, feature.width) or not feature.width:
+    raise FeatureError(
+      f"feature '{feature.name}' says width {feature.width} and gave values of shape {list(values.shape)} "
+      f"for {count} examples; expected [{count}, {feature.width}]."
+    )
   return values
 
 
