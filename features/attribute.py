@@ -1,4 +1,4 @@
-"""Attributes that an image has or has not, as Bernoulli features: any of CelebA's 40, any column of 0 and 1."""
+"""Attributes that an image has or has not, as Bernoulli features: any of CelebA's 40, or any column of 0 and 1."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from tfdisent.feature import convert
 @register_feature("attribute")
 @dataclasses.dataclass(frozen=True)
 class Attribute(Feature):
-  """f(x) = the columns `names`, each 0 or 1; in its natural form an int [B] of one attribute, a dict of several.
+  """f(x) = the columns `names`, each 0 or 1: `attribute.names = ('Smiling', 'Eyeglasses')`.
 
-  `attribute.names = ('Smiling', 'Eyeglasses')`. Each is a part of its own: it has its own bit of z2, and is controlled,
-  measured and shown apart.
+  Each attribute is a part: it has its own bit of z2, and is controlled, measured and shown by itself. The natural form
+  is 0 or 1, [B], of one attribute, and a dict of these of several.
   """
 
   names: Sequence[str] = ("Smiling",)

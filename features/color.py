@@ -13,9 +13,9 @@ from tfdisent.feature import convert
 class Color(Feature):
   """f(x) = Σ w·rgb / Σ w, the mean RGB of the ink on a black ground; differentiable.
 
-  The weight w = v⁴ of a pixel, v its largest channel, leaves out the ground and most of the soft edges of the strokes:
-  ink drawn in a colour measures that colour, 5 % darker on average on MNIST (faint strokes more), its hue unchanged. An
-  image without ink measures black. In its natural form: RGB [B, 3] in [0, 1].
+  A pixel with the largest channel v has the weight w = v⁴, which leaves out the ground and most of the soft edges of
+  the strokes. On MNIST, the measured colour has the hue of the ink and is 5 % darker on average, more for faint
+  strokes. An image without ink measures black. The natural form is RGB [B, 3] in [0, 1].
   """
 
   kind = CONTINUOUS

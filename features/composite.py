@@ -16,7 +16,7 @@ from tfdisent.registry import FEATURES
 @register_feature("composite")
 @dataclasses.dataclass(frozen=True)
 class Composite(Feature):
-  """f(x) = the parts' f(x), side by side; in its natural form a dict of theirs: {"digit_label": [B], "color": [B, 3]}.
+  """f(x) = the f(x) of all parts, side by side. The natural form is a dict: {"digit_label": [B], "color": [B, 3]}.
 
       import features.composite
       import features.digit_label
@@ -24,14 +24,15 @@ class Composite(Feature):
       train.feature = 'composite'
       composite.parts = ('digit_label', 'color')
 
-  A part is the name of a registered feature, with its bindings; 'hat/category', in the scope of gin that goes first, is
-  called `hat` (`hat/category.column = 'hat'`).
+  A part is given as the name of a registered feature, which then has its gin bindings. To use a feature twice, put a
+  scope of gin before its name: the part 'hat/category' is called `hat`, and has the binding
+  `hat/category.column = 'hat'`.
 
   Attributes:
-    parts: names, or features.
-    weights: of each part's L_f, within λ3 L_f; none for 1 each. Of several attributes, that of each.
-    adversary_weights: of each part's L_a, within λ6 L_a; none for 1 each.
-    part_names: none for the names in `parts`.
+    parts: names of features, or features. Several attributes become several parts.
+    weights: the weight in L_f of each part that is given; empty for 1 each.
+    adversary_weights: the weight in L_a, the loss of the adversary, of each part that is given; empty for 1 each.
+    part_names: the names of all parts; empty for those in `parts`.
   """
 
   parts: Sequence = ()
@@ -42,13 +43,9 @@ class Composite(Feature):
   kind = COMPOSITE
 
   def __post_init__(self):
-    given = tuple(_make(part) for part in self.parts)
-    names = [
-      [part.split("/")[0] if isinstance(part, str) else made.name] if len(made.parts) == 1 else made.part_names
-      for part, made in zip(self.parts, given)
-    ]
-    counts = [len(made.parts) for made in given]  # several attributes are a part each
-    parts, names = sum((made.parts for made in given), ()), tuple(self.part_names or itertools.chain(*names))
+    given = tuple(map(_make, self.parts))
+    parts = tuple(itertools.chain.from_iterable(feature.parts for feature in given))
+    names = tuple(self.part_names) or tuple(itertools.chain.from_iterable(map(_names, self.parts, given)))
     if not parts or len(set(names)) < len(parts):
       raise ConfigError(
         f"composite.parts = {self.parts!r} must name one or more features, each once; to use one twice, give each "
@@ -61,7 +58,7 @@ class Composite(Feature):
         raise ConfigError(
           f"composite.{field} = {values} must hold {len(given)} numbers, one for each part, none negative."
         )
-      fields[field] = tuple(np.repeat(values, counts).tolist())
+      fields[field] = tuple(np.repeat(values, [len(feature.parts) for feature in given]).tolist())
     for field, value in fields.items():
       object.__setattr__(self, field, value)
 
@@ -110,7 +107,14 @@ class Composite(Feature):
 
 
 def _make(part: str | Mapping | Feature) -> Feature:
-  """A part from its name, as in a config; from its configuration, as a run keeps it; or as it is."""
+  """The feature of a part, which is a name in a gin file, a configuration in a run folder, or the feature itself."""
   if isinstance(part, str):
     return FEATURES.create(part)
   return feature_from_config(part) if isinstance(part, Mapping) else part
+
+
+def _names(part: str | Mapping | Feature, feature: Feature) -> tuple[str, ...]:
+  """The names of the parts that `feature` becomes in a composite, where it is given as `part`."""
+  if len(feature.parts) > 1:
+    return feature.part_names
+  return (part.split("/")[0] if isinstance(part, str) else feature.name,)

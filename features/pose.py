@@ -1,9 +1,9 @@
 """Pose as a continuous feature: measured from image moments, or learned from a known rotation, viewpoint or head.
 
-An angle is taken from any turn, and comes back as its principal value, in (-turn/2, turn/2]: 270° as -90°.
+An angle may be of any turn, and comes back as its principal value in (-turn/2, turn/2]: 270° as -90°.
 
-`pose` is a formula. `rotation`, `viewpoint` and `head_pose` are learned (`tfdisent.learned`): of pixels by a network
-that `--mode=fit_feature` trains, of an example by what is known of it.
+`pose` is a formula. `rotation`, `viewpoint` and `head_pose` are learned (`tfdisent.LearnedFeature`): f(x) of an example
+comes from its columns, and f of an image from a network that `--mode=fit_feature` trains.
 """
 
 import dataclasses
@@ -21,10 +21,10 @@ from tfdisent.feature import convert
 class Pose(Feature):
   """f(x) = (cos 2θ, sin 2θ), θ the angle of the principal axis of the ink; differentiable.
 
-  With μ the second central moments of the intensity, (μ_xx - μ_yy, 2 μ_xy) = r·(cos 2θ, sin 2θ). The angle of an axis
-  is known up to half a turn, so 2θ is used. A figure that is as wide as high has no axis: there f shrinks to 0, since r
-  is compared with `roundness` times μ_xx + μ_yy. In its natural form: θ [B] in radians, in (-π/2, π/2], counted from
-  the x axis towards the top of the image.
+  With μ the second central moments of the intensity, (μ_xx - μ_yy, 2 μ_xy) = r·(cos 2θ, sin 2θ). An axis that is turned
+  by half a turn is the same axis, so f uses 2θ. A figure that is as wide as high has no axis: there f shrinks to 0,
+  since f is (cos 2θ, sin 2θ)·r / √(r² + s²) with s = `roundness`·(μ_xx + μ_yy). The natural form is θ [B] in radians,
+  in (-π/2, π/2], counted from the x axis towards the top of the image.
   """
 
   roundness: float = 0.05
@@ -36,12 +36,12 @@ class Pose(Feature):
 
   @property
   def natural(self):
-    return convert.Angle(math.pi, "angles in radians")  # of an axis: half a turn changes nothing
+    return convert.Angle(math.pi, "angles in radians")  # half a turn gives the same axis
 
   def of_image(self, image):
     ink = tf.reduce_max(image, axis=3)  # [B, H, W]
     height, width = ink.shape[1], ink.shape[2]
-    bottom, right = height / max(height, width), width / max(height, width)  # one scale for both: angles are kept
+    bottom, right = height / max(height, width), width / max(height, width)  # one scale for both axes keeps angles
     y, x = -tf.linspace(-bottom, bottom, height)[:, None], tf.linspace(-right, right, width)[None, :]
     total = tf.reduce_sum(ink, [1, 2])
 
@@ -61,9 +61,9 @@ class Pose(Feature):
 @register_feature("rotation")
 @dataclasses.dataclass(frozen=True)
 class Rotation(LearnedFeature):
-  """f(x) = (cos θ, sin θ), θ a known angle: of a turned digit, or of an object on a turntable.
+  """f(x) = (cos θ, sin θ) of a known angle θ: of a turned digit, or of an object on a turntable.
 
-  In its natural form: the angle [B] in the unit of its column, of any turn; it comes back in (-turn/2, turn/2].
+  The natural form is the angle [B] in the unit of its column.
 
   Attributes:
     column: the column that holds the angle.
@@ -86,7 +86,9 @@ class Rotation(LearnedFeature):
 
   def of_image(self, image):
     f = super().of_image(image)
-    return tf.math.l2_normalize(f, 1, epsilon=1e-4) if self.from_pixels else f  # a mean of directions is short
+    return (
+      tf.math.l2_normalize(f, 1, epsilon=1e-4) if self.from_pixels else f
+    )  # the mean of directions is shorter than 1
 
   def error(self, f, target):
     return _angle_between(f, target)
@@ -97,13 +99,13 @@ class Rotation(LearnedFeature):
 class Viewpoint(LearnedFeature):
   """f(x) = (cos α, sin α, e): the azimuth α and the elevation of a camera, as `smallnorb` has them.
 
-  In its natural form: azimuth and elevation, [B, 2], in the units of their columns; e is the elevation on [-1, 1]. The
-  azimuth may be of any turn; it comes back in (-turn/2, turn/2].
+  The elevation e goes from -1, `lowest`, to 1, `highest`. The natural form is azimuth and elevation, [B, 2], in the
+  units of their columns.
 
   Attributes:
-    azimuth, elevation: the columns.
-    turn: a full turn in the azimuth's unit; smallnorb counts steps of 20°.
-    lowest, highest: of the elevation.
+    azimuth, elevation: the names of the columns.
+    turn: a full turn in the unit of the azimuth; smallnorb counts steps of 20°.
+    lowest, highest: the ends of the range of the elevation, in its unit.
   """
 
   azimuth: str = "label_azimuth"
@@ -132,8 +134,8 @@ class HeadPose(LearnedFeature):
   With e the vector between the eyes, from the left to the right of the image, m their middle and n the tip of the nose:
   roll is the angle of e, positive where the head leans to the left of the image; yaw is arctan(t / `nose_depth`), where
   t = (n - m)·e / ‖e‖² is how far the nose lies off the middle, in distances between the eyes. (The nose stands out by
-  `nose_depth` of that distance, and turning by yaw moves it by nose_depth·sin yaw, while the distance shrinks by cos
-  yaw.) Positive where the head looks to the right of the image. In its natural form: radians [B, 2].
+  `nose_depth` of that distance. Turning by yaw moves it by nose_depth·sin yaw, while the distance shrinks by cos yaw.)
+  Yaw is positive where the head looks to the right of the image. The natural form is f(x) itself, radians [B, 2].
   """
 
   nose_depth: float = 0.5

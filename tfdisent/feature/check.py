@@ -1,6 +1,6 @@
-"""The contract of a feature as a test, for the suites of those who write one.
+"""The contract of a feature as a test, for the test suites of plug-ins. `tfdisent.testing` exports it.
 
-from tfdisent.feature.check import check_feature
+from tfdisent.testing import check_feature
 
 def test_my_feature_keeps_the_contract():
   check_feature(MyFeature(), images)
@@ -23,21 +23,21 @@ from tfdisent.feature.contract import (
   feature_values,
 )
 
-TOLERANCE = 1e-4  # of values that must agree, relative to their spread
-GRADIENT_TOLERANCE = 0.05  # of the gradient against finite differences, relative
+TOLERANCE = 1e-4  # by which values that must agree may differ, relative to their spread
+GRADIENT_TOLERANCE = 0.05  # by which the gradient may differ from finite differences, relative
 
 
 def check_feature(feature: Feature, examples: Mapping[str, np.ndarray] | np.ndarray) -> None:
   """Checks that a feature can be trained with, stored, and served.
 
-  It is asked for f(x) of the examples together, one by one, twice, of none and of blank images; for its natural form
-  and back; for its configuration and back; and, if it is continuous, for its gradient, which is compared with finite
-  differences.
+  It computes f(x) of all examples together, of each alone, twice, of no example and of blank images; converts f(x) to
+  its natural form and back; makes the feature again from its configuration; and compares the gradient of a continuous
+  feature with finite differences.
 
   Args:
-    feature: f.
-    examples: images, uint8 [N, H, W, C] or float in [0, 1], at least four of them and not all alike in f; or columns
-      with them, for a feature that reads another column than `image`.
+    feature: f. A learned feature may be checked before it is fitted.
+    examples: images, uint8 [N, H, W, C] or float in [0, 1], at least four, and with more than one value of f among
+      them; or a dict of such images, as `image`, and other columns [N, ...] that f reads.
 
   Raises:
     FeatureError: what is wrong, and what to do about it.
@@ -47,19 +47,27 @@ def check_feature(feature: Feature, examples: Mapping[str, np.ndarray] | np.ndar
   if feature.kind == COMPOSITE:
     for part in feature.parts:
       check_feature(part, examples)
-  feature.build(tuple(np.shape(examples["image"])[1:]))  # a learned one may be checked before it is fitted
-  values = feature_values(
-    feature, {name: np.array(column) for name, column in examples.items()}
-  )  # width, NaN, constant, 0 and 1
+  feature.build(tuple(np.shape(examples["image"])[1:]))
+  values = feature_values(feature, _copy(examples))  # checks the width, NaN, a constant, and 0 and 1
   batch = {**examples, "image": tf.image.convert_image_dtype(examples["image"], tf.float32)}
-  _check_values(feature, batch, values)
-  _check_blank(feature, examples, batch)
+  spread = np.ptp(values, axis=0).max()
+  _check_output(feature, batch)
+  _check_deterministic(feature, batch, spread)
+  _check_each_alone(feature, batch, values, spread)
+  _check_empty(feature, batch)
+  if feature.has_pixels:
+    _check_blank(feature, batch["image"])
   _check_natural_form(feature, values)
-  _check_configuration(feature, batch, values)
+  _check_configuration(feature, batch, spread)
   if feature.kind == CONTINUOUS:
     image = np.asarray(batch["image"])
     check_gradient(feature, image)
     _check_gradient_value(feature, image)
+
+
+def _copy(examples):
+  """The examples in arrays of their own, which a feature may change. Tensors cannot be changed."""
+  return {name: column if tf.is_tensor(column) else np.array(column) for name, column in examples.items()}
 
 
 def _check_declaration(feature):
@@ -71,34 +79,40 @@ def _check_declaration(feature):
     raise FeatureError(f"{name}.width is {width!r}: set it to the number of components of f(x), at least 1.")
 
 
-def _check_values(feature, batch, values):
-  """f(x) is float32, a function of each example alone, the same every time, and leaves what it is given as it is."""
-  given = {name: np.array(column) for name, column in batch.items()}  # copies
-  asked = {name: column if tf.is_tensor(column) else np.array(column) for name, column in batch.items()}
-  value = feature.of_example(asked)
+def _check_output(feature, batch):
+  """f(x) is float32, and the examples stay as they are."""
+  given = _copy(batch)
+  value = feature.of_example(given)
   if tf.as_dtype(value.dtype) != tf.float32:
     raise FeatureError(f"feature '{feature.name}' gives {tf.as_dtype(value.dtype).name}: it must be float32.")
-  if set(asked) != set(given) or any(not np.array_equal(asked[name], column) for name, column in given.items()):
+  if set(given) != set(batch) or any(not np.array_equal(given[name], column) for name, column in batch.items()):
     raise FeatureError(f"feature '{feature.name}' changes the examples that it is given: work on a copy.")
-  spread = np.ptp(values, axis=0).max()
-  again = np.asarray(feature.of_example(dict(batch)))
-  if np.abs(again - np.asarray(value)).max() > TOLERANCE * spread:
+
+
+def _check_deterministic(feature, batch, spread):
+  first, second = (np.asarray(feature.of_example(_copy(batch))) for _ in range(2))
+  difference = np.abs(second - first).max()
+  if difference > TOLERANCE * spread:
     raise FeatureError(
       f"feature '{feature.name}' is not deterministic: asked twice, it gives values that differ by up to "
-      f"{np.abs(again - np.asarray(value)).max():.3g}."
+      f"{difference:.3g}."
     )
+
+
+def _check_each_alone(feature, batch, values, spread):
+  """f(x) of an example does not depend on the other examples of the batch."""
   alone = np.concatenate(
     [feature.of_example({name: column[i : i + 1] for name, column in batch.items()}) for i in range(len(values))]
   )
-  if np.abs(alone - values).max() > 10 * TOLERANCE * spread:
+  difference = np.abs(alone - values).max()
+  if difference > 10 * TOLERANCE * spread:
     raise FeatureError(
-      f"feature '{feature.name}' depends on the batch: f(x) of an example alone differs by up to "
-      f"{np.abs(alone - values).max():.3g} from f(x) of it among others. Reduce over pixels, never over the batch axis."
+      f"feature '{feature.name}' depends on the batch: f(x) of an example alone differs by up to {difference:.3g} from "
+      "f(x) of it among others. Reduce over pixels, never over the batch axis."
     )
 
 
-def _check_blank(feature, examples, batch):
-  """f of no examples at all, and of images that are all black or all white."""
+def _check_empty(feature, batch):
   try:
     empty = feature.of_example({name: column[:0] for name, column in batch.items()})
   except Exception as error:  # a plug-in may raise anything
@@ -110,49 +124,59 @@ def _check_blank(feature, examples, batch):
       f"feature '{feature.name}' gives values of shape {list(empty.shape)} for an empty batch, not "
       f"[0, {feature.width}]."
     )
-  if not feature.has_pixels:
-    return
+
+
+def _check_blank(feature, image):
+  """f and its gradient are finite on images that are all black or all white."""
   for level, what in ((0.0, "black"), (1.0, "white")):
-    image = tf.fill(batch["image"][:2].shape, level)
+    blank = tf.fill(image[:2].shape, level)
     with tf.GradientTape() as tape:
-      tape.watch(image)
-      value = feature.of_image(image)
-    check_shape(feature, image, value)
+      tape.watch(blank)
+      value = feature.of_image(blank)
+    check_shape(feature, blank, value)
     if not np.isfinite(value).all():
       raise FeatureError(
         f"feature '{feature.name}' is NaN or infinite on a {what} image, and G may well draw one: "
         "divide with tf.math.divide_no_nan, and keep roots and logarithms away from 0."
       )
-    if feature.kind == CONTINUOUS:
-      gradient = tape.gradient(value, image)
-      if gradient is not None and not np.isfinite(gradient).all():
-        raise FeatureError(
-          f"feature '{feature.name}' has a gradient with NaN or infinity on a {what} image, and G may well draw one."
-        )
+    gradient = tape.gradient(value, blank) if feature.kind == CONTINUOUS else None
+    if gradient is not None and not np.isfinite(gradient).all():
+      raise FeatureError(
+        f"feature '{feature.name}' has a gradient with NaN or infinity on a {what} image, and G may well draw one."
+      )
 
 
 def _check_natural_form(feature, values):
+  """`to_vector` takes what `to_natural` gives, and gives f(x) again."""
   try:
     back = np.asarray(feature.to_vector(feature.to_natural(values)))
   except TfdisentError as error:
     raise FeatureError(
       f"feature '{feature.name}' gives values out of the range that its own `to_vector` takes: {error}"
     ) from error
-  if back.shape != values.shape or np.abs(back - values).max() > 10 * TOLERANCE * max(1.0, np.ptp(values)):
-    if feature.kind == CONTINUOUS and back.shape == values.shape and not _is_out_of_range(feature, values, back):
-      return  # (cos, sin) of a length below 1, and the like: an angle has none
+  is_same = back.shape == values.shape and np.abs(back - values).max() <= 10 * TOLERANCE * max(1.0, np.ptp(values))
+  if not is_same and not _is_projection(feature, values, back):
     raise FeatureError(
       f"feature '{feature.name}' is out of the range of its natural form: `to_vector(to_natural(f))` gives "
       f"{back.ravel()[:3].tolist()} for {values.ravel()[:3].tolist()}."
     )
 
 
-def _is_out_of_range(feature, values, back):
-  """Whether the natural form cuts off values, and is not merely blind to something."""
-  return np.abs(values).max() > 1.001 * np.abs(back).max()
+def _is_projection(feature, values, back):
+  """Whether the natural form leaves out something of a continuous f, and cuts off none of its values.
+
+  An angle leaves out the length of (cos θ, sin θ), which is below 1 where f is a mean: `back` is then the longer one.
+  """
+  return (
+    feature.kind == CONTINUOUS and back.shape == values.shape and np.abs(values).max() <= 1.001 * np.abs(back).max()
+  )
 
 
-def _check_configuration(feature, batch, values):
+def _check_configuration(feature, batch, spread):
+  """The feature that is made again from its configuration gives the same values.
+
+  A learned feature is compared by its `known` values, since its configuration does not hold the weights.
+  """
   try:
     again = feature_from_config(feature.get_config())
   except (TfdisentError, TypeError, ValueError) as error:
@@ -160,8 +184,8 @@ def _check_configuration(feature, batch, values):
       f"feature '{feature.name}' cannot be made again from its configuration ({error}): register it, and make its "
       "arguments fields of a dataclass."
     ) from error
-  known, of_again = (np.asarray(one.as_known.of_example(dict(batch))) for one in (feature, again))
-  if np.abs(of_again - known).max() > TOLERANCE * np.ptp(values, axis=0).max():
+  values, values_again = (np.asarray(one.as_known.of_example(_copy(batch))) for one in (feature, again))
+  if np.abs(values_again - values).max() > TOLERANCE * spread:
     raise FeatureError(
       f"feature '{feature.name}', made again from its configuration, gives other values: what it depends on must be "
       "fields of a dataclass."
@@ -169,9 +193,11 @@ def _check_configuration(feature, batch, values):
 
 
 def _check_gradient_value(feature, image, steps=(0.004, 0.001, 0.0003)):
-  """The gradient against central differences along itself, on images whose pixels are neither equal nor at a bound.
+  """The gradient agrees with central differences along its own direction.
 
-  Several steps: a large one is wrong where f is curved, a small one where float32 ends. One that agrees is enough.
+  They are taken on images whose pixels differ and are neither 0 nor 1, where a maximum or a clipping has no gradient.
+  A large step is wrong where f is curved, and a small step is lost in the rounding of float32; one of `steps` that
+  agrees is therefore enough.
   """
   random_state = np.random.default_rng(0)
   image = np.float32(0.05 + 0.9 * image + 0.02 * random_state.uniform(-1, 1, image.shape))
@@ -186,7 +212,7 @@ def _check_gradient_value(feature, image, steps=(0.004, 0.001, 0.0003)):
     total = tf.reduce_sum(weight * feature.of_image(x))
   gradient = np.asarray(tape.gradient(total, x), np.float64)
   norm = np.sqrt(np.square(gradient).mean((1, 2, 3), keepdims=True))
-  direction = gradient / np.maximum(norm, 1e-12)  # a pixel changes by a step or so
+  direction = gradient / np.maximum(norm, 1e-12)  # a pixel then changes by about a step
   exact = (gradient * direction).sum((1, 2, 3))
   changes = [
     (value(np.float32(image + h * direction)) - value(np.float32(image - h * direction))) / (2 * h) for h in steps
@@ -196,5 +222,5 @@ def _check_gradient_value(feature, image, steps=(0.004, 0.001, 0.0003)):
   if not abs(ratio - 1) < GRADIENT_TOLERANCE:
     raise FeatureError(
       f"feature '{feature.name}' has a wrong gradient: along it, f changes {ratio:.3g} times as "
-      "fast as the gradient says. A tf.custom_gradient, a stop_gradient or a rounding is amiss."
+      "fast as the gradient says. Look for a tf.custom_gradient, a tf.stop_gradient or a rounding."
     )

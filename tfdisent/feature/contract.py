@@ -12,6 +12,9 @@ A plug-in is one small file that subclasses `Feature` and registers it:
         return tf.reduce_mean(image, [1, 2, 3])[:, None]
 
 Its dataclass fields are its gin bindings, and are stored with a trained model.
+
+A `Feature` answers seven questions, each in a section of the class: its value, its natural form (`convert.py`), its
+loss, its error in the evaluation, its parts, its networks (`learned.py`), and its name and configuration.
 """
 
 import dataclasses
@@ -36,19 +39,18 @@ DISCRETE, CONTINUOUS, COMPOSITE = "discrete", "continuous", "composite"
 class Feature:
   """A feature f(x), as a vector [B, width].
 
-  A subclass sets `kind` and `width`, and gives at least one of `of_example` and `of_image`. All else has a default:
-  `natural` is what most features give besides, then `error` and `loss_f2`. `LearnedFeature` and `features.composite`
-  give the rest.
+  A subclass sets `kind` and `width`, and gives at least one of `of_example` and `of_image`. Everything else has a
+  default. Most features also give `natural`, and those with a unit of their own `unit` and `error`.
 
   Attributes:
-    kind: "discrete" (trained with L_f1, z2 a one-hot or Bernoulli code), "continuous" (L_f2, z2 Gaussian) or
-      "composite", of several `parts`.
+    kind: "discrete" (trained with L_f1; z2 is a one-hot or Bernoulli code), "continuous" (trained with L_f2; z2 is
+      Gaussian) or "composite" (of several `parts`).
     width: number of components of f(x), at least 1.
     column: the column of the examples that holds the same property ("label"), or None. The evaluation judges the
       feature with that column's judge, and every other column as part of the complement.
-    code: of z2 where f is discrete: "one_hot" for one of `width` classes, "bernoulli" for `width` attributes that are
-      each there or not.
-    unit: of `error`: "degrees", or "" for none.
+    code: z2 of a discrete f: "one_hot" for one of `width` classes, "bernoulli" for `width` attributes, each of which
+      an image has or has not.
+    unit: the unit of `error`: "degrees", or "" for none.
   """
 
   kind: ClassVar[Literal["discrete", "continuous", "composite"]]
@@ -73,7 +75,7 @@ class Feature:
     It must be differentiable where L_f2 uses it.
 
     Raises:
-      FeatureError: f(x) cannot be computed from pixels (a label, say).
+      FeatureError: f(x) cannot be computed from pixels (as a label).
     """
     raise FeatureError(f"feature '{self.name}' cannot be computed from pixels: it defines no `of_image`.")
 
@@ -86,9 +88,9 @@ class Feature:
 
   @property
   def natural(self) -> convert.Form:
-    """The form in which users give and get f(x), from which the four methods below follow; here the vector itself.
+    """The form in which users give and get f(x); by default the vector itself.
 
-    A plug-in gives this form, or overrides the methods where no form of `tfdisent.feature.convert` fits.
+    The four methods below follow from it. A plug-in overrides them instead where no form of `convert` fits.
     """
     return convert.Vector(self.width)
 
@@ -120,9 +122,9 @@ class Feature:
   # --- The loss ---
 
   def loss_f2(self, x_fusion: tf.Tensor, f_partner: tf.Tensor) -> tf.Tensor:
-    """-log q*(f(x̃) | z1, x̂) [B], up to a constant: the paper's second bound, with a q* that is not trained with G.
+    """-log q*(f(x̃) | z1, x̂) [B], up to a constant: the loss of the paper's second bound, in which q* is fixed.
 
-    Here q* is a Gaussian of fixed scale about f(x̂), which gives `losses.feature_loss_f2`.
+    By default q* is a Gaussian of fixed scale around f(x̂), which gives `losses.feature_loss_f2`.
 
     Args:
       x_fusion: x̂, float32 [B, H, W, C] in [0, 1].
@@ -138,9 +140,9 @@ class Feature:
   # --- The evaluation ---
 
   def error(self, f: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """How far f is from the f that was wanted, [B], from vectors [B, width]; in `unit`.
+    """The distance [B], in `unit`, of f from the f that was wanted, both as vectors [B, width].
 
-    Here the mean absolute error of the components.
+    By default the mean absolute error of the components.
     """
     return np.abs(f - target).mean(1)
 
@@ -148,25 +150,25 @@ class Feature:
 
   @property
   def parts(self) -> tuple["Feature", ...]:
-    """The features that f(x) is the concatenation of: itself alone, unless it is a composite of several.
+    """The features of which f(x) is the concatenation.
 
-    Each part has its own code and its own L_f, and is controlled, measured and shown apart.
+    Each part has its own code and its own L_f, and is controlled, measured and shown by itself.
     """
     return (self,)
 
   @property
   def part_names(self) -> tuple[str, ...]:
-    """What the parts are called in metrics, pictures and natural forms."""
+    """The names of the parts in metrics, pictures and natural forms."""
     return (self.name,)
 
   @property
   def weights(self) -> tuple[float, ...]:
-    """Of the L_f of each part, within λ3 L_f."""
+    """The weight of each part in L_f."""
     return (1.0,) * len(self.parts)
 
   @property
   def adversary_weights(self) -> tuple[float, ...]:
-    """Of the L_a of each part, within the adversary's loss L_a."""
+    """The weight of each part in L_a, the loss of the adversary."""
     return (1.0,) * len(self.parts)
 
   def split(self, vector):
@@ -177,7 +179,7 @@ class Feature:
 
   @property
   def networks(self) -> Mapping[str, keras.Model]:
-    """Frozen networks that f is computed with, by name; a model's checkpoints keep their weights."""
+    """The frozen networks that compute f, by name. The checkpoints of a model hold their weights."""
     return {}
 
   def build(self, image_shape: tuple[int, int, int]) -> None:
@@ -188,7 +190,7 @@ class Feature:
 
   @property
   def as_known(self) -> "Feature":
-    """The same feature with the f(x) of examples from their columns, where this one reads f(x) in their pixels."""
+    """The feature that takes the f(x) of examples from their columns, where this one reads it in their pixels."""
     return self
 
   # --- Its name and its configuration, as a model keeps them ---
@@ -199,7 +201,7 @@ class Feature:
     return next((name for name in FEATURES if FEATURES[name] is type(self)), type(self).__name__)
 
   def get_config(self) -> dict:
-    """What `feature_from_config` needs to make the feature again: its module, its name and its fields."""
+    """Plain data of which `feature_from_config` makes the feature again: its module, its name and its fields."""
     return {"module": type(self).__module__, "name": self.name, "arguments": dataclasses.asdict(self)}
 
 
@@ -235,33 +237,12 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
     FeatureError: f fails, or gives the wrong width, NaN or infinite values, values that no discrete code has, or the
       same value for every example.
   """
-  values = []
+  batches = []
   for start in range(0, len(examples["image"]), batch_size):
     batch = {name: column[start : start + batch_size] for name, column in examples.items()}
     batch["image"] = tf.image.convert_image_dtype(batch["image"], tf.float32)
-    try:
-      value = feature.of_example(batch)
-    except TfdisentError:
-      raise
-    except KeyError as error:
-      raise FeatureError(
-        f"feature '{feature.name}' needs the column {error} and the data set has {', '.join(sorted(examples))}."
-      ) from error
-    except Exception as error:  # a plug-in may raise anything
-      raise FeatureError(f"feature '{feature.name}' cannot be computed: {error}") from error
-    try:
-      value = np.asarray(value, np.float32)
-    except (TypeError, ValueError, OverflowError) as error:
-      raise FeatureError(
-        f"feature '{feature.name}' gave a {type(value).__name__}, not float32 [B, {feature.width}]."
-      ) from error
-    if value.shape[1:] != (feature.width,) or value.shape[0] != len(batch["image"]) or not feature.width:
-      raise FeatureError(
-        f"feature '{feature.name}' says width {feature.width} and gave values of shape {list(value.shape)} "
-        f"for {len(batch['image'])} examples; expected [{len(batch['image'])}, {feature.width}]."
-      )
-    values.append(value)
-  values = np.concatenate(values)
+    batches.append(_batch_values(feature, batch))
+  values = np.concatenate(batches)
   bad = np.flatnonzero(~np.isfinite(values).all(1))
   if bad.size:
     raise FeatureError(
@@ -278,10 +259,37 @@ def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_s
   return values
 
 
-def check_shape(feature: Feature, image: tf.Tensor, value: tf.Tensor) -> None:
-  """Raises `FeatureError` unless `value`, what `of_image` gives for images [B, H, W, C], is of shape [B, width].
+def _batch_values(feature, batch) -> np.ndarray:
+  """f(x) of a batch of examples, float32 [B, width]; raises `FeatureError` if f fails or gives anything else."""
+  try:
+    values = feature.of_example(batch)
+  except TfdisentError:
+    raise
+  except KeyError as error:
+    raise FeatureError(
+      f"feature '{feature.name}' needs the column {error} and the data set has {', '.join(sorted(batch))}."
+    ) from error
+  except Exception as error:  # a plug-in may raise anything
+    raise FeatureError(f"feature '{feature.name}' cannot be computed: {error}") from error
+  try:
+    values = np.asarray(values, np.float32)
+  except (TypeError, ValueError, OverflowError) as error:
+    raise FeatureError(
+      f"feature '{feature.name}' gave a {type(values).__name__}, not float32 [B, {feature.width}]."
+    ) from error
+  count = len(batch["image"])
+  if values.shape != (count, feature.width) or not feature.width:
+    raise FeatureError(
+      f"feature '{feature.name}' says width {feature.width} and gave values of shape {list(values.shape)} "
+      f"for {count} examples; expected [{count}, {feature.width}]."
+    )
+  return values
 
-  Any other would spread over the batch in L_f2: [B] minus [B, 1] is [B, B].
+
+def check_shape(feature: Feature, image: tf.Tensor, value: tf.Tensor) -> None:
+  """Raises `FeatureError` unless `value`, which `of_image` gives for `image` [B, H, W, C], has the shape [B, width].
+
+  Without this check, L_f2 would broadcast a wrong shape over the batch: [B] minus [B, 1] is [B, B].
   """
   expected = [image.shape[0], feature.width]
   if not tf.TensorShape(value.shape).is_compatible_with(expected):
@@ -292,7 +300,9 @@ def check_shape(feature: Feature, image: tf.Tensor, value: tf.Tensor) -> None:
 
 
 def check_gradient(feature: Feature, image: np.ndarray) -> None:
-  """Raises `FeatureError` unless f is [B, width], with a finite gradient that is not zero everywhere, as L_f2 needs.
+  """Raises `FeatureError` unless f is [B, width] and has a finite gradient that is not zero everywhere.
+
+  L_f2 cannot train without one.
 
   Args:
     image: some real images, float32 [B, H, W, C] in [0, 1].
@@ -307,20 +317,20 @@ def check_gradient(feature: Feature, image: np.ndarray) -> None:
     tape.watch(image)
     value = feature.of_image(image)
     check_shape(feature, image, value)
-    if feature.kind == DISCRETE:  # classes have no gradient; what they are read from may have one
+    if feature.kind == DISCRETE:  # a class has no gradient, but the loss may have one with respect to the logits
       value = feature.loss_f2(image, tf.reverse(value, [0]))
-    value = tf.reduce_sum(value * tf.random.stateless_normal(tf.shape(value), [0, 0]))  # f may well be of unit length
+    # Random weights: the gradient of ‖f‖² would be zero for an f of length 1.
+    value = tf.reduce_sum(value * tf.random.stateless_normal(tf.shape(value), [0, 0]))
   gradient = tape.gradient(value, image)
-  if gradient is None or not np.isfinite(gradient).all() or not np.any(gradient):
-    what = (
-      "no gradient"
-      if gradient is None
-      else "a gradient of zero"
-      if np.isfinite(gradient).all()
-      else "a gradient with NaN or infinity"
-    )
+  if gradient is None:
+    problem = "no gradient"
+  elif not np.isfinite(gradient).all():
+    problem = "a gradient with NaN or infinity"
+  else:
+    problem = None if np.any(gradient) else "a gradient of zero"
+  if problem:
     raise FeatureError(
-      f"feature '{feature.name}' has {what} with respect to the image, so L_f2 cannot train with it. "
+      f"feature '{feature.name}' has {problem} with respect to the image, so L_f2 cannot train with it. "
       "Build `of_image` from differentiable TensorFlow operations (no rounding, comparison, argmax or NumPy), "
       "or use L_f1."
     )

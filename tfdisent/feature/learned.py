@@ -1,10 +1,10 @@
-"""Features that have no formula: a network, trained on real images whose f(x) is known, and then frozen.
+"""Features without a formula: f is a network, trained on real images of which f(x) is known, and then frozen.
 
     tfdisent --mode=fit_feature --gin_file=my.gin --run_dir=runs/rotation_f
     tfdisent --gin_file=my.gin --gin_param="rotation.fitted = 'runs/rotation_f'" --run_dir=runs/rotation
 
-A continuous f is then used in L_f2; a discrete one gives the q* of the paper's second bound, with
-`objective.feature_loss = 'f2'`.
+A continuous f is then used in L_f2. With `objective.feature_loss = 'f2'`, a discrete one is the q* of the paper's
+second bound.
 """
 
 import abc
@@ -29,13 +29,15 @@ FEATURE_FILE, WEIGHTS_FILE = "feature.json", "feature.weights.h5"
 
 @dataclasses.dataclass(frozen=True)
 class LearnedFeature(Feature):
-  """f as a network of pixels. A subclass gives what f(x) is `known` to be, from columns of the data set.
+  """f as a network of pixels. A subclass gives `known`: f(x) from columns of the data set.
 
   Attributes:
-    fitted: what `--run_dir` was in `--mode=fit_feature`. A trained run holds the weights itself, and needs it no more.
-    from_pixels: whether the f(x) of an example is what the network reads in its image, and not what is known. Where x
-      tells f(x) only roughly (a slanted digit its rotation), what is known is no function of x: z1 then has to keep
-      what x looks like, and f(x) with it, since E1 cannot tell the two apart.
+    fitted: the folder that `--mode=fit_feature` wrote, its `--run_dir`; None if there is none. A run that was trained
+      with the feature holds the weights itself, and does not read this folder again.
+    from_pixels: where the f(x) of an example comes from. False takes `known`. True takes what the network reads in the
+      image: choose it where an image shows the known value only roughly. (Handwriting slants, so a digit that was
+      turned by 20° may look as if it were turned by 30°.) With the known value, z1 would have to encode how the image
+      looks, the 30°, and z1 would then tell most of f(x).
   """
 
   fitted: str | None = dataclasses.field(default=None, kw_only=True, compare=False)
@@ -43,12 +45,12 @@ class LearnedFeature(Feature):
 
   @abc.abstractmethod
   def known(self, example):
-    """f(x) as it is known, float32 [B, width], from columns of the data set."""
+    """f(x), float32 [B, width], of a batch of examples from columns of the data set."""
 
   def of_example(self, example):
     if not self.from_pixels:
       return self.known(example)
-    if not len(example["image"]):  # fused convolutions fail on none
+    if not len(example["image"]):  # fused convolutions fail on an empty batch
       return tf.zeros([0, self.width])
     return self.of_image(example["image"])
 
@@ -62,8 +64,14 @@ class LearnedFeature(Feature):
 
   def loss_f2(self, x_fusion, f_partner):
     if self.kind == DISCRETE:
-      return losses.feature_loss_f1(self._q(self._network(x_fusion)), f_partner)
+      return self.loss_of_outputs(self._network(x_fusion), f_partner)
     return super().loss_f2(x_fusion, f_partner)
+
+  def loss_of_outputs(self, outputs: tf.Tensor, f: tf.Tensor) -> tf.Tensor:
+    """-log q*(f | x) [B], up to a constant, of what the network gives for x, [B, width], and f(x) [B, width]."""
+    if self.kind == DISCRETE:
+      return losses.feature_loss_f1(self._q(outputs), f)
+    return losses.feature_loss_f2(outputs, f)
 
   @property
   def networks(self):
@@ -77,7 +85,7 @@ class LearnedFeature(Feature):
     network.trainable = False
     if self.fitted:
       _load(network, pathlib.Path(self.fitted).expanduser(), self, image_shape)
-    object.__setattr__(self, "_network", network)
+    object.__setattr__(self, "_network", network)  # the dataclass is frozen
 
   def check_fitted(self):
     if not self.fitted:
@@ -89,13 +97,14 @@ class LearnedFeature(Feature):
 
   def get_config(self):
     config = super().get_config()
-    del config["arguments"]["fitted"]  # a model's checkpoint has the weights
+    del config["arguments"]["fitted"]  # the checkpoints of a model hold the weights
     return config
 
   def _q(self, outputs):
+    """q*(f | x) of a discrete f, from what the network gives for x."""
     return make_code(self.code, self.width, self.width).posterior(outputs)
 
-  def __getattr__(self, name):
+  def __getattr__(self, name):  # Python calls it for attributes that are missing
     if name == "_network":
       raise FeatureError(f"feature '{self.name}' has no network yet: call build(image_shape) first.")
     raise AttributeError(name)
@@ -111,21 +120,24 @@ def fit_feature(
   noise: float = 0.0,
   seed: int = 0,
 ) -> dict[str, float]:
-  """Trains the network of a feature on real images, and keeps it in a folder.
+  """Trains the network of a feature on real images, and writes it into a folder.
 
-  It learns from the split `train`, keeps the epoch that is best on `probe`, and is measured on `validation`.
+  The network learns from the split `train`, gets the weights of the epoch with the lowest loss on `probe`, and is
+  measured on `validation`.
 
   Args:
-    run_dir: gets `feature.json` and `feature.weights.h5`.
-    dataset: with the columns that `feature` reads.
-    feature: with the architecture of an `Encoder` (see `tfdisent.networks`).
-    epochs: how often `train` is seen.
-    batch_size, learning_rate: the latter falls along a cosine.
-    noise: standard deviation of normal noise added to the images, in units of their range.
+    run_dir: the folder, in which `feature.json` and `feature.weights.h5` are written.
+    dataset: has the columns that `feature` reads.
+    feature: is built for the images of the data set.
+    epochs: passes over `train`.
+    batch_size: images in a batch; all of `train` where there are fewer.
+    learning_rate: of the first step; it falls along a cosine to 2 % of this.
+    noise: standard deviation of the normal noise that is added to the images in [0, 1] that the network learns from.
     seed: of weights, order and noise.
 
   Returns:
-    `{"median_error": …, "mean_error": …}` in `feature.unit` for a continuous f, `{"accuracy": …}` for a discrete one.
+    On `validation`, `{"median_error": …, "mean_error": …}` in `feature.unit` for a continuous f, `{"accuracy": …}`, in
+    [0, 1], for a discrete one.
 
   Raises:
     FeatureError: f(x) breaks its contract on the data set.
@@ -149,9 +161,7 @@ def fit_feature(
     images["train"],
     f["train"],
     keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps, alpha=0.02)),
-    lambda y, outputs: (
-      losses.feature_loss_f1(feature._q(outputs), y) if feature.kind == DISCRETE else losses.feature_loss_f2(outputs, y)
-    ),
+    lambda f, outputs: feature.loss_of_outputs(outputs, f),
     batch_size=batch_size,
     epochs=epochs,
     seed=seed,
@@ -172,7 +182,7 @@ def fit_feature(
     error = feature.error(read, f["validation"])
     figures = {"median_error": float(np.median(error)), "mean_error": float(error.mean())}
   description = {
-    "feature": feature.as_known.get_config(),  # what it was fitted to
+    "feature": feature.as_known.get_config(),  # `from_pixels` changes nothing of how it is fitted
     "image_shape": list(dataset.image_shape),
     "data": dataset.name,
     "held_out": figures,
@@ -188,18 +198,18 @@ def _as_float(image):
 
 
 def _load(network, folder, feature, image_shape) -> None:
-  """Gives the network the weights that `fit_feature` left in a folder."""
+  """Gives the network the weights that `fit_feature` wrote into a folder, for the same feature and images as here."""
   try:
     description = json.loads((folder / FEATURE_FILE).read_text(encoding="utf-8"))
-    kept = {"feature": description["feature"], "image_shape": description["image_shape"]}
+    found = {"feature": description["feature"], "image_shape": description["image_shape"]}
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise FeatureError(
       f"{feature.name}.fitted = '{folder}' holds no fitted feature ({error}): it takes the --run_dir of "
       "--mode=fit_feature."
     ) from error
-  asked = {"feature": json.loads(json.dumps(feature.as_known.get_config())), "image_shape": list(image_shape)}
-  if kept != asked:
-    raise ConfigError(f"{folder} holds another feature, {kept}, than the one that is asked for, {asked}: fit it anew.")
+  expected = {"feature": json.loads(json.dumps(feature.as_known.get_config())), "image_shape": list(image_shape)}
+  if found != expected:
+    raise ConfigError(f"{folder} holds another feature, {found}, than {expected}: fit the feature anew.")
   try:
     network.load_weights(folder / WEIGHTS_FILE)
   except (OSError, ValueError, KeyError, RuntimeError) as error:
