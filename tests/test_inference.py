@@ -281,7 +281,7 @@ import numpy as np
 import tfdisent
 print("features.digit_label" in sys.modules)
 trained = tfdisent.load({str(folder)!r})
-print("features.digit_label" in sys.modules, "features.color" in sys.modules, "tfdisent.data.color_mnist" in sys.modules)
+print(*(name in sys.modules for name in ("features.digit_label", "features.color", "tfdisent.data.color_mnist")))
 given = np.load({str(tmp_path / "in.npz")!r})
 np.save({str(tmp_path / "out.npy")!r}, trained.control(given["x"], given["label"]))
 """)

@@ -24,7 +24,7 @@ from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.serving import litert, saved_model
 from tfdisent.serving.saved_model import export, has_warmup, newest_version
-from tfdisent.serving.signatures import Served, signature
+from tfdisent.serving.signatures import ServedModel, signature
 
 SIGNATURES = {"encode", "reconstruct", "fuse", "control", "serving_default", "generate", "encode_png", "control_png"}
 
@@ -51,7 +51,7 @@ def quick(monkeypatch, digit_run):
     pathlib.Path(path).mkdir(exist_ok=True)
     (pathlib.Path(path) / "saved_model.pb").write_bytes(b"whole")
 
-  monkeypatch.setattr(Served, "signatures", lambda self, names=(): {})
+  monkeypatch.setattr(ServedModel, "signatures", lambda self, names=(): {})
   monkeypatch.setattr(tf.saved_model, "save", save)
   return lambda folder: export(digit_run.trained, folder)
 
@@ -211,7 +211,7 @@ def test_each_part_of_a_feature_is_described_and_its_classes_have_their_names(tm
   parts = Composite(parts=(DigitLabel(), Color(), Attribute()), part_names=("digit/label", "color", "attribute"))
   model = DisentangledVAE((28, 28, 3), parts, Objective(), **TINY)
   names = ["nought", *"123456789"]
-  served = Served(TrainedModel(model, class_names={"label": names, "color": ["red"]}))
+  served = ServedModel(TrainedModel(model, class_names={"label": names, "color": ["red"]}))
   assert [asset.asset_path.numpy().decode() for asset in served.assets(tmp_path, "a = 1")] == [
     str(tmp_path / "config.gin"),
     str(tmp_path / "feature.json"),
@@ -313,8 +313,8 @@ def test_what_cannot_be_read_has_no_signature(few_digits):
   """Neither f, where q was not trained, nor f(x) of a learned code."""
   names = {"encode", "control", "serving_default", "generate", "encode_png", "control_png"}
   unread = TrainedModel(DisentangledVAE((28, 28, 3), DigitLabel(), Objective(lambda3=0.0), **TINY))
-  assert set(Served(unread).requests()) == names
-  functions = Served(unread).signatures(["encode", "reconstruct", "fuse"])
+  assert set(ServedModel(unread).requests()) == names
+  functions = ServedModel(unread).signatures(["encode", "reconstruct", "fuse"])
   assert set(functions) == {"encode"} and set(functions["encode"].structured_outputs) == {"z1_mean", "z1_stddev"}
   learned = TrainedModel(DisentangledVAE((28, 28, 3), DigitLabel(), Objective(), code="gaussian", **TINY))
   assert set(signature(learned, "encode").structured_outputs) == {"z1_mean", "z1_stddev"}
