@@ -11,8 +11,15 @@ import tensorflow as tf
 
 from tfdisent.errors import RunError
 from tfdisent.inference import TrainedModel
+from tfdisent.registry import register_exporter
 from tfdisent.run import replace
 from tfdisent.serving.signatures import ServedModel
+
+
+@register_exporter("litert")
+def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pathlib.Path:
+  """`export_litert` to `folder`.tflite; the file keeps no `config`."""
+  return export_litert(trained, folder.with_name(f"{folder.name}.tflite"))
 
 
 def export_litert(trained: TrainedModel, path: pathlib.Path) -> pathlib.Path:

@@ -23,10 +23,12 @@ import tensorflow as tf
 
 from tfdisent.errors import ConfigError, RunError
 from tfdisent.inference import TrainedModel
+from tfdisent.registry import register_exporter
 from tfdisent.run import replace
 from tfdisent.serving.signatures import ServedModel
 
 
+@register_exporter("saved_model")
 def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pathlib.Path:
   """Writes the next version of the model into `folder`/<number>/, and the files for the server beside `folder`.
 
