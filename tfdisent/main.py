@@ -268,7 +268,8 @@ def _export():
 
   if _GIN_FILE.value or _GIN_PARAM.value:
     config.read(_GIN_FILE.value, _GIN_PARAM.value)
-  path = serving.export(_trained(run_dir), _export_folder(run_dir), name, run.read_config(run_dir))
+  folder, trained = _export_folder(run_dir), _trained(run_dir)
+  path = serving.export(trained, folder, name, run.read_config(run_dir))
   notes = {
     "saved_model": f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}",
     "litert": f"LiteRT: {path}, with the signatures `control` and `encode`",

@@ -145,14 +145,14 @@ def test_a_second_model_stands_beside_the_first(quick, tmp_path):
 
 
 def test_what_a_user_wrote_into_the_configuration_stays(quick, tmp_path):
-  own = 'model_config_list: { # name: "dogs"\n config { name: "cats" base_path: "/else" } }\n'
-  (tmp_path / "models.config").write_text(own)
+  written = 'model_config_list: { # name: "dogs"\n config { name: "cats" base_path: "/else" } }\n'
+  (tmp_path / "models.config").write_text(written)
   (tmp_path / "batching_parameters.txt").write_text("max_batch_size { value: 7 }\n")
   quick(tmp_path / "cats")
-  assert (tmp_path / "models.config").read_text() == own
+  assert (tmp_path / "models.config").read_text() == written
   assert (tmp_path / "batching_parameters.txt").read_text() == "max_batch_size { value: 7 }\n"
   quick(tmp_path / "dogs")
-  assert (tmp_path / "models.config").read_text() == own[:-2] + CATS.replace("cats", "dogs") + "}\n"
+  assert (tmp_path / "models.config").read_text() == written[:-2] + CATS.replace("cats", "dogs") + "}\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"}", b"name", b"\xff"])
@@ -470,8 +470,8 @@ def png(width, height, rows=0):
 def jpeg(width, height):
   """An image whose header has this size."""
   small = tf.io.encode_jpeg(np.zeros([8, 8, 3], np.uint8)).numpy()
-  place = small.index(b"\xff\xc0\x00\x11\x08") + 5
-  return small[:place] + struct.pack(">HH", height, width) + small[place + 4 :]
+  start = small.index(b"\xff\xc0\x00\x11\x08") + 5
+  return small[:start] + struct.pack(">HH", height, width) + small[start + 4 :]
 
 
 def refusal(function, image_bytes):
