@@ -187,21 +187,19 @@ class TrainedModel:
 
   def _f_of(self, x, z1):
     """f(x) of images, float32 [B, width]."""
-    self.model.check_reading(
-      of_f=True
-    )  # before `_read_f`: an error that is raised in a traced function is hard to read
+    self.model.check_reading(of_f=True)  # here: `_read_f` is traced, and errors of a traced function are hard to read
     return self._batched(self._read_f, z1, x)
 
   def _z2_of(self, x, z1):
     """z2 of images, float32 [B, Z2]."""
-    self.model.check_reading()  # before `_read_z2`, as in `_f_of`
+    self.model.check_reading()  # here, as in `_f_of`
     return self._batched(self._read_z2, z1, x)
 
   def _batched(self, function, *arrays):
     """`function` of arrays [B, …], called with `batch_size` rows at a time; its results, joined."""
     if not len(arrays[0]):  # fused convolutions fail on an empty batch: run one dummy image and return 0 rows
-      one = function(*(np.zeros([1, *array.shape[1:]], np.float32) for array in arrays))
-      return tf.nest.map_structure(lambda a: np.asarray(a)[:0], one)
+      dummy = function(*(np.zeros([1, *array.shape[1:]], np.float32) for array in arrays))
+      return tf.nest.map_structure(lambda a: np.asarray(a)[:0], dummy)
     starts = range(0, len(arrays[0]), self.batch_size)
     batches = [function(*(array[start : start + self.batch_size] for array in arrays)) for start in starts]
     return tf.nest.map_structure(lambda *b: np.concatenate([np.asarray(a) for a in b]), *batches)
