@@ -17,8 +17,8 @@ from tfdisent.pictures import GAP, pick, tile
 LABELS = DigitLabel()
 
 
-def place(picture, row, column, height=28, width=28):
-  """The image at a place of a tiled picture."""
+def image_at(picture, row, column, height=28, width=28):
+  """The image in a row and column of a tiled picture."""
   y, x = GAP + row * (height + GAP), GAP + column * (width + GAP)
   return picture[y : y + height, x : x + width]
 
@@ -65,7 +65,7 @@ def test_tiles_lie_in_rows_with_white_between():
   assert picture.shape == size(2, 3, 4, 5) == (14, 23, 3) and picture.dtype == np.uint8
   for row in range(2):
     for column in range(3):
-      inside = place(picture, row, column, 4, 5)
+      inside = image_at(picture, row, column, 4, 5)
       assert inside.shape == (4, 5, 3) and (inside == images[row, column]).all()
       inside[:] = 255
   assert (picture == 255).all()
@@ -73,7 +73,7 @@ def test_tiles_lie_in_rows_with_white_between():
 
 def test_a_missing_image_leaves_a_white_place():
   picture = tile([[None, np.zeros((4, 5, 1), np.uint8)]])
-  assert (place(picture, 0, 0, 4, 5) == 255).all() and (place(picture, 0, 1, 4, 5) == 0).all()
+  assert (image_at(picture, 0, 0, 4, 5) == 255).all() and (image_at(picture, 0, 1, 4, 5) == 0).all()
 
 
 def test_columns_show_each_class_once_in_order():
@@ -110,12 +110,12 @@ def test_a_fusion_grid_has_its_sources_along_the_edges(labels, x):
   columns = x[10:14]
   picture = pictures.fusion_grid(labels, x[:3], columns, np.eye(10, dtype=np.float32)[:4])
   assert picture.shape == size(4, 5)
-  assert (place(picture, 0, 0) == 255).all()
+  assert (image_at(picture, 0, 0) == 255).all()
   for row in range(3):
-    np.testing.assert_array_equal(place(picture, row + 1, 0), x[row])
+    np.testing.assert_array_equal(image_at(picture, row + 1, 0), x[row])
     for column in range(4):
-      np.testing.assert_array_equal(place(picture, 0, column + 1), columns[column])
-      assert_is(place(picture, row + 1, column + 1), labels.control(x[row : row + 1], np.array([column]))[0])
+      np.testing.assert_array_equal(image_at(picture, 0, column + 1), columns[column])
+      assert_is(image_at(picture, row + 1, column + 1), labels.control(x[row : row + 1], np.array([column]))[0])
 
 
 @pytest.mark.parametrize(("count", "lines", "columns"), [(20, 4, 10), (25, 4, 10), (3, 2, 3)])
@@ -127,8 +127,8 @@ def test_reconstructions_lie_below_their_images(colors, x, count, lines, columns
   x_rec = colors.reconstruct(x)
   for i in range(lines // 2 * columns):
     row, column = 2 * (i // columns), i % columns
-    np.testing.assert_array_equal(place(picture, row, column), x[i])
-    assert_is(place(picture, row + 1, column), x_rec[i])
+    np.testing.assert_array_equal(image_at(picture, row, column), x[i])
+    assert_is(image_at(picture, row + 1, column), x_rec[i])
 
 
 def test_a_traversal_moves_one_code_and_then_the_other(labels, x):
@@ -136,16 +136,16 @@ def test_a_traversal_moves_one_code_and_then_the_other(labels, x):
   f = np.eye(10, dtype=np.float32)
   picture = pictures.traversal_grid(labels, x, f, f[label])
   assert picture.shape == size(5, 11)
-  assert (place(picture, 2, 3) == 255).all()
+  assert (image_at(picture, 2, 3) == 255).all()
   z1 = labels.encode_z1(x)[0]
   for row in range(2):
     for top in (row, row + 3):
-      np.testing.assert_array_equal(place(picture, top, 0), x[row])
+      np.testing.assert_array_equal(image_at(picture, top, 0), x[row])
     for digit in range(10):
-      assert_is(place(picture, row, digit + 1), labels.control(x[row : row + 1], np.array([digit]))[0])
+      assert_is(image_at(picture, row, digit + 1), labels.control(x[row : row + 1], np.array([digit]))[0])
     for column, z1_there in ((1, z1[row]), (10, z1[1 - row])):  # from its own z1 to that of the other
       expected = 255 * labels.decode(z1_there[None], f[label[row : row + 1]])[0]
-      assert_is(place(picture, row + 3, column), np.rint(expected))
+      assert_is(image_at(picture, row + 3, column), np.rint(expected))
 
 
 def test_a_traversal_of_a_continuous_feature_passes_its_points_evenly(colors, x):
@@ -153,7 +153,7 @@ def test_a_traversal_of_a_continuous_feature_passes_its_points_evenly(colors, x)
   picture = pictures.traversal_grid(colors, x[:2], f_path, f_path[:2])
   assert picture.shape == size(5, 11)
   for column, color in ((1, [0, 0, 0]), (4, [0.6, 0, 0]), (6, [1, 0, 0]), (10, [1, 0.8, 0])):
-    assert_is(place(picture, 0, column), colors.control(x[:1], np.float32([color]))[0])
+    assert_is(image_at(picture, 0, column), colors.control(x[:1], np.float32([color]))[0])
 
 
 def test_samples_share_z1_along_a_row(colors):
@@ -163,9 +163,9 @@ def test_samples_share_z1_along_a_row(colors):
   np.testing.assert_array_equal(picture, pictures.sample_grid(colors, f, rows=4, seed=3))
   assert (picture != pictures.sample_grid(colors, f, rows=4, seed=4)).any()
   for row in range(4):
-    assert_is(place(picture, row, 0), place(picture, row, 2))
-    assert (place(picture, row, 0) != place(picture, row, 1)).any()
-  assert (place(picture, 0, 0) != place(picture, 1, 0)).any()
+    assert_is(image_at(picture, row, 0), image_at(picture, row, 2))
+    assert (image_at(picture, row, 0) != image_at(picture, row, 1)).any()
+  assert (image_at(picture, 0, 0) != image_at(picture, 1, 0)).any()
 
 
 # --- Files ------------------------------------------------------------------------------------------------------------

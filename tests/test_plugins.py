@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import in_new_process
-from tfdisent import config, evaluation, main, plugins, run
+from tfdisent import config, evaluation, main, plugins, run, serving
 from tfdisent.errors import ConfigError, FeatureError, TfdisentError
 from tfdisent.evaluation import report
 from tfdisent.feature import learned
@@ -44,7 +44,7 @@ def use(evil, few_digits, tfdisent, monkeypatch):
   monkeypatch.setattr(report, "write_report", lambda *arguments: None)
   figures = {"quality/psnr": {"value": 1.0}}
   monkeypatch.setattr(evaluation, "evaluate", lambda *arguments, **keywords: figures)
-  monkeypatch.setattr(saved_model, "export", lambda trained, folder, config: folder)
+  monkeypatch.setattr(serving, "export", lambda trained, folder, name, config: folder)
   monkeypatch.setattr(saved_model, "newest_version", lambda folder: folder)
   monkeypatch.setattr(config, "bench_export", lambda path, trained: {})
 

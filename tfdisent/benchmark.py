@@ -1,4 +1,4 @@
-"""How fast the training step is, of reference networks on random images; and how fast an exported model answers."""
+"""The speed of the training step, of reference networks on random images, and the speed of an exported model."""
 
 import contextlib
 import pathlib
@@ -19,13 +19,10 @@ from tfdisent.model.vae import DisentangledVAE
 from tfdisent.serving.signatures import signature
 
 
-class Label(Feature):
-  """A one-hot label of ten classes, as far as the step needs it."""
+class TenClasses(Feature):
+  """Stands in for a label, since the library imports no plug-in: the training step needs its kind and width alone."""
 
   kind, width = DISCRETE, 10
-
-  def get_config(self):
-    return {"module": __name__, "name": "label", "arguments": {}}
 
 
 def bench(
@@ -40,28 +37,30 @@ def bench(
   repeats: int = 3,
   jit_compile: bool = False,
 ) -> dict:
-  """Times the training step of the reference networks: random RGB images, z1 of 16, one-hot z2 of 10.
+  """Times the training step of the reference networks on random RGB images, with z1 of 16 and a one-hot z2 of 10.
 
-  For 28x28 pixels E1, q and D have 4x4 stride-2 convolutions of 32 and 64 channels and a dense layer of 128, G mirrors
-  them; the loss is squared error + KL(z1) + L_f1 + L_GAN for encoder and generator, L_D for the discriminator, Adam for
-  both.
+  For 28x28 pixels E1, q and D have 4x4 stride-2 convolutions of 32 and 64 channels and a dense layer of 128, and G
+  mirrors them. The loss is squared error + KL(z1) + L_f1 + L_GAN for E1, G and q, and L_D for D; Adam minimises both.
 
   Args:
     strategy: of `tf.distribute`; None is the current one.
     precision: "float32" or "mixed_bfloat16".
-    batch_size: images a step, for each replica.
+    batch_size: images of a step, for each replica.
     image_size: height and width of the images.
-    images: how many there are.
-    on_disk: whether they lie in a file, and are read from there, as a set that is larger than memory.
-    steps: timed steps of each repeat.
-    warmup: steps before, not timed.
-    repeats: how often each is timed; the median counts.
+    images: the number of images of the data set.
+    on_disk: whether the images are read from a file, as those of a set that is larger than memory are.
+    steps: steps of a repeat.
+    warmup: steps before the first repeat, which are not timed.
+    repeats: how often the steps are timed; the figures are medians over the repeats.
     jit_compile: whether XLA compiles the step.
 
   Returns:
-    `images_per_s` of the step, all replicas together; `waiting`, the share of that time in which it waits for data;
-    `fit_images_per_s` of the same step with its metrics inside `fit`; `memory_growth`, of the process's resident memory
-    from the end of the warm-up to the end, as a share; and the settings.
+    A dict of figures and of the settings:
+
+    - `images_per_s`: speed of the step, all replicas together;
+    - `fit_images_per_s`: likewise inside of Keras' `fit`, with metrics;
+    - `waiting`: the fraction of the time of `images_per_s` in which the step waits for data;
+    - `memory_growth`: how much the resident memory of the process grows after the warm-up, as a fraction.
   """
   strategy = strategy or tf.distribute.get_strategy()
   replicas = strategy.num_replicas_in_sync
@@ -71,32 +70,32 @@ def bench(
     keras.utils.set_random_seed(0)
     with strategy.scope():
       model = DisentangledVAE(
-        (image_size, image_size, 3), Label(), Objective(stddev=0.5**0.5, lambda3=1.0), precision=precision
+        (image_size, image_size, 3), TenClasses(), Objective(stddev=0.5**0.5, lambda3=1.0), precision=precision
       )
       model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(2e-4, beta_1=0.5), jit_compile=jit_compile)
     batches = strategy.distribute_datasets_from_function(
       lambda context: training_batches(examples, f, batch_size * replicas, seed=0, context=context)
     )
-    iterator, waiting = iter(batches), []
+    iterator, waits = iter(batches), []  # seconds that each `run` waits for data
 
     @tf.function(jit_compile=jit_compile)
     def step(batch):
       return strategy.run(model.update, args=(batch,))
 
     def run(count):
-      waited = 0.0
+      wait = 0.0
       for _ in range(count):
         start = time.perf_counter()
         batch = next(iterator)
-        waited += time.perf_counter() - start
+        wait += time.perf_counter() - start
         terms = step(batch)
-      strategy.experimental_local_results(terms["L"])[0].numpy()
-      waiting.append(waited)
+      strategy.experimental_local_results(terms["L"])[0].numpy()  # the steps have run once their result is here
+      waits.append(wait)
 
     def fit(count):
       model.fit(batches, epochs=1, steps_per_epoch=count, shuffle=False, verbose=0)
 
-    rates, shares, memory = {}, [], 0
+    rates, waiting, memory = {}, [], 0
     for name, function in (("images_per_s", run), ("fit_images_per_s", fit)):
       function(warmup)
       memory = memory or _resident()
@@ -106,11 +105,11 @@ def bench(
         function(steps)
         times.append(time.perf_counter() - start)
       rates[name] = round(batch_size * replicas * steps / float(np.median(times)), 1)
-      shares = shares or [waited / time for waited, time in zip(waiting[1:], times)]
+      waiting = waiting or [wait / seconds for wait, seconds in zip(waits[1:], times)]  # of `run`, without its warm-up
     growth = _resident() / memory - 1
   return {
     **rates,
-    "waiting": round(float(np.median(shares)), 4),
+    "waiting": round(float(np.median(waiting)), 4),
     "memory_growth": round(growth, 4),
     "precision": precision,
     "batch": batch_size,
@@ -126,31 +125,32 @@ def bench(
 def bench_export(
   path: pathlib.Path, trained: TrainedModel, requests: int = 1000, batch_size: int = 128, repeats: int = 5
 ) -> dict:
-  """Times `control` of an exported model, and the same function as it is traced in Python, by turns.
+  """Times `control` of an exported SavedModel, and by turns the same function traced in Python.
 
   Args:
-    path: of a version of the exported model.
+    path: the folder of a version of the exported model.
     trained: the model that was exported.
-    requests: of one image, for the latencies; a tenth more before, not timed.
-    batch_size: images of a request, for the throughput.
-    repeats: turns; the requests are dealt out to them, and the median of the throughputs counts.
+    requests: the number of requests of one image, which give the latencies; a tenth as many before are not timed.
+    batch_size: images of the larger requests, which give the throughput.
+    repeats: turns, among which the requests are divided; the throughput is the median over the turns.
 
   Returns:
-    Of the SavedModel and of the concrete function (`concrete_…`): `p50_ms` and `p99_ms`, latencies of one image, and
-    `images_per_s` at `batch_size`; and the settings.
+    A dict of the settings and of these figures, of the SavedModel and, as `concrete_…`, of the function in Python:
+
+    - `p50_ms`, `p99_ms`: percentiles of the latency of one image, in milliseconds;
+    - `images_per_s`: throughput at `batch_size`.
   """
   functions = {"": tf.saved_model.load(str(path)).signatures["control"], "concrete_": signature(trained, "control")}
   one, many = _request(functions[""], 1), _request(functions[""], batch_size)
   latencies, rates = ({name: [] for name in functions} for _ in range(2))
-  for repeat in range(repeats + 1):
-    for name in list(functions)[:: 1 if repeat % 2 else -1]:
-      function, of_turn = functions[name], []
-      for _ in range(max(requests // 10 if not repeat else requests // repeats, 1)):
-        of_turn.append(_seconds(function, one))
-      batches = [_seconds(function, many) for _ in range(max(requests // (repeats * batch_size), 5))]
-      if repeat:  # the first turn warms up
-        latencies[name] += of_turn
-        rates[name].append(batch_size / np.median(batches))
+  for turn in range(repeats + 1):  # turn 0 warms up
+    for name in list(functions)[:: 1 if turn % 2 else -1]:
+      count = requests // repeats if turn else requests // 10
+      of_one = [_seconds(functions[name], one) for _ in range(max(count, 1))]
+      of_many = [_seconds(functions[name], many) for _ in range(max(requests // (repeats * batch_size), 5))]
+      if turn:
+        latencies[name] += of_one
+        rates[name].append(batch_size / np.median(of_many))
   figures = {}
   for name in functions:
     p50, p99 = np.percentile(latencies[name], [50, 99]) * 1000
@@ -160,7 +160,7 @@ def bench_export(
 
 
 def _request(function, count: int) -> dict[str, tf.Tensor]:
-  """Inputs of `count` examples for a signature: random images, features of 0."""
+  """Inputs of `count` examples for a signature: random images, and zeros for the features."""
   specs, random_state = function.structured_input_signature[1], np.random.default_rng(0)
   shapes = {name: [count, *spec.shape[1:]] for name, spec in specs.items()}
   return {
@@ -172,18 +172,20 @@ def _request(function, count: int) -> dict[str, tf.Tensor]:
 
 
 def _seconds(function, inputs) -> float:
+  """The time of one call, until its images are in NumPy."""
   start = time.perf_counter()
   function(**inputs)["image"].numpy()
   return time.perf_counter() - start
 
 
-def _folder():
+def _folder() -> tempfile.TemporaryDirectory:
+  """A folder of the cache, since the usual one for temporary files may lie in memory."""
   cache_folder().mkdir(parents=True, exist_ok=True)
   return tempfile.TemporaryDirectory(dir=cache_folder())
 
 
 def _random_images(count: int, size: int, folder: str | None) -> np.ndarray:
-  """Random images, uint8 [count, size, size, 3], in memory, or mapped from a file in `folder`."""
+  """Random images, uint8 [count, size, size, 3], in memory, or where there is a `folder`, mapped from a file in it."""
   random_state, shape = np.random.default_rng(0), (count, size, size, 3)
   if not folder:
     return random_state.integers(256, size=shape, dtype=np.uint8)

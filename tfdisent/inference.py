@@ -1,4 +1,4 @@
-"""Using a trained model: NumPy in, NumPy out."""
+"""A trained model in use: NumPy arrays in, NumPy arrays out."""
 
 import json
 import pathlib
@@ -13,37 +13,38 @@ from tfdisent import checkpoints, codes, plugins
 from tfdisent.checkpoints import Checkpoint
 from tfdisent.data.dataset import check_images
 from tfdisent.errors import DataError, RunError, TfdisentError
+from tfdisent.feature.contract import Feature
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.run import CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE, MODEL_FILE, write
 
 
 class Encoding(NamedTuple):
-  """What `TrainedModel.encode` reads from images."""
+  """What `TrainedModel.encode` gives."""
 
   z1_mean: np.ndarray
   """Mean of q(z1 | x), float32 [B, Z1]."""
   z1_stddev: np.ndarray
   """Standard deviation of q(z1 | x), float32 [B, Z1]."""
-  feature: np.ndarray
-  """f(x) in its natural form.
+  feature: np.ndarray | dict[str, np.ndarray]
+  """f(x) in its natural form; where f has several parts, a dict of them by their names.
 
-  Computed from the pixels where f can be, else the most likely value under q(z̃2 | z1, x). Where f has several parts, a
-  dict of them.
+  It is computed from the pixels where f is a function of pixels, else it is the most likely value under q(z̃2 | z1, x).
   """
 
 
 class TrainedModel:
-  """A trained model, for any number of images.
+  """A trained model, for any number of images B.
 
-  Images are uint8 [B, H, W, C] or float [B, H, W, C] in [0, 1], and come back in the kind they came in. A feature is in
-  its natural form: int labels [B], colours [B, 3] in [0, 1], angles [B] in radians, … (see `Feature.to_vector`); where
-  it has several parts, a dict of them: {"digit_label": [B], "color": [B, 3]}.
+  Images are uint8 [B, H, W, C], or float [B, H, W, C] in [0, 1]; the images that a method gives have the dtype of those
+  that it takes. A feature is in its natural form: int labels [B], colours [B, 3] in [0, 1], angles [B] in radians, …
+  (see `Feature.to_vector`). Where f has several parts, a feature is a dict of them by their names:
+  {"digit_label": [B], "color": [B, 3]}.
 
   Args:
     model: a model with its weights.
-    batch_size: how many images the networks see at once.
-    class_names: what the classes of a column of the data set are called, in the order of their numbers.
-    checkpoint: which weights of its run it has; None where they are of no run.
+    batch_size: the number of images in one call of the networks, which bounds the memory.
+    class_names: the names of the classes by column of the data set, in the order of the labels 0, 1, …
+    checkpoint: the checkpoint that the weights are from; None if they are from no run folder.
   """
 
   def __init__(
@@ -64,54 +65,62 @@ class TrainedModel:
       tf.TensorSpec([None, model.feature.width]),
     )
 
-    def encode(x):
+    def posterior_z1(x):
       q = model.posterior_z1(x)
       return q.mean(), q.stddev()
 
-    self._encode = tf.function(encode, input_signature=[image])
-    self._prior = tf.function(
+    self._posterior_z1 = tf.function(posterior_z1, input_signature=[image])
+    self._prior_noise = tf.function(
       lambda seed: codes.prior_noise(seed, model.z1_width), input_signature=[tf.TensorSpec([None], tf.int64)]
     )
     self._mean_z2 = tf.function(model.mean_z2, input_signature=[f])
-    self._generate = tf.function(model.decode, input_signature=[z1, z2])
+    self._decode = tf.function(model.decode, input_signature=[z1, z2])
     self._read_f = tf.function(model.read_f, input_signature=[z1, image])
     self._read_z2 = tf.function(model.read_z2, input_signature=[z1, image])
 
   @property
-  def feature(self):
-    """f."""
+  def feature(self) -> Feature:
+    """The feature f."""
     return self.model.feature
 
   @property
   def image_shape(self) -> tuple[int, int, int]:
-    """(H, W, C)."""
+    """(H, W, C) of the images."""
     return self.model.image_shape
 
   def untrained(self, seed: int = 0) -> "TrainedModel":
-    """A model of the same architecture with fresh weights: what a figure is without any training."""
+    """A model of the same architecture with initial weights that follow `seed`, to compare with."""
     return TrainedModel(fresh_model(self.model.get_config(), seed), self.batch_size)
 
   def encode(self, images: np.ndarray) -> Encoding:
-    """The posterior of z1 and the feature of `images`.
+    """Mean and standard deviation of q(z1 | x), and the feature.
 
     Raises:
-      DataError: images of another shape or range; as every method does.
-      FeatureError: f is neither a function of pixels nor read by q; as `fuse` and `reconstruct` do.
+      DataError: `images` have another shape or range. All methods that take images raise it.
+      FeatureError: f is neither a function of pixels nor read by q. `reconstruct` and `fuse` raise it, too.
     """
     x = self._images(images)
     mean, stddev = self.encode_z1(x)
     return Encoding(mean, stddev, self.feature.to_natural(self._f_of(x, mean)))
 
   def reconstruct(self, images: np.ndarray) -> np.ndarray:
-    """x' = G(z1, z2), with z1 the mean of q(z1 | x) and z2 that of q(z2 | f(x))."""
+    """x' = G(z1, z2), with the mean z1 of q(z1 | x) and the mean z2 of q(z2 | f(x)).
+
+    Where f is no function of pixels (a label), z2 is the most likely code under q(z̃2 | z1, x).
+    """
     x = self._images(images)
     z1, _ = self.encode_z1(x)
     return _like(images, self.decode(z1, self._z2_of(x, z1)))
 
   def fuse(self, images: np.ndarray, feature_images: np.ndarray) -> np.ndarray:
-    """x̂ = G(z1, z̃2): each of `images` with the feature of the image at the same place in `feature_images`.
+    """x̂ = G(z1, z̃2): image i of `images` with the feature of image i of `feature_images`.
 
-    Where f cannot be computed from pixels (a label), z̃2 is the most likely code under q(z̃2 | z1, x̃).
+    z1 is the mean of q(z1 | x) and z̃2 that of q(z2 | f(x̃)), with x̃ from `feature_images`. Where f is no function of
+    pixels (a label), z̃2 is the most likely code under q(z̃2 | z1, x̃).
+
+    Raises:
+      DataError: the two are not equally many, or as in `encode`.
+      FeatureError: as in `encode`.
     """
     x, x_partner = self._images(images), self._images(feature_images, "feature_images")
     _same_length(x, x_partner, "images", "feature_images")
@@ -119,70 +128,84 @@ class TrainedModel:
     z2_partner = self._z2_of(x_partner, self.encode_z1(x_partner)[0])
     return _like(images, self.decode(z1, z2_partner))
 
-  def control(self, images: np.ndarray, feature: np.ndarray) -> np.ndarray:
-    """x̂ = G(z1, z̃2): each of `images` with the feature at the same place in `feature`.
+  def control(self, images: np.ndarray, feature: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+    """x̂ = G(z1, z̃2): image i of `images` with row i of `feature`.
 
-    Of a feature with several parts, those that `feature` does not name stay what they are in the image.
+    Args:
+      images: x, which give z1.
+      feature: f in its natural form. Of several parts it may name some alone; the others stay as in the image.
+
+    Raises:
+      DataError: the two are not equally many, or as in `encode`.
+      FeatureError: `feature` has a wrong shape or range, or does not name a part that cannot be read from the images.
     """
     x = self._images(images)
     z1, _ = self.encode_z1(x)
-    own = None
     if isinstance(feature, Mapping) and len(feature) < len(self.feature.parts):
-      own = self.feature.to_natural(self._f_of(x, z1))
-    f = self.feature.to_vector(feature if own is None else {**own, **feature})
+      feature = {**self.feature.to_natural(self._f_of(x, z1)), **feature}
+    f = self.feature.to_vector(feature)
     _same_length(x, f, "images", "feature")
     return _like(images, self.decode(z1, self.encode_z2(f)))
 
-  def generate(self, feature: np.ndarray, seed: int | np.ndarray = 0) -> np.ndarray:
-    """New images with `feature`, uint8 [B, H, W, C]; z1 is drawn from its prior N(0, I).
+  def generate(
+    self, feature: np.ndarray | Mapping[str, np.ndarray], seed: int | Sequence[int] | np.ndarray = 0
+  ) -> np.ndarray:
+    """New images x̂ = G(z1, z̃2) with `feature`, uint8 [B, H, W, C]; z1 is drawn from its prior N(0, I).
 
     Args:
-      feature: f(x) in its natural form.
-      seed: of each image, int [B]: the same seed with the same feature gives the same image, whatever is beside it, and
-        the exported `generate` gives it, too. An int is the seed of the first image, and those of the others are drawn
-        with it: no two images share a z1, and the same int gives the same images.
+      feature: f in its natural form.
+      seed: int [B], one for each image. An image depends on its own seed and its own feature alone, and the exported
+        signature `generate` gives the same image. A single int is the seed of the first image, and the seeds of the
+        others are drawn from it, so that every image has another z1.
+
+    Raises:
+      DataError: `seed` is neither an int of 64 bits nor as many of them as images.
+      FeatureError: `feature` has a wrong shape or range.
     """
     f = self.feature.to_vector(feature)
-    z1 = self._prior(_seeds(seed, len(f))).numpy()
+    z1 = self._prior_noise(_seeds(seed, len(f))).numpy()
     return to_uint8(self.decode(z1, self.encode_z2(f)))
 
   # --- Codes ----------------------------------------------------------------------------------------------------------
 
   def encode_z1(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of q(z1 | x), float32 [B, Z1] each."""
-    return self._batched(self._encode, self._images(images))
+    return self._batched(self._posterior_z1, self._images(images))
 
   def sample_z1(self, images: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Fresh samples of q(z1 | x), float32 [B, Z1]."""
+    """Samples of q(z1 | x) that follow `seed`, float32 [B, Z1]."""
     mean, stddev = self.encode_z1(images)
     return mean + stddev * tf.random.stateless_normal(mean.shape, [seed, 1]).numpy()
 
   def encode_z2(self, f: np.ndarray) -> np.ndarray:
-    """The mean of q(z2 | f(x)), float32 [B, Z2], from f(x) as vectors [B, width]."""
+    """The mean of q(z2 | f(x)), float32 [B, Z2]; f(x) as vectors, float32 [B, width]."""
     return self._batched(self._mean_z2, f)
 
   def decode(self, z1: np.ndarray, z2: np.ndarray) -> np.ndarray:
-    """G(z1, z2), float32 [B, H, W, C] in [0, 1], from codes [B, Z1] and [B, Z2]."""
-    return self._batched(self._generate, z1, z2)
+    """G(z1, z2), float32 [B, H, W, C] in [0, 1], from codes float32 [B, Z1] and [B, Z2]."""
+    return self._batched(self._decode, z1, z2)
 
   def _f_of(self, x, z1):
-    self.model.check_reading(of_f=True)  # here: an error in a traced function is hard to read
+    """f(x) of images, float32 [B, width]."""
+    self.model.check_reading(of_f=True)  # here: `_read_f` is traced, and errors of a traced function are hard to read
     return self._batched(self._read_f, z1, x)
 
   def _z2_of(self, x, z1):
-    self.model.check_reading()
+    """z2 of images, float32 [B, Z2]."""
+    self.model.check_reading()  # here, as in `_f_of`
     return self._batched(self._read_z2, z1, x)
 
   def _batched(self, function, *arrays):
-    if not len(arrays[0]):  # TensorFlow's fused convolutions fail on no images: one is let through, and left out
-      one = function(*(np.zeros([1, *array.shape[1:]], np.float32) for array in arrays))
-      return tf.nest.map_structure(lambda a: np.asarray(a)[:0], one)
+    """`function` of arrays [B, …], called with `batch_size` rows at a time; its results, joined."""
+    if not len(arrays[0]):  # fused convolutions fail on an empty batch: run one dummy image and return 0 rows
+      dummy = function(*(np.zeros([1, *array.shape[1:]], np.float32) for array in arrays))
+      return tf.nest.map_structure(lambda a: np.asarray(a)[:0], dummy)
     starts = range(0, len(arrays[0]), self.batch_size)
-    parts = [function(*(array[start : start + self.batch_size] for array in arrays)) for start in starts]
-    return tf.nest.map_structure(lambda *p: np.concatenate([np.asarray(a) for a in p]), *parts)
+    batches = [function(*(array[start : start + self.batch_size] for array in arrays)) for start in starts]
+    return tf.nest.map_structure(lambda *b: np.concatenate([np.asarray(a) for a in b]), *batches)
 
   def _images(self, images, what="images"):
-    """float32 [B, H, W, C] in [0, 1]."""
+    """Images as float32 [B, H, W, C] in [0, 1]; raises `DataError`, which calls them `what`, if they are wrong."""
     images = np.asarray(images)
     check_images(images, what)
     if images.shape[1:] != self.image_shape:
@@ -193,10 +216,10 @@ class TrainedModel:
 
 
 def fresh_model(config: Mapping, seed: int) -> DisentangledVAE:
-  """A model of a `get_config`, with initial weights that follow `seed`.
+  """The model that `config` describes (its `get_config`), with initial weights that follow `seed`.
 
-  Keras draws the seeds of initial weights from Python's `random`. Its state is put back, so that the random numbers of
-  the caller stay as they are.
+  Keras draws the seeds of initial weights from Python's `random`. The state of `random` is restored, so that random
+  numbers of the caller do not change.
   """
   state = random.getstate()
   random.seed(seed)
@@ -207,19 +230,20 @@ def fresh_model(config: Mapping, seed: int) -> DisentangledVAE:
 
 
 def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> TrainedModel:
-  """The model of a run folder, with nothing but that folder.
+  """The trained model of a run folder; nothing but the folder is needed.
 
-  No code of the folder's is run: it holds numbers and texts, and may import known plug-ins alone.
+  A run folder may come from anybody, so no code in it is run: only its JSON and its numbers are read, and only known
+  plug-ins are imported.
 
   Args:
-    run_dir: what `--run_dir` was in training.
-    which: "best" (on validation) or "last".
-    trust: packages that it may import besides; see `tfdisent.plugins.check_import`.
+    run_dir: the run folder, `--run_dir` of the training.
+    which: the weights: "best", of the lowest validation loss, or "last".
+    trust: packages that may be imported besides; see `tfdisent.plugins.check_import`.
 
   Raises:
-    RunError: the folder holds no trained model.
-    ConfigError: it asks for a plug-in that is not known.
-    CheckpointError: none of its checkpoints can be read.
+    RunError: the folder holds no trained model, or a damaged one.
+    ConfigError: the model needs a plug-in of a package that is not known.
+    CheckpointError: no checkpoint can be read.
   """
   run_dir = pathlib.Path(run_dir)
   file = run_dir / MODEL_FILE
@@ -236,12 +260,7 @@ def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> Traine
     class_names = dict(json.loads(names.read_text(encoding="utf-8"))) if names.is_file() else {}
   except TfdisentError:
     raise
-  except (
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-  ) as error:  # not UTF-8, not JSON; something is missing; it is of another kind
+  except (ValueError, KeyError, TypeError, AttributeError) as error:  # no UTF-8, no JSON, or JSON of something else
     raise RunError(
       f"{file} is damaged ({error}). Start the training again with the same command to write it anew."
     ) from error
@@ -250,15 +269,15 @@ def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> Traine
 
 
 def save_feature_examples(run_dir: pathlib.Path, f: np.ndarray) -> None:
-  """Keeps some values of f [K, width] in a run folder: what the columns of its samples show."""
+  """Writes values of f [K, width] into a run folder, one for each column of the picture of `--mode=sample`."""
   write(run_dir / FEATURE_EXAMPLES_FILE, json.dumps(f.tolist()))
 
 
 def load_feature_examples(run_dir: pathlib.Path) -> np.ndarray:
-  """What `save_feature_examples` kept.
+  """The values of f that `save_feature_examples` wrote, float32 [K, width].
 
   Raises:
-    RunError: nothing was kept: the training has not ended.
+    RunError: there are none, since the training has not ended.
   """
   try:
     return np.array(json.loads((run_dir / FEATURE_EXAMPLES_FILE).read_text(encoding="utf-8")), np.float32)
@@ -270,17 +289,18 @@ def load_feature_examples(run_dir: pathlib.Path) -> np.ndarray:
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-  """Images in [0, 1] as uint8, rounded."""
+  """Images in [0, 1] of any shape as uint8, rounded."""
   return np.rint(image * 255).astype(np.uint8)
 
 
 def _like(images, x):
+  """Images x, float32 in [0, 1], in the dtype of `images`."""
   dtype = np.asarray(images).dtype
   return to_uint8(x) if dtype == np.uint8 else x.astype(dtype)
 
 
 def _seeds(seed, count: int) -> np.ndarray:
-  """int64 [count]: as they are, or of one seed, and of others that are drawn with it."""
+  """The seeds of `count` images, int64: those given, or a single one and others that are drawn from it."""
   seed = np.asarray(seed)
   if not np.can_cast(seed.dtype, np.int64) or seed.shape not in ((), (count,)):
     raise DataError(f"seed is an int of 64 bits, or one for each of the {count} images, not {seed.dtype} {seed.shape}.")
@@ -292,5 +312,6 @@ def _seeds(seed, count: int) -> np.ndarray:
 
 
 def _same_length(a, b, a_name, b_name):
+  """Raises `DataError` unless a and b have the same length."""
   if len(a) != len(b):
     raise DataError(f"{a_name} and {b_name} must be of the same length, not {len(a)} and {len(b)}.")

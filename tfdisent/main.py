@@ -99,12 +99,12 @@ _SPLIT = flags.DEFINE_enum(
 _EXPORT_DIR = flags.DEFINE_string(
   "export_dir", None, "Where --mode=export writes MODEL_NAME/VERSION (default: RUN_DIR/export)."
 )
-_EXPORT_FORMAT = flags.DEFINE_enum(
+_EXPORT_FORMAT = flags.DEFINE_string(
   "export_format",
   "saved_model",
-  ["saved_model", "litert"],
-  "What --mode=export writes: a SavedModel for TensorFlow Serving, or MODEL_NAME.tflite with `control` and `encode`, "
-  "for phones and browsers.",
+  "What --mode=export writes: 'saved_model' for TensorFlow Serving, 'litert', MODEL_NAME.tflite with `control` and "
+  "`encode`, for phones and browsers, or a format of your own, registered by a module that --gin_param or --gin_file "
+  "imports.",
 )
 _MODEL_NAME = flags.DEFINE_string("model_name", None, "What the exported model is called (default: as the run folder).")
 _TRUST = flags.DEFINE_list(
@@ -262,18 +262,20 @@ def _sample():
 
 
 def _export():
-  run_dir = _run_dir()
-  from tfdisent import run
-  from tfdisent.serving import litert, saved_model
+  run_dir, name = _run_dir(), _EXPORT_FORMAT.value
+  from tfdisent import config, run, serving
+  from tfdisent.serving import litert, saved_model  # noqa: F401  (they register before gin binds their arguments)
 
+  if _GIN_FILE.value or _GIN_PARAM.value:
+    config.read(_GIN_FILE.value, _GIN_PARAM.value)
   folder, trained = _export_folder(run_dir), _trained(run_dir)
-  if _EXPORT_FORMAT.value == "litert":
-    path = litert.export_litert(trained, folder.with_name(f"{folder.name}.tflite"))
-    print(f"LiteRT: {path}, with the signatures `control` and `encode`")
-    return
-  path = saved_model.export(trained, folder, run.read_config(run_dir))
-  print(f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}")
-  if not saved_model.has_warmup():
+  path = serving.export(trained, folder, name, run.read_config(run_dir))
+  notes = {
+    "saved_model": f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}",
+    "litert": f"LiteRT: {path}, with the signatures `control` and `encode`",
+  }
+  print(notes.get(name, f"{name}: {path}"))
+  if name == "saved_model" and not saved_model.has_warmup():
     print("It has no warm-up requests: `pip install tfdisent[serving]` brings what writes them.")
 
 

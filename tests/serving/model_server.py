@@ -93,7 +93,7 @@ class Double(prediction_service_pb2_grpc.PredictionServiceServicer):
       return self.answer(request)
     except tf.errors.OpError as error:
       context.abort(list(grpc.StatusCode)[error.error_code], str(error.message))
-    except ValueError as error:  # Python's session refuses shapes itself
+    except ValueError as error:  # TensorFlow's Python session checks shapes itself
       context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
   def answer(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
@@ -141,9 +141,10 @@ class Double(prediction_service_pb2_grpc.PredictionServiceServicer):
 class BatchingSession:
   """Joins runs of a session, in the terms and words of TensorFlow Serving's `batching_session.cc`.
 
-  Runs that arrive within `batch_timeout_micros` are one run of their inputs, one after another along dimension 0, and
-  each gets its rows of the outputs. Where `allowed_batch_sizes` are given, repetitions of a row fill a batch up to one
-  of them. A run of other tensors than those of one signature is not joined. An error of the batch is everyone's.
+  Runs that arrive within `batch_timeout_micros` become one run of their inputs, concatenated along dimension 0, and
+  each gets its rows of the outputs. Where `allowed_batch_sizes` are given, a batch is filled up to one of these sizes
+  with copies of a row. A run of other tensors than those of one signature is not joined. If the run of a batch fails,
+  each of the joined runs raises its error.
 
   Args:
     run: of the session: names of outputs, arrays of inputs by name.
@@ -158,7 +159,7 @@ class BatchingSession:
     self._allowed = [int(size) for size in re.findall(r"allowed_batch_sizes: (\d+)", parameters)]
     self._open, self._lock = {}, threading.Lock()
     self.batches = []
-    """The sizes of the runs in each batch, and of what fills it."""
+    """For each batch the sizes of its runs, and then the number of rows that fill it, where there are any."""
 
   def run(self, fetches: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
     if (set(feeds), set(fetches)) not in self._signatures:
@@ -173,7 +174,7 @@ class BatchingSession:
         if batch:
           batch.closed.set()
         batch = self._open[key] = _Batch()
-      place = batch.add(feeds, size)
+      index = batch.add(feeds, size)
       if batch.size == self._max_batch_size:
         batch.closed.set()
     if leads:
@@ -183,9 +184,9 @@ class BatchingSession:
           del self._open[key]
       try:
         batch.outputs.set_result(self._process(batch, fetches))
-      except Exception as error:  # whoever waits gets it
+      except Exception as error:  # `result` below raises it in each run of the batch
         batch.outputs.set_exception(error)
-    values = batch.outputs.result()[place]
+    values = batch.outputs.result()[index]
     return [values[name] for name in fetches]
 
   def _process(self, batch, fetches) -> list[dict[str, np.ndarray]]:
@@ -210,7 +211,7 @@ class BatchingSession:
 
 
 class _Batch:
-  """Runs that wait for one another; the first leads them."""
+  """Runs that are joined; the thread of the first one runs the batch."""
 
   def __init__(self):
     self.tasks, self.size = [], 0
@@ -223,7 +224,7 @@ class _Batch:
 
 
 def _batch_size(tensors) -> int:
-  """Dimension 0 of tensors that a batch is made of: the same for all."""
+  """The size of dimension 0, which all tensors of a run must share."""
   tensors = list(tensors)
   if not all(tensor.ndim for tensor in tensors):
     raise _invalid("Batching Run() input tensors must have at least one dimension")

@@ -24,7 +24,7 @@ from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.serving import litert, saved_model
 from tfdisent.serving.saved_model import export, has_warmup, newest_version
-from tfdisent.serving.signatures import Served, signature
+from tfdisent.serving.signatures import ServedModel, signature
 
 SIGNATURES = {"encode", "reconstruct", "fuse", "control", "serving_default", "generate", "encode_png", "control_png"}
 
@@ -51,7 +51,7 @@ def quick(monkeypatch, digit_run):
     pathlib.Path(path).mkdir(exist_ok=True)
     (pathlib.Path(path) / "saved_model.pb").write_bytes(b"whole")
 
-  monkeypatch.setattr(Served, "signatures", lambda self, names=(): {})
+  monkeypatch.setattr(ServedModel, "signatures", lambda self, names=(): {})
   monkeypatch.setattr(tf.saved_model, "save", save)
   return lambda folder: export(digit_run.trained, folder)
 
@@ -145,14 +145,14 @@ def test_a_second_model_stands_beside_the_first(quick, tmp_path):
 
 
 def test_what_a_user_wrote_into_the_configuration_stays(quick, tmp_path):
-  own = 'model_config_list: { # name: "dogs"\n config { name: "cats" base_path: "/else" } }\n'
-  (tmp_path / "models.config").write_text(own)
+  written = 'model_config_list: { # name: "dogs"\n config { name: "cats" base_path: "/else" } }\n'
+  (tmp_path / "models.config").write_text(written)
   (tmp_path / "batching_parameters.txt").write_text("max_batch_size { value: 7 }\n")
   quick(tmp_path / "cats")
-  assert (tmp_path / "models.config").read_text() == own
+  assert (tmp_path / "models.config").read_text() == written
   assert (tmp_path / "batching_parameters.txt").read_text() == "max_batch_size { value: 7 }\n"
   quick(tmp_path / "dogs")
-  assert (tmp_path / "models.config").read_text() == own[:-2] + CATS.replace("cats", "dogs") + "}\n"
+  assert (tmp_path / "models.config").read_text() == written[:-2] + CATS.replace("cats", "dogs") + "}\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"}", b"name", b"\xff"])
@@ -211,7 +211,7 @@ def test_each_part_of_a_feature_is_described_and_its_classes_have_their_names(tm
   parts = Composite(parts=(DigitLabel(), Color(), Attribute()), part_names=("digit/label", "color", "attribute"))
   model = DisentangledVAE((28, 28, 3), parts, Objective(), **TINY)
   names = ["nought", *"123456789"]
-  served = Served(TrainedModel(model, class_names={"label": names, "color": ["red"]}))
+  served = ServedModel(TrainedModel(model, class_names={"label": names, "color": ["red"]}))
   assert [asset.asset_path.numpy().decode() for asset in served.assets(tmp_path, "a = 1")] == [
     str(tmp_path / "config.gin"),
     str(tmp_path / "feature.json"),
@@ -313,8 +313,8 @@ def test_what_cannot_be_read_has_no_signature(few_digits):
   """Neither f, where q was not trained, nor f(x) of a learned code."""
   names = {"encode", "control", "serving_default", "generate", "encode_png", "control_png"}
   unread = TrainedModel(DisentangledVAE((28, 28, 3), DigitLabel(), Objective(lambda3=0.0), **TINY))
-  assert set(Served(unread).requests()) == names
-  functions = Served(unread).signatures(["encode", "reconstruct", "fuse"])
+  assert set(ServedModel(unread).requests()) == names
+  functions = ServedModel(unread).signatures(["encode", "reconstruct", "fuse"])
   assert set(functions) == {"encode"} and set(functions["encode"].structured_outputs) == {"z1_mean", "z1_stddev"}
   learned = TrainedModel(DisentangledVAE((28, 28, 3), DigitLabel(), Objective(), code="gaussian", **TINY))
   assert set(signature(learned, "encode").structured_outputs) == {"z1_mean", "z1_stddev"}
@@ -470,8 +470,8 @@ def png(width, height, rows=0):
 def jpeg(width, height):
   """An image whose header has this size."""
   small = tf.io.encode_jpeg(np.zeros([8, 8, 3], np.uint8)).numpy()
-  place = small.index(b"\xff\xc0\x00\x11\x08") + 5
-  return small[:place] + struct.pack(">HH", height, width) + small[place + 4 :]
+  start = small.index(b"\xff\xc0\x00\x11\x08") + 5
+  return small[:start] + struct.pack(">HH", height, width) + small[start + 4 :]
 
 
 def refusal(function, image_bytes):

@@ -1,26 +1,14 @@
-"""Export of a trained model as a SavedModel that TensorFlow Serving takes as it is.
+"""Export of a trained model as a SavedModel, in the folder layout that TensorFlow Serving reads.
 
-| signature                    | takes                                      | gives                                    |
-|------------------------------|--------------------------------------------|------------------------------------------|
-| `encode`                     | `image`                                    | `z1_mean`, `z1_stddev` [B, Z1], `feature`|
-| `reconstruct`                | `image`                                    | `image`: x'                              |
-| `fuse`                       | `image`, `feature_image`                   | `image`: x̂, z1 of one, z̃2 of the other   |
-| `control`, `serving_default` | `image`, `feature`                         | `image`: x̂ with the asked-for feature    |
-| `generate`                   | `feature`, `seed` int64 [B]                | `image`: z1 from its prior               |
-| `encode_png`, `control_png`  | `image_bytes`, PNG or JPEG (and `feature`) | as `encode`; `image_bytes`, PNG          |
+| in the export folder      | what it is                                                               |
+|---------------------------|--------------------------------------------------------------------------|
+| `NAME/1/`, `NAME/2/`, …   | the versions of the model `NAME`; a server loads the highest one         |
+| `NAME/1/assets/`          | `config.gin`, and `feature.json`, which describes f                      |
+| `NAME/1/assets.extra/`    | requests that warm a server up, if `tensorflow-serving-api` is installed |
+| `models.config`           | the list of models, for `--model_config_file`                            |
+| `batching_parameters.txt` | how a server joins requests, for `--batching_parameters_file`            |
 
-Every input and every output is [B, …], and a row of an output is a function of the same row of the inputs alone: so a
-server may join the requests of several clients into a batch, and does, with `--enable_batching`. A seed gives the same
-image wherever in a batch it is.
-
-Images are uint8 [B, H, W, C]. `feature` is f(x) in its natural form (`Feature.served`), of several parts
-`feature_<part>` each; what `encode` gives is f(x) as a vector [B, width]: probabilities where q reads it. Where f can
-be read neither from the pixels nor by q, `encode` gives none, and there is no `reconstruct` and no `fuse`. Encoded
-images of another size are cropped at their centre and resized; those of more than `MAX_PIXELS` pixels are refused
-before they are decoded.
-
-For phones and browsers, `export_litert` writes `encode` and `control` as one LiteRT file. It has no assertions: a label
-out of range is no class there.
+`tfdisent.serving.signatures` has the signatures.
 """
 
 import importlib.util
@@ -35,43 +23,46 @@ import tensorflow as tf
 
 from tfdisent.errors import ConfigError, RunError
 from tfdisent.inference import TrainedModel
+from tfdisent.registry import register_exporter
 from tfdisent.run import replace
-from tfdisent.serving.signatures import Served
+from tfdisent.serving.signatures import ServedModel
 
 
+@register_exporter("saved_model")
 def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pathlib.Path:
-  """Writes the next version of the model into `folder`/<number>/, and a configuration for the server beside `folder`.
+  """Writes the next version of the model into `folder`/<number>/, and the files for the server beside `folder`.
 
-  Nothing of the training is in it: neither D nor the optimizers, and no Python function. It loads without Keras, TFP or
-  this package. `models.config` keeps the models that it names already, and a `batching_parameters.txt` stays as it is.
+  The SavedModel has the signatures alone: no D, no optimizers, no Python functions. It needs no Keras, no TFP and
+  nothing of this package. A `models.config` that exists gets the model added; a `batching_parameters.txt` that exists
+  stays as it is.
 
   Args:
     trained: the model.
-    folder: of the model, that a server watches; its name is the model's.
-    config: the operative configuration, kept as an asset.
+    folder: the model's folder, which a server watches; its name is the name of the model.
+    config: the operative configuration, written as an asset.
 
   Returns:
     The folder of the version.
 
   Raises:
-    ConfigError: the folder's name cannot be that of a model.
-    RunError: the folder cannot be written, or the `models.config` beside it is none.
+    ConfigError: the folder's name cannot be the name of a model.
+    RunError: the folder cannot be written, or the `models.config` beside it is no list of models.
   """
   check_name(folder.name)
   try:
     folder.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
     path = folder / str(max(versions, default=0) + 1)
-    partial = folder / f"{path.name}.partial"  # a server that watches the folder must not see half a version
+    partial = folder / f"{path.name}.partial"  # no number, so a server does not load a version that is half written
     shutil.rmtree(partial, ignore_errors=True)
     with tempfile.TemporaryDirectory() as assets:
-      served, module = Served(trained), tf.Module(name="tfdisent")
+      served, module = ServedModel(trained), tf.Module(name="tfdisent")
       module.weights = served.weights()
       module.assets = served.assets(pathlib.Path(assets), config)
       tf.saved_model.save(module, str(partial), signatures=served.signatures())
       _write_warmup(partial / "assets.extra", folder.name, served.requests())
     partial.rename(path)
-    _name_to_server(folder.parent / "models.config", folder.name)
+    _add_to_models(folder.parent / "models.config", folder.name)
     if not (batching := folder.parent / "batching_parameters.txt").exists():
       replace(batching, BATCHING.encode())
   except (OSError, UnicodeError) as error:
@@ -83,10 +74,10 @@ def newest_version(folder: pathlib.Path) -> pathlib.Path:
   """The folder of the newest version of an exported model.
 
   Args:
-    folder: of the model, as `export` was given it.
+    folder: the model's folder, as `export` takes it.
 
   Raises:
-    RunError: there is none.
+    RunError: the folder has no version.
   """
   versions = [path for path in folder.glob("*") if path.name.isdigit()]
   if not versions:
@@ -95,7 +86,7 @@ def newest_version(folder: pathlib.Path) -> pathlib.Path:
 
 
 def check_name(name: str) -> None:
-  """Raises `ConfigError` unless a model can be called `name`: by a server's configuration and by its addresses."""
+  """Raises `ConfigError` unless `name` works as a folder, in `models.config` and in the addresses of a server."""
   if not re.fullmatch(r'[^\x00-\x1f"/:\\]+', name) or name in (".", ".."):
     raise ConfigError(
       f"a model cannot be called {name!r}: its name is that of a folder and part of a server's addresses, without "
@@ -119,8 +110,8 @@ num_batch_threads { value: 4 }
 """
 
 
-def _name_to_server(path: pathlib.Path, name: str) -> None:
-  """Adds a model to a `models.config`, unless it is there; what the file says of any model stays as it is."""
+def _add_to_models(path: pathlib.Path, name: str) -> None:
+  """Adds a model to the `models.config` at `path`, unless it names the model already; all its other text stays."""
   text = path.read_text(encoding="utf-8") if path.exists() else "model_config_list {\n}\n"
   if re.search(rf'^[^#\n]*\bname\s*:\s*"{re.escape(name)}"', text, re.MULTILINE):
     return
@@ -131,12 +122,12 @@ def _name_to_server(path: pathlib.Path, name: str) -> None:
 
 
 def has_warmup() -> bool:
-  """Whether what writes requests for a server's warm-up is installed."""
+  """Whether `tensorflow-serving-api` is installed, which is needed to write warm-up requests."""
   return importlib.util.find_spec("tensorflow_serving") is not None
 
 
 def _write_warmup(folder: pathlib.Path, name: str, requests: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-  """Writes a `PredictionLog` record for each signature, which a server runs before it takes requests."""
+  """Writes one `PredictionLog` record for each signature; a server runs them before it takes requests."""
   if not has_warmup():
     return
   from tensorflow_serving.apis import predict_pb2, prediction_log_pb2

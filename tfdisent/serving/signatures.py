@@ -1,8 +1,32 @@
-"""The signatures of an exported model, whatever format they are written in."""
+"""The signatures of an exported model, which all formats share.
+
+| signature                    | takes                                 | gives                                     |
+|------------------------------|---------------------------------------|-------------------------------------------|
+| `encode`                     | `image`                               | `z1_mean`, `z1_stddev` [B, Z1]; `feature` |
+| `reconstruct`                | `image`                               | `image`: x'                               |
+| `fuse`                       | `image`, `feature_image`              | `image`: x̂ with z̃2 of `feature_image`     |
+| `control`, `serving_default` | `image`, `feature`                    | `image`: x̂ with z̃2 of `feature`           |
+| `generate`                   | `feature`, `seed` int64 [B]           | `image`: x̂ with z1 from its prior         |
+| `encode_png`                 | `image_bytes`, PNG or JPEG            | as `encode`                               |
+| `control_png`                | `image_bytes`, PNG or JPEG; `feature` | `image_bytes`, PNG: as `control`          |
+
+Every input and every output is a batch [B, …], and a row of an output depends on the same row of the inputs alone. A
+server may therefore join the requests of several clients into one batch, and a seed gives the same image in any row.
+
+Images are uint8 [B, H, W, C]. The input `feature` is f(x) in its natural form (`Feature.served`); where f has several
+parts, there is one input `feature_<part>` for each. The output `feature` is f(x) as a vector, float32 [B, width]; where
+q reads f, it holds probabilities.
+
+Where f can be read neither from the pixels nor by q, `encode` has no output `feature`, and there is no `reconstruct`
+and no `fuse`.
+
+Encoded images of another size are cropped at their centre and resized. Those of more than `MAX_PIXELS` pixels are
+refused by their header, before they are decoded.
+"""
 
 import json
 import pathlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,45 +37,46 @@ from tfdisent.feature.contract import DISCRETE
 from tfdisent.inference import TrainedModel
 
 MAX_PIXELS = 2**24
-"""Height times width of an encoded image, at most: a PNG of a few KB can ask for gigabytes."""
+"""The largest height times width of an encoded image. Without a limit, a PNG of a few KB could take gigabytes."""
 
 
 def signature(trained: TrainedModel, name: str) -> Callable:
-  """A signature of the model as a concrete function, as it is before it is exported."""
-  return Served(trained).signatures([name])[name]
+  """One signature of a model as a concrete function, without an export."""
+  return ServedModel(trained).signatures([name])[name]
 
 
-class Served:
-  """What a server is given of a model.
+class ServedModel:
+  """What an export writes of a model: its signatures, their weights, and files that describe it.
 
   Args:
-    trained: the model, and the names of its classes.
-    takes_none: whether a batch of no images gets an answer.
+    trained: the model, with the names of its classes.
+    pad_empty: whether signatures answer a batch of no images. The convolutions fail on an empty batch, so it is padded
+      to one image whose answer is cut off.
   """
 
-  def __init__(self, trained: TrainedModel, takes_none: bool = True):
+  def __init__(self, trained: TrainedModel, pad_empty: bool = True):
     self._model, self._class_names = trained.model, trained.class_names
-    self._at_least_one = _at_least_one if takes_none else lambda batch: batch
+    self._pad = _pad_empty if pad_empty else lambda batch: batch
     try:
       self._model.check_reading()
-      self._reads = True
+      self._can_read_z2 = True
     except FeatureError:
-      self._reads = False
+      self._can_read_z2 = False
 
   def weights(self) -> dict[str, tf.Variable]:
-    """The weights that the signatures read: neither those of D nor those of the adversary."""
+    """The weights that the signatures use, by their paths: none of those that training alone needs."""
     networks = self._model.inference_networks
     networks |= {f"f/{name}": network for name, network in self._model.feature.networks.items()}
     return {v.path: v.value for network in networks.values() for v in network.weights}
 
   def assets(self, folder: pathlib.Path, config: str) -> list[tf.saved_model.Asset]:
-    """Writes the configuration and a description of the feature into a folder, and gives them as assets."""
+    """Writes `config.gin` and `feature.json`, a description of f, into a folder; returns them as assets."""
     (folder / "config.gin").write_text(config, encoding="utf-8")
     (folder / "feature.json").write_text(json.dumps(self._description(), indent=2) + "\n", encoding="utf-8")
     return [tf.saved_model.Asset(str(folder / name)) for name in ("config.gin", "feature.json")]
 
   def _description(self) -> dict:
-    """What a client has to know of the feature."""
+    """What a client needs to know of each input `feature…`, by the input's name."""
     names = self._feature_names()
     return {
       name: {
@@ -59,20 +84,25 @@ class Served:
         "kind": part.kind,
         "dtype": part.served.dtype.name,
         "shape": part.served.shape.as_list(),
-        **({"classes": self._classes(part)} if part.kind == DISCRETE and part.width > 1 else {}),
+        **({"classes": self._class_names_of(part)} if part.kind == DISCRETE and part.width > 1 else {}),
       }
       for name, part in zip(names, self._model.feature.parts)
     }
 
-  def _classes(self, part) -> list[str]:
+  def _class_names_of(self, part) -> list[str]:
     return list(self._class_names.get(part.column) or map(str, range(part.width)))
 
   def _feature_names(self) -> list[str]:
+    """The name of the input and output of each part of f."""
     names = self._model.feature.part_names
     return ["feature"] if len(names) == 1 else [f"feature_{name.replace('/', '_')}" for name in names]
 
   def signatures(self, names: Collection[str] | None = None) -> dict[str, Callable]:
-    """A traced function for each signature, or for those of some names, with the inputs and outputs of the table."""
+    """The signatures as traced functions, by their names.
+
+    Args:
+      names: which of them to trace; None is all. Those that the model does not have are left out.
+    """
     model = self._model
     image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="image")
     feature_image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="feature_image")
@@ -84,45 +114,44 @@ class Served:
     ]
 
     def encode(image):
-      x, count = self._images(image)
+      x, count = self._to_float(image), tf.shape(image)[0]
       q_z1 = model.posterior_z1(x)
-      codes = {"z1_mean": q_z1.mean(), "z1_stddev": q_z1.stddev(), **self._read(q_z1.mean(), x)}
-      return {name: code[:count] for name, code in codes.items()}
+      outputs = {"z1_mean": q_z1.mean(), "z1_stddev": q_z1.stddev(), **self._read_features(q_z1.mean(), x)}
+      return {name: output[:count] for name, output in outputs.items()}
 
     def reconstruct(image):
-      x, count = self._images(image)
+      x, count = self._to_float(image), tf.shape(image)[0]
       z1 = model.posterior_z1(x).mean()
       return {"image": _to_uint8(model.decode(z1, model.read_z2(z1, x)))[:count]}
 
     def fuse(image, feature_image):
-      image, feature_image = _as_many("as many feature images as images", image, feature_image)
-      x, count = self._images(image)
-      x_partner, _ = self._images(feature_image)
-      z2 = model.read_z2(model.posterior_z1(x_partner).mean(), x_partner)
-      return {"image": _to_uint8(model.decode(model.posterior_z1(x).mean(), z2))[:count]}
+      image, feature_image = _check_same_count("there must be as many feature images as images", image, feature_image)
+      x, x_partner, count = self._to_float(image), self._to_float(feature_image), tf.shape(image)[0]
+      z2_partner = model.read_z2(model.posterior_z1(x_partner).mean(), x_partner)
+      return {"image": _to_uint8(model.decode(model.posterior_z1(x).mean(), z2_partner))[:count]}
 
     def control(image, *features):
-      image, *features = _as_many("as many features as images", image, *features)
-      x, count = self._images(image)
-      return {"image": _to_uint8(model.decode(model.posterior_z1(x).mean(), self._z2(features)))[:count]}
+      image, *features = _check_same_count("there must be as many features as images", image, *features)
+      x, count = self._to_float(image), tf.shape(image)[0]
+      return {"image": _to_uint8(model.decode(model.posterior_z1(x).mean(), self._z2_of(features)))[:count]}
 
     def generate(seed, *features):
-      seed, _ = _as_many("as many seeds as features", seed, features[0])
-      z2, count = self._z2(features), tf.shape(seed)[0]
-      z1 = codes.prior_noise(self._at_least_one(seed), model.z1_width)
+      seed, _ = _check_same_count("there must be as many seeds as features", seed, features[0])
+      z2, count = self._z2_of(features), tf.shape(seed)[0]
+      z1 = codes.prior_noise(self._pad(seed), model.z1_width)
       return {"image": _to_uint8(model.decode(z1, z2))[:count]}
 
     def encode_png(image_bytes):
-      return encode(self._decoded(image_bytes))
+      return encode(self._decode_images(image_bytes))
 
     def control_png(image_bytes, *features):
-      image = control(self._decoded(image_bytes), *features)["image"]
+      image = control(self._decode_images(image_bytes), *features)["image"]
       return {"image_bytes": tf.map_fn(tf.io.encode_png, image, fn_output_signature=tf.string)}
 
-    of_image = {"reconstruct": (reconstruct, [image]), "fuse": (fuse, [image, feature_image])} if self._reads else {}
+    reading = {"reconstruct": (reconstruct, [image]), "fuse": (fuse, [image, feature_image])}
     functions = {
       "encode": (encode, [image]),
-      **of_image,
+      **(reading if self._can_read_z2 else {}),
       "control": (control, [image, *features]),
       "serving_default": (control, [image, *features]),
       "generate": (generate, [seed, *features]),
@@ -130,23 +159,23 @@ class Served:
       "control_png": (control_png, [encoded, *features]),
     }
     return {
-      name: tf.function(_of_shapes(function, specs)).get_concrete_function(*specs)
+      name: tf.function(_with_shapes(function, specs)).get_concrete_function(*specs)
       for name, (function, specs) in functions.items()
       if names is None or name in names
     }
 
   def requests(self) -> dict[str, dict[str, np.ndarray]]:
-    """A request of one example for each signature."""
+    """A request of one example for each signature, as arrays by the names of its inputs."""
     image = np.zeros([1, *self._model.image_shape], np.uint8)
     image_bytes = np.array([tf.io.encode_png(image[0]).numpy()], object)
     features = {
       name: np.zeros([1, *part.served.shape[1:]], part.served.dtype.as_numpy_dtype)
       for name, part in zip(self._feature_names(), self._model.feature.parts)
     }
-    of_image = {"reconstruct": {"image": image}, "fuse": {"image": image, "feature_image": image}}
+    reading = {"reconstruct": {"image": image}, "fuse": {"image": image, "feature_image": image}}
     return {
       "encode": {"image": image},
-      **(of_image if self._reads else {}),
+      **(reading if self._can_read_z2 else {}),
       "control": {"image": image, **features},
       "serving_default": {"image": image, **features},
       "generate": {"seed": np.zeros(1, np.int64), **features},
@@ -154,46 +183,46 @@ class Served:
       "control_png": {"image_bytes": image_bytes, **features},
     }
 
-  def _images(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """float32 images in [0, 1], and how many there are; none become one, since fused convolutions fail on none."""
-    return tf.image.convert_image_dtype(self._at_least_one(image), tf.float32), tf.shape(image)[0]
+  def _to_float(self, image: tf.Tensor) -> tf.Tensor:
+    """Images uint8 [B, H, W, C] as float32 in [0, 1]; an empty batch is padded."""
+    return tf.image.convert_image_dtype(self._pad(image), tf.float32)
 
-  def _z2(self, features) -> tf.Tensor:
-    """z̃2 [B, Z2] of features in their natural form; of none, one."""
-    features = _as_many("as many of one feature as of another", *features)
+  def _z2_of(self, features: Sequence[tf.Tensor]) -> tf.Tensor:
+    """z̃2 [B, Z2] of each part's feature in its natural form; an empty batch is padded."""
+    features = _check_same_count("there must be as many of one feature as of another", *features)
     for value in features:
       if value.dtype.is_floating:
         tf.debugging.assert_all_finite(value, "a feature is NaN or infinite")
     parts = zip(self._model.feature.parts, features)
-    f = tf.concat([part.of_served(self._at_least_one(value)) for part, value in parts], 1)
+    f = tf.concat([part.of_served(self._pad(value)) for part, value in parts], 1)
     f.set_shape([None, self._model.feature.width])
     return self._model.mean_z2(f)
 
-  def _read(self, z1: tf.Tensor, x: tf.Tensor) -> Mapping[str, tf.Tensor]:
-    """f(x) of images by the name of each part that can be read."""
+  def _read_features(self, z1: tf.Tensor, x: tf.Tensor) -> dict[str, tf.Tensor]:
+    """f(x) of images, [B, the part's width] by the output's name; a part that cannot be read is left out."""
     parts = zip(self._feature_names(), self._model.feature.parts, self._model.codes, self._model.variational_z2(z1, x))
-    read = {}
+    values = {}
     for name, part, code, q in parts:
       if part.has_pixels:
-        read[name] = part.of_image(x)
+        values[name] = part.of_image(x)
       elif q is not None and not code.learned:
-        read[name] = code.probabilities(q)
-    return read
+        values[name] = code.probabilities(q)
+    return values
 
-  def _decoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
-    """uint8 [B, H, W, C] of encoded images of any size."""
+  def _decode_images(self, image_bytes: tf.Tensor) -> tf.Tensor:
+    """Encoded images of any size, string [B], as uint8 [B, H, W, C]."""
     height, width, channels = self._model.image_shape
 
     def decode(encoded):
-      with tf.control_dependencies([_assert_few_pixels(encoded)]):
+      with tf.control_dependencies([_check_header(encoded)]):
         image = tf.io.decode_image(encoded, channels, expand_animations=False)
-      have = tf.shape(image)[:2]
-      scale = tf.reduce_min(tf.cast(have, tf.float32) / [height, width])
-      crop = tf.minimum(tf.cast(tf.round(scale * [height, width]), tf.int32), have)
-      start = (have - crop) // 2
+      size = tf.shape(image)[:2]
+      scale = tf.reduce_min(tf.cast(size, tf.float32) / [height, width])
+      crop = tf.minimum(tf.cast(tf.round(scale * [height, width]), tf.int32), size)
+      start = (size - crop) // 2
       image = tf.slice(image, tf.concat([start, [0]], 0), tf.concat([crop, [channels]], 0))
-      resized = tf.image.resize(image, [height, width], antialias=True)
-      return tf.ensure_shape(_round(resized), [height, width, channels])  # of the same size: what it was
+      resized = tf.image.resize(image, [height, width], antialias=True)  # leaves an image of this size as it is
+      return tf.ensure_shape(_round(resized), [height, width, channels])
 
     return tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8))
 
@@ -201,8 +230,8 @@ class Served:
 PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff"
 
 
-def _assert_few_pixels(encoded: tf.Tensor) -> tf.Operation:
-  """Fails unless an encoded image is a PNG or a JPEG of `MAX_PIXELS` at most, by its header alone."""
+def _check_header(encoded: tf.Tensor) -> tf.Operation:
+  """An assertion on the header alone: the encoded image is a PNG or a JPEG of `MAX_PIXELS` at most."""
   first = tf.io.decode_raw(encoded, tf.uint8, fixed_length=len(PNG_START))
   is_png, is_jpeg = (tf.reduce_all(first[: len(start)] == list(start)) for start in (PNG_START, JPEG_START))
   with tf.control_dependencies([tf.debugging.Assert(is_png | is_jpeg, ["an encoded image is a PNG or a JPEG"])]):
@@ -216,36 +245,40 @@ def _assert_few_pixels(encoded: tf.Tensor) -> tf.Operation:
   return tf.debugging.Assert(pixels <= MAX_PIXELS, [words, size])
 
 
-def _of_shapes(function: Callable, specs: Collection[tf.TensorSpec]) -> Callable:
-  """`function` of inputs that have the shapes of `specs`; others are an INVALID_ARGUMENT that tells both shapes.
+def _with_shapes(function: Callable, specs: Collection[tf.TensorSpec]) -> Callable:
+  """`function`, whose inputs must have the shapes of `specs`: others are an INVALID_ARGUMENT that tells both shapes.
 
-  A server feeds what a client sends as it is, and Reshape would take rows of another width for pixels of one image.
+  A server does not check the shapes that a client sends. Without this check, Reshape would cut rows of another width
+  into images of mixed pixels.
   """
 
-  def of_shapes(*inputs):
+  def checked(*inputs):
     return function(*(tf.ensure_shape(value, spec.shape) for value, spec in zip(inputs, specs)))
 
-  return of_shapes
+  return checked
 
 
-def _as_many(message: str, *batches: tf.Tensor) -> list[tf.Tensor]:
-  """The batches [B, …], once they are seen to be of one length; what joins them would else fail in its own words.
+def _check_same_count(message: str, *batches: tf.Tensor) -> list[tf.Tensor]:
+  """The batches [B, …]; if their lengths differ, they are an INVALID_ARGUMENT with `message`.
 
-  A difference is an INVALID_ARGUMENT with `message`.
+  Without this check the request would fail later, in a tf.concat or a broadcast, with an error that names no input.
   """
   counts = [tf.shape(batch)[0] for batch in batches]
   with tf.control_dependencies([tf.debugging.assert_equal(count, counts[0], message) for count in counts[1:]]):
     return [tf.identity(batch) for batch in batches]
 
 
-def _at_least_one(batch: tf.Tensor) -> tf.Tensor:
+def _pad_empty(batch: tf.Tensor) -> tf.Tensor:
+  """The batch [B, …]; an empty one becomes [1, …] of zeros."""
   missing = tf.maximum(1 - tf.shape(batch)[0], 0)
   return tf.pad(batch, [[0, missing], *[[0, 0]] * (batch.shape.rank - 1)])
 
 
 def _to_uint8(x: tf.Tensor) -> tf.Tensor:
+  """Images in [0, 1] as uint8."""
   return _round(x * 255)
 
 
 def _round(pixels: tf.Tensor) -> tf.Tensor:
+  """Pixels of about 0 to 255 as uint8."""
   return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
