@@ -30,9 +30,30 @@ from tfdisent.feature.contract import Feature
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
-from tfdisent.registry import DATASETS, FEATURES
+from tfdisent.registry import DATASETS, FEATURES, NETWORKS, REGISTRIES
 from tfdisent.sweep import combinations
 from tfdisent.training import loop, optimizers
+
+
+class GinBinder:
+  """Binds arguments of registered plug-ins through gin: a `tfdisent.registry.Binder`."""
+
+  def add(self, name, plugin):
+    with gin.unlock_config():  # gin is locked once a config is read, and a plug-in may come later, with a trained run
+      gin.register(name, module=plugin.__module__)(plugin)
+
+  def bindings(self, scope, plugin):
+    with gin.config_scope(scope or None):
+      return gin.get_bindings(plugin)
+
+  def call(self, scope, plugin, arguments):
+    with gin.config_scope(scope or None):
+      return gin.get_configurable(plugin)(**arguments)
+
+
+for _registry in REGISTRIES:
+  if _registry is not NETWORKS:  # `model.E1 = {…}` has the arguments of a network
+    _registry.bind_with(GinBinder())
 
 objective = gin.external_configurable(Objective, "objective", module="tfdisent")
 
