@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdisent import losses
+from tfdisent import losses, run
 from tfdisent.codes import make_code
 from tfdisent.data.batches import image_reader
 from tfdisent.data.dataset import Dataset
@@ -25,7 +25,7 @@ from tfdisent.errors import ConfigError, FeatureError, RunError
 from tfdisent.feature.contract import DISCRETE, Feature, feature_values
 from tfdisent.networks import plain as networks
 
-FEATURE_FILE, WEIGHTS_FILE = "feature.json", "feature.weights.h5"
+FEATURE_FILE, WEIGHTS_FILE = run.FEATURE_FILE, run.FEATURE_WEIGHTS_FILE
 
 
 @dataclasses.dataclass(frozen=True)
