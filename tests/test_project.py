@@ -20,7 +20,7 @@ SOURCES = sorted(
   for folder in ("tfdisent", "features", "gin_configs", "tests")
   for path in (ROOT / folder).rglob("*.py")
 )
-KNOW_GIN = ("config.py",)
+KNOW_GIN = ("config.py", "registry.py", "main.py")
 
 
 def imported(path: pathlib.Path) -> set[str]:

@@ -10,7 +10,7 @@
 | `EXPORTERS`    | `register_exporter`    | a function that writes a trained model in a format: `tfdisent.serving`|
 
 What is registered stays the class or function that it was. Once `tfdisent.config` is imported, a configuration binds
-the arguments of what is called by its name (`color.threshold = 0.1`); networks take theirs from the model's.
+the arguments of what is called by its name (`rotation.turn = 360.0`); networks take theirs from the model's.
 """
 
 import difflib
@@ -85,7 +85,7 @@ class Registry:
       + "from the gin file (or from your code)?"
     )
 
-  def create(self, name: str, **arguments):
+  def create(self, name: str, /, **arguments):
     """Calls the plug-in called `name` with its bindings, which `arguments` replace.
 
     With a `name` of "scope/plug-in" the bindings of this scope of gin replace those without a scope.
@@ -94,7 +94,7 @@ class Registry:
     plugin = self[name]
     return self._binder.call(scope, plugin, arguments) if self._binder else plugin(**arguments)
 
-  def describe(self, name: str, **arguments) -> dict[str, object]:
+  def describe(self, name: str, /, **arguments) -> dict[str, object]:
     """Plain data, as JSON has it, from which `create` can be repeated without a configuration.
 
     Returns:
