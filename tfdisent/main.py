@@ -61,11 +61,11 @@ _MODE = flags.DEFINE_enum(
 _GIN_FILE = flags.DEFINE_multi_string(
   "gin_file",
   [],
-  "A gin file, looked for here and then in the installation (gin_configs/quickstart.gin). "
-  "Repeat it to read several, the later ones going first.",
+  "A gin file, in this folder or in the installation (gin_configs/quickstart.gin). "
+  "Repeat it to read several; the bindings of a later one replace those of an earlier one.",
 )
 _GIN_PARAM = flags.DEFINE_multi_string(
-  "gin_param", [], 'One gin binding, as in "objective.lambda3 = 20", that overrules the files. Repeatable.'
+  "gin_param", [], 'One gin binding, as in "objective.lambda3 = 20", which replaces that of the files. Repeatable.'
 )
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "The run folder: made by a training, read by the other modes.")
 _RUN_DIRS = flags.DEFINE_list(
@@ -73,13 +73,13 @@ _RUN_DIRS = flags.DEFINE_list(
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data sets (default: ~/tensorflow_datasets).")
 _SEED = flags.DEFINE_integer(
-  "seed", None, "Seed of everything random in training, or of the samples of --mode=sample; overrules train.seed."
+  "seed", None, "Seed of everything random in training, or of the samples of --mode=sample; replaces train.seed."
 )
 _STRATEGY = flags.DEFINE_string(
   "strategy",
   None,
   "Where to train: 'one' device, 'mirrored' over all GPUs of this host, 'multi_worker' over the hosts that the "
-  "environment variable TF_CONFIG lists, 'tpu', or 'auto' (the default): what is there. Overrules strategy.name.",
+  "environment variable TF_CONFIG lists, 'tpu', or 'auto' (the default): what this host has. Replaces strategy.name.",
 )
 _CHECKPOINT = flags.DEFINE_enum(
   "checkpoint",
@@ -92,8 +92,8 @@ _SPLIT = flags.DEFINE_enum(
   "split",
   "test",
   ["test", "validation"],
-  "What --mode=eval measures a run on, and which figures --mode=compare and sweep lay side by side: those of the test "
-  "split, which the run folder counts, or of the validation split, for choices.",
+  "The split on which --mode=eval measures a run, and whose figures --mode=compare and sweep compare: the test split "
+  "for figures to publish, whose reads the run folder counts, or the validation split for choices.",
 )
 _EXPORT_DIR = flags.DEFINE_string(
   "export_dir", None, "Where --mode=export writes MODEL_NAME/VERSION (default: RUN_DIR/export)."
@@ -109,7 +109,7 @@ _MODEL_NAME = flags.DEFINE_string("model_name", None, "What the exported model i
 _TRUST = flags.DEFINE_list(
   "trust",
   [],
-  "Packages that a run folder may import, separated by commas, besides known plug-ins: they run their code.",
+  "Packages that a run folder may import besides known plug-ins, separated by commas. Importing one runs its code.",
 )
 
 
@@ -176,8 +176,8 @@ def _evaluate():
 
   if _GIN_PARAM.value and not _GIN_FILE.value:
     raise ConfigError(
-      "--gin_param changes a configuration, and a run folder's is not read unasked, since it can run code. If you "
-      f"trust it, pass --gin_file={run_dir / run.CONFIG_FILE} as well."
+      "--gin_param changes a configuration, and that of a run folder is read only if you name it, since it can run "
+      f"code. If you trust it, pass --gin_file={run_dir / run.CONFIG_FILE} as well."
     )
   config.read(_GIN_FILE.value, _GIN_PARAM.value)
   config.evaluate(run_dir, _SPLIT.value, _CHECKPOINT.value, _data_dir(), _TRUST.value)
