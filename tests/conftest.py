@@ -15,15 +15,15 @@ import pytest
 import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from features.digit_label import DigitLabel
-from tfdisent import main
+from tfdisent import api, main
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.data.dataset import Dataset
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
-from tfdisent.training.loop import train
 
 TINY = {
   "z1_width": 4,
@@ -139,12 +139,14 @@ class Run(NamedTuple):
 
 
 def train_tiny(folder, dataset, feature=DigitLabel(), objective={"q_data": "both"}, tiny=TINY, **arguments):  # noqa: B006, B008
-  """`train` with a tiny model: two steps an epoch on 64 examples."""
+  """`api.train` with a tiny model, which is not measured: two steps an epoch on 64 examples."""
 
   def make_model(image_shape, feature, seed):
     return DisentangledVAE(image_shape, feature, Objective(**objective), seed=seed, **tiny)
 
-  return train(folder, dataset, feature, make_model, **{"epochs": 3, "batch_size": 32, **arguments})
+  return api.train(
+    folder, dataset, feature, make_model, **{"epochs": 3, "batch_size": 32, "measure": False, **arguments}
+  )
 
 
 @pytest.fixture(scope="session")
@@ -152,6 +154,16 @@ def digit_run(few_digits, tmp_path_factory) -> Run:
   """Three epochs on the label of few digits. Tests leave the folder as it is."""
   folder = tmp_path_factory.mktemp("runs") / "digit"
   return Run(folder, train_tiny(folder, few_digits, describe=lambda: CONFIG))
+
+
+def events(folder: pathlib.Path) -> dict[str, dict[int, np.ndarray]]:
+  """What a run wrote for TensorBoard: tag → epoch → value."""
+  accumulator = EventAccumulator(str(folder / "tensorboard"), size_guidance={"tensors": 0})
+  accumulator.Reload()
+  return {
+    tag: {event.step: tf.make_ndarray(event.tensor_proto) for event in accumulator.Tensors(tag)}
+    for tag in accumulator.Tags()["tensors"]
+  }
 
 
 def in_new_process(code: str) -> str:

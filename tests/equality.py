@@ -118,11 +118,13 @@ def trained(files: list[str], more: list[str], data: pathlib.Path) -> dict[str, 
     figures = {}
     if learned:
       fitted = config.fit_feature(folder / "f")
+      fitted = fitted if len(learned) > 1 else {"": fitted}
       figures = {
         f"{name} {key}": value.hex() for (_, of), name in zip(fitted.items(), learned) for key, value in of.items()
       }
-      config.read(files, [*bindings, *(f"{name}.fitted = {place!r}" for name, place in zip(learned, fitted))])
-    config.train(str(folder / "run"))
+      folders = [str(folder / "f" / part) for part in fitted]
+      config.read(files, [*bindings, *(f"{name}.fitted = {place!r}" for name, place in zip(learned, folders))])
+    config.train(str(folder / "run"), measure=False)
     return {"weights": weights(folder / "run"), "logs": logs(folder / "run"), "fitted": figures}
 
 

@@ -14,13 +14,13 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tfdisent import benchmark, config
+from tfdisent import api, benchmark, config, inference, moved
 from tfdisent.data.batches import training_batches
 from tfdisent.errors import ConfigError
 from tfdisent.evaluation import evaluate
 from tfdisent.feature.contract import feature_values
-from tfdisent.registry import DATASETS
-from tfdisent.training import loop, optimizers
+from tfdisent.registry import DATASETS, MEASUREMENTS
+from tfdisent.training import optimizers
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +121,7 @@ def test_every_argument_of_the_objective_and_the_model_can_be_bound(few_digits):
   assert model.z1_width == 3 and model.seed == 5 and model.E1.dense_layers[0].units == 7
 
 
-LIBRARY = inspect.signature(loop.train).parameters
+LIBRARY = inspect.signature(api.train).parameters
 
 
 def of_a_spy(size=3, data_dir=None):
@@ -134,15 +134,15 @@ with gin.unlock_config():
 
 @pytest.fixture
 def spy(monkeypatch):
-  """What `loop.train` is called with, in place of a training."""
+  """What `api.train` is called with, in place of a training."""
   called = types.SimpleNamespace()
 
   def train(*arguments, **keywords):
     called.__dict__.update(inspect.signature(of_library).bind(*arguments, **keywords).arguments)
     return "the model"
 
-  of_library = loop.train
-  monkeypatch.setattr(loop, "train", train)
+  of_library = api.train
+  monkeypatch.setattr(api, "train", train)
   monkeypatch.setattr(config, "strategy", lambda: "the strategy")
   monkeypatch.setitem(DATASETS._entries, "of_a_spy", of_a_spy)
   monkeypatch.setattr(config, "make_dataset", lambda name, data_dir: (name, data_dir))
@@ -160,17 +160,19 @@ TRAIN = {
   "evaluate_every": 14,
   "checkpoint_every": 15,
   "jit_compile": True,
+  "measurements": ("sharpness",),
 }
 
 
 def test_every_binding_of_train_reaches_the_training(spy):
-  assert set(TRAIN) == set(inspect.signature(config.train).parameters) - {"run_dir"}
+  assert set(TRAIN) == set(inspect.signature(config.train).parameters) - {"run_dir", "measure"}
   config.read([], [f"train.{name} = {value!r}" for name, value in TRAIN.items()])
-  assert config.train("runs/a") == ("the model", ("of_a_spy", "/data"))
+  assert config.train("runs/a", measure=False) == "the model"
   given = vars(spy)
   describe, description = given.pop("describe"), given.pop("description")
-  numbers = {name: value for name, value in TRAIN.items() if name not in ("dataset", "feature", "data_dir")}
-  assert given == numbers | {
+  others = {name: value for name, value in TRAIN.items() if name not in ("dataset", "feature", "data_dir")}
+  assert given == others | {
+    "measure": False,
     "run_dir": "runs/a",
     "dataset": ("of_a_spy", "/data"),
     "feature": "f",
@@ -192,6 +194,7 @@ def test_the_defaults_of_train_are_those_of_the_library(spy):
   config.train("runs/a")
   for name in ("epochs", "batch_size", "seed", "evaluate_every", "checkpoint_every", "jit_compile"):
     assert getattr(spy, name) == LIBRARY[name].default
+  assert spy.measurements == LIBRARY["measurements"].default == () and spy.measure is LIBRARY["measure"].default is True
   assert spy.dataset == ("of_a_spy", None) and spy.description["dataset"]["arguments"]["data_dir"] is None
 
 
@@ -224,11 +227,83 @@ def test_a_data_set_is_given_a_folder_where_there_is_one(monkeypatch):
   assert config.make_dataset("a", None) == ("a", {})
 
 
-def test_what_is_asked_for_is_what_is_bound():
+def test_runs_are_told_apart_by_what_is_bound():
   config.read([], ["train.seed = 2", "train.data_dir = 'x'", "strategy.name = 'one'", "import features.color"])
-  assert config.asked() == {"train.seed = 2", "import features.color"}
+  assert config.bindings_read() == {"train.seed = 2", "import features.color"}
   config.read([])
-  assert config.asked() == set()
+  assert config.bindings_read() == set()
+
+
+@pytest.mark.parametrize("bindings", [[], ["import features.pose", "rotation.turn = 360.0"]])
+def test_what_a_config_does_not_bind_is_that_of_the_run(bindings, monkeypatch):
+  monkeypatch.setattr(api, "evaluate", lambda *arguments: arguments)
+  config.read([], bindings)
+  assert config.evaluate("r", "test", "best", "/data", ["a"]) == ("r", None, "test", "best", "/data", [], ["a"])
+
+
+def test_a_config_gives_an_evaluation_its_data_set_and_its_measurements(monkeypatch):
+  monkeypatch.setattr(api, "evaluate", lambda *arguments: arguments)
+  monkeypatch.setattr(config, "make_dataset", lambda name, data_dir: (name, data_dir))
+  monkeypatch.setattr(MEASUREMENTS, "create", lambda name: f"made {name}")
+  config.read([], ["train.dataset = 'a'", "train.data_dir = '/bound'", "train.measurements = ('sharpness',)"])
+  assert config.evaluate("r", "validation", "last") == (
+    *("r", ("a", "/bound"), "validation", "last", "/bound", ["made sharpness"], ()),
+  )
+
+
+def test_the_feature_of_a_config_is_fitted_with_its_bindings(monkeypatch):
+  calls = []
+  monkeypatch.setattr(config, "dataset_of_run", lambda data_dir: ("data", data_dir))
+  monkeypatch.setattr(api.learned, "fit_feature", lambda *arguments: calls.append(arguments) or {"median_error": 1.0})
+  config.read([], ["import features.pose", "train.feature = 'rotation'", "fit_feature.epochs = 3"])
+  assert config.fit_feature("f", "/data") == {"median_error": 1.0}
+  ((folder, dataset, part, *numbers),) = calls
+  assert (folder, dataset, part.name, numbers[0]) == ("f", ("data", "/data"), "rotation", 3)
+
+
+# --- Names of older versions ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def untold(monkeypatch):
+  """As if no old name had been met in this process yet."""
+  monkeypatch.setattr(config, "_told", set())
+
+
+def test_old_names_are_read_from_files_and_bindings_and_said_once(tmp_path, untold, capsys):
+  (tmp_path / "inner.gin").write_text(
+    "import tfdisent.datasets.color_mnist\n# composite.leakage_weights\ntrain.dataset = 'color_mnist'\n"
+  )
+  (tmp_path / "outer.gin").write_text(f"include '{tmp_path / 'inner.gin'}'\nimport features.composite\n")
+  for _ in range(2):
+    config.read(
+      [str(tmp_path / "outer.gin")],
+      ["composite.leakage_weights = (1.0,)", "sweep.grid = {'composite.leakage_weights': ((1.0,), (2.0,))}"],
+    )
+  assert config.bindings_read() == {
+    "import tfdisent.data.color_mnist",
+    "import features.composite",
+    "train.dataset = 'color_mnist'",
+    "composite.adversary_weights = (1.0,)",
+  }
+  assert list(config.sweep().values())[1] == {"composite.adversary_weights": (2.0,)}
+  assert capsys.readouterr().err.splitlines() == [
+    "composite.leakage_weights is called composite.adversary_weights now.",
+    "tfdisent.datasets.color_mnist is called tfdisent.data.color_mnist now.",
+  ]
+
+
+def test_a_syntax_error_in_a_file_is_placed(tmp_path):
+  (tmp_path / "a.gin").write_text("train.epochs = 3\ntrain.seed =\n")
+  with pytest.raises(ConfigError, match=r"gin: .* \(line 2 of .*a\.gin\)"):
+    config.read([str(tmp_path / "a.gin")])
+
+
+def test_no_shipped_config_has_an_old_name():
+  for file in config.shipped_configs():
+    text = file.read_text(encoding="utf-8")
+    text = "".join(line for line in text.splitlines(True) if "objective.lambda" not in line)
+    assert moved.renamed(text) == text, file
 
 
 def test_the_library_can_be_imported_after_a_config_was_read():
@@ -277,6 +352,7 @@ def test_shipped_files_are_named_from_the_installation_on():
 )
 def test_a_recipe_reaches_its_figures_on_the_whole_test_set(name, bars, tmp_path, mnist_dir):
   config.read([f"gin_configs/{name}.gin"], [f"train.data_dir = {str(mnist_dir)!r}"])
-  metrics = evaluate(*config.train(str(tmp_path / "run")))
+  config.train(str(tmp_path / "run"), measure=False)
+  metrics = evaluate(inference.load(tmp_path / "run"), config.dataset_of_run())
   missed = {key: metrics[key] for key, (low, high) in bars.items() if not low <= metrics[key]["value"] <= high}
   assert not missed

@@ -15,11 +15,10 @@ import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
-from tfdisent import config, inference, load, main, pictures, run, sweep
+from tfdisent import api, config, inference, load, main, pictures, run, sweep
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.errors import Interrupted
 from tfdisent.evaluation import evaluate, protocol, report
-from tfdisent.training import loop
 
 SHORT = (
   "--gin_file=gin_configs/quickstart.gin",
@@ -147,7 +146,7 @@ def test_figures_of_other_weights_and_splits_leave_those_of_the_best_on_the_test
 ):
   folder, asked = shutil.copytree(measured_run, tmp_path / "run"), []
 
-  def evaluate(trained, dataset, split, quick):
+  def evaluate(trained, dataset, split, quick, progress):
     asked.append((trained.checkpoint.kind, split, quick))
     return {"quality/psnr": {"value": 1.0}}
 
@@ -177,7 +176,7 @@ def test_a_training_that_was_stopped_says_so_in_its_own_words(tfdisent, tmp_path
   def stop(*arguments, **keywords):
     raise Interrupted("stopped as asked")
 
-  monkeypatch.setattr(loop, "train", stop)
+  monkeypatch.setattr(api, "train_model", stop)
   assert tfdisent(*SHORT, f"--run_dir={tmp_path / 'run'}") == (0, "tfdisent: stopped as asked\n", "")
 
 
@@ -214,12 +213,13 @@ def test_sweep_runs_the_grid_of_its_file(tfdisent, tmp_path, monkeypatch):
   signal.signal(signal.SIGTERM, handler)
   assert code == 0 and "| table |" in out
   runs = {f"seed={seed}": {"train.seed": seed} for seed in (0, 1)}
-  ((folder, called, asked, *others),) = calls
+  ((folder, called, bindings_of, *others),) = calls
   assert (folder, called) == (tmp_path, runs)
   assert others == [["gin_configs/quickstart.gin"], [bindings[12:]], "/data", [], "test"]
-  assert set(asked) == set(runs)
-  assert asked["seed=1"] ^ asked["seed=0"] == {"train.seed = 0", "train.seed = 1"}
-  assert "model.z1_width = 8" in asked["seed=0"] and not any(line.startswith("sweep") for line in asked["seed=0"])
+  assert set(bindings_of) == set(runs)
+  zero, one = bindings_of["seed=0"], bindings_of["seed=1"]
+  assert zero ^ one == {"train.seed = 0", "train.seed = 1"}
+  assert "model.z1_width = 8" in zero and not any(line.startswith("sweep") for line in zero)
 
 
 def test_sample_draws_new_images_that_follow_the_seed(run_dir, tfdisent):

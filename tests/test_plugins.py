@@ -93,6 +93,15 @@ def test_what_the_user_names_is_the_users_own_word(use, evil, few_digits, monkey
   assert use("eval", f"--gin_file={evil / 'config.gin'}") == (0, "")
 
 
+def test_a_configuration_without_a_data_set_leaves_that_of_the_run(use, evil, few_digits, monkeypatch):
+  """So that a file that binds a measurement alone can be given."""
+  seen = []
+  monkeypatch.setattr(evaluation, "evaluate", lambda _, dataset, split, **keywords: seen.append(dataset) or {})
+  (evil.parent / "mine.gin").write_text("import features.color\n")
+  assert use("eval", f"--gin_file={evil.parent / 'mine.gin'}") == (0, "")
+  assert seen == [few_digits]
+
+
 def test_a_comparison_reads_a_configuration_as_text(evil, tfdisent):
   (evil / "config.gin").write_text("import evil_module\n")
   (evil / "metrics.json").write_text('{"leakage/worst": {"value": 1}, "quality/psnr": {"value": 1}}')
@@ -136,7 +145,7 @@ def test_a_model_that_hides_another_module_is_refused(evil, feature):
 @pytest.mark.parametrize(
   "activation",
   [
-    {"module": "builtins", "class_name": "exec", "config": EVIL},
+    {"class_name": "exec", "config": EVIL},
     {"class_name": "Lambda", "config": {"function": EVIL}},
   ],
 )
@@ -144,6 +153,17 @@ def test_a_model_with_an_activation_that_is_no_name_is_refused(evil, activation)
   edit_model(evil, G={"activation": activation})
   with pytest.raises(ConfigError, match="an activation is named by a text"):
     load(evil)
+
+
+def test_a_module_is_checked_wherever_in_a_model_it_is_named(evil):
+  for changes in (
+    {"networks": {"E1": EVIL_FEATURE}},
+    {"objective": {"losses": [{"name": "a", "of": [EVIL_FEATURE]}]}},
+    {"G": {"activation": {"module": "builtins", "class_name": "exec", "config": EVIL}}},
+  ):
+    edit_model(evil, **changes)
+    with pytest.raises(ConfigError, match=r"model\.json imports the module '(evil_module|builtins)'.*--trust="):
+      load(evil)
 
 
 # --- run.json ---------------------------------------------------------------------------------------------------------
@@ -157,6 +177,13 @@ def test_a_description_that_names_another_module_is_refused_or_not_read(use, evi
     assert code == 1 and "run.json imports the module 'evil_module'" in err and "--trust=evil_module" in err
   else:
     assert (code, err) == (0, "")
+
+
+def test_a_measurement_that_names_another_module_is_refused(use, evil):
+  description = json.loads((evil / "run.json").read_text())
+  (evil / "run.json").write_text(json.dumps(description | {"measurements": [EVIL_FEATURE]}))
+  code, err = use("eval")
+  assert code == 1 and "run.json imports the module 'evil_module'" in err and "--trust=evil_module" in err
 
 
 def test_data_inside_of_the_run_folder_is_refused(use, evil):

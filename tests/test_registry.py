@@ -1,12 +1,15 @@
 """The registry: hits, misses and duplicates."""
 
+import types
+
 import gin
 import pytest
 
 import tfdisent.data.color_mnist  # noqa: F401  (registers)
 from features.digit_label import DigitLabel
+from tfdisent.config import GinBinder
 from tfdisent.errors import ConfigError, RegistryError
-from tfdisent.registry import DATASETS, FEATURES, Registry
+from tfdisent.registry import DATASETS, FEATURES, NETWORKS, REGISTRIES, Registry
 
 
 def test_a_plugin_is_found_by_its_name():
@@ -37,6 +40,7 @@ def test_a_duplicate_names_both():
 
 def test_gin_binds_what_a_config_creates_and_not_what_python_calls():
   registry = Registry("feature", "features")
+  registry.bind_with(GinBinder())
 
   @registry.register("bindable_thing_of_this_test")
   def thing(size=1):
@@ -48,6 +52,40 @@ def test_gin_binds_what_a_config_creates_and_not_what_python_calls():
     assert registry.create("bindable_thing_of_this_test") == 5
     assert registry.create("bindable_thing_of_this_test", size=7) == 7
     assert thing() == 1
+  finally:
+    gin.clear_config()
+
+
+def test_without_a_binder_a_plugin_is_called_as_it_is():
+  registry = Registry("feature", "features")
+  registry.register("plain_thing_of_this_test")(lambda size=1, color=2: (size, color))
+  assert registry.create("plain_thing_of_this_test") == (1, 2)
+  assert registry.create("scope/plain_thing_of_this_test", size=5) == (5, 2)
+  assert registry.describe("plain_thing_of_this_test", size=5)["arguments"] == {"size": 5, "color": 2}
+
+
+def test_a_binder_gets_what_is_registered_before_it_and_what_comes_after():
+  registry, added = Registry("feature", "features"), []
+  first, second = lambda: 1, lambda: 2
+  registry.register("first")(first)
+  registry.bind_with(types.SimpleNamespace(add=lambda *arguments: added.append(arguments)))
+  registry.register("second")(second)
+  assert added == [("first", first), ("second", second)]
+
+
+def test_gin_binds_every_kind_but_networks():
+  assert [registry for registry in REGISTRIES if not isinstance(registry._binder, GinBinder)] == [NETWORKS]
+
+
+def test_a_scope_of_gin_goes_before_what_has_none():
+  registry = Registry("feature", "features")
+  registry.bind_with(GinBinder())
+  registry.register("scoped_thing_of_this_test")(lambda size=1, color=2: (size, color))
+  gin.clear_config()
+  gin.parse_config("scoped_thing_of_this_test.size = 5\nhat/scoped_thing_of_this_test.size = 6")
+  try:
+    assert registry.create("scoped_thing_of_this_test") == (5, 2)
+    assert registry.create("hat/scoped_thing_of_this_test", color=3) == (6, 3)
   finally:
     gin.clear_config()
 
@@ -64,6 +102,7 @@ def test_temporary_forgets():
 def bound():
   """A registry with a plug-in, and a function that binds its arguments."""
   registry = Registry("feature", "features")
+  registry.bind_with(GinBinder())
   with gin.unlock_config():
     gin.clear_config()
   yield registry, gin.parse_config

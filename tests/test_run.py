@@ -17,7 +17,7 @@ from tests.conftest import train_tiny
 from tfdisent import run
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, RegistryError, RunError
-from tfdisent.registry import DATASETS
+from tfdisent.registry import DATASETS, MEASUREMENTS
 
 CONFIG = "train.epochs = 3\n"
 
@@ -130,6 +130,21 @@ def test_bindings_leave_out_where_the_data_lies_what_trains_and_the_sweep():
   }
 
 
+def test_bindings_of_an_older_version_are_those_of_today():
+  old = (
+    "import tfdisent.datasets.color_mnist\nobjective.lambda5 = 1.0\nobjective.lambda6 = 2.0\n"
+    "objective.lambda7 = 3.0\ncomposite.leakage_weights = \\\n    (1.0, 2.0)\n"
+  )
+  new = (
+    "import tfdisent.data.color_mnist\nobjective.mirror = 1.0\nobjective.adversary = 2.0\nobjective.cycle = 3.0\n"
+    "composite.adversary_weights = (1.0, 2.0)\n"
+    "objective.losses = ()\nmodel.networks = 'plain'\ntrain.measurements = ()\n"
+  )
+  assert run.bindings(old) == run.bindings(new) and len(run.bindings(old)) == 5
+  more = run.bindings("objective.losses = ('a',)\nmodel.networks = 'resnet'\ntrain.measurements = ('sharpness',)")
+  assert len(more) == 3
+
+
 def test_differences_name_both_sides():
   assert run.differences({"b = 1", "a = 1", "c = 1"}, {"c = 1", "a = 2"}) == "  - a = 1\n  - b = 1\n  + a = 2"
   assert run.differences({"a = 1"}, {"a = 1"}) == ""
@@ -201,6 +216,45 @@ def test_a_data_set_is_made_again_from_its_description(described):
   folder = described({"size": 3, "colors": [[0.5, "a"], [None, {"b": [1]}]], "data_dir": "/there"})
   assert run.read_dataset(folder).name == repr((3, ((0.5, "a"), (None, {"b": (1,)})), "/there", 0))
   assert run.read_dataset(folder, "/here").name == repr((3, ((0.5, "a"), (None, {"b": (1,)})), "/here", 0))
+
+
+def test_a_data_set_is_found_under_the_new_name_of_its_module(described, monkeypatch):
+  imported = []
+  monkeypatch.setattr(run.importlib, "import_module", imported.append)
+  with pytest.raises(RegistryError, match="unknown data set 'other'"):
+    run.read_dataset(described(name="other", module="tfdisent.datasets.color_mnist"))
+  assert imported == ["tfdisent.data.color_mnist"]
+
+
+def tiny_measurement(scale: float = 1.0, names: tuple = ()):
+  return scale, names
+
+
+def test_the_measurements_of_a_run_are_made_again(described):
+  folder = described()
+  assert run.read_measurements(folder) == run.read_measurements(folder.parent / "nowhere") == []
+  description = run.read_description(folder)
+
+  def write(measurements):
+    (folder / "run.json").write_text(json.dumps(description | {"measurements": measurements}))
+
+  with MEASUREMENTS.temporary():
+    MEASUREMENTS._entries["tiny_of_this_test"] = tiny_measurement
+    write([{"name": "tiny_of_this_test", "module": __name__, "arguments": {"scale": 2.0, "names": ["a"]}}])
+    assert run.read_measurements(folder) == [(2.0, ("a",))]
+    write([{"name": "tiny_of_this_test", "module": __name__, "arguments": {"size": 2.0}}])
+    with pytest.raises(RunError, match=r"run\.json: the measurement 'tiny_of_this_test' cannot be made.*size"):
+      run.read_measurements(folder)
+    (folder / "model.json").write_text("{}")
+    assert run.modules(folder) == [__name__, __name__]
+  write([{"name": "sharpness", "module": "their_package.sharpness", "arguments": {}}])
+  words = r"run\.json imports the module 'their_package\.sharpness'.*--trust=their_package"
+  with pytest.raises(ConfigError, match=words):
+    run.read_measurements(folder)
+  for damaged in ("sharpness", ["sharpness"], [{"name": "sharpness"}]):
+    write(damaged)
+    with pytest.raises(RunError, match=r"run\.json is damaged"):
+      run.read_measurements(folder)
 
 
 def test_a_data_set_that_takes_no_such_arguments_is_named(described):

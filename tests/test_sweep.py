@@ -14,9 +14,9 @@ from tfdisent.run import write_metrics
 
 
 def test_every_combination_is_a_run():
-  runs = sweep.combinations({"objective.lambda6": (0.0, 5.0), "train.seed": (0, 1)})
+  runs = sweep.combinations({"objective.adversary": (0.0, 5.0), "train.seed": (0, 1)})
   assert runs == {
-    f"lambda6={weight},seed={seed}": {"objective.lambda6": weight, "train.seed": seed}
+    f"adversary={weight},seed={seed}": {"objective.adversary": weight, "train.seed": seed}
     for weight in (0.0, 5.0)
     for seed in (0, 1)
   }
@@ -69,12 +69,13 @@ def test_the_shipped_sweeps_name_configurations_and_bindings_that_exist():
       config.read([str(file), *([settings[sweep.GIN_FILE]] if sweep.GIN_FILE in settings else [])], bindings)
 
 
-def asked_of(name):
-  return {"a = 1", f"settings = {name}"}
+def wanted_of(name):
+  return {"a = 1", f"settings = {name}", "composite.adversary_weights = ()"}
 
 
 def run_sweep(folder, runs, **others):
-  return sweep.run(folder, runs, {name: asked_of(name) for name in runs} | others.pop("asked", {}), ["s.gin"], **others)
+  wanted = {name: wanted_of(name) for name in runs} | others.pop("wanted", {})
+  return sweep.run(folder, runs, wanted, ["s.gin"], **others)
 
 
 @pytest.fixture
@@ -92,7 +93,8 @@ def processes(monkeypatch):
     (folder / "config.gin").write_text(f"x.weight = {weight}\n", encoding="utf-8")
     figures = {"leakage/worst": 1 / weight, "control/accuracy_mean": 0.9, "quality/psnr": weight}
     (folder / "feature_examples.json").write_text("[]", encoding="utf-8")  # left by a training that has ended
-    (folder / "run.json").write_text(json.dumps({"dataset": None, "bindings": sorted(asked_of(folder.name))}))
+    lines = [line.replace("adversary", "leakage") for line in sorted(wanted_of(folder.name))]  # as version 0.1 wrote it
+    (folder / "run.json").write_text(json.dumps({"dataset": None, "bindings": lines}))
     if "--mode=eval" in command:
       split = "validation" if "--split=validation" in command else "test"
       origin = {"split": split, "checkpoint": "best"}
@@ -125,9 +127,9 @@ def test_what_was_measured_with_other_settings_is_refused_before_anything_is_run
   runs = sweep.combinations({"x.weight": (2.0, 4.0)})
   run_sweep(tmp_path, {"weight=2.0": runs["weight=2.0"]})
   processes.clear()
-  changed = {"weight=2.0": {"a = 2", "settings = weight=2.0"}}
+  changed = {"weight=2.0": wanted_of("weight=2.0") - {"a = 1"} | {"a = 2"}}
   with pytest.raises(RunError) as error:
-    run_sweep(tmp_path, runs, asked=changed)
+    run_sweep(tmp_path, runs, wanted=changed)
   assert "weight=2.0:\n  - a = 1\n  + a = 2\nUse another" in str(error.value) and "settings" not in str(error.value)
   assert not processes
   (tmp_path / "weight=2.0" / "run.json").unlink()  # of an older version: training refuses what differs

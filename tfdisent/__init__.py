@@ -25,7 +25,10 @@ _EXPORTS = {
   "CONTINUOUS": "feature.contract",
   "COMPOSITE": "feature.contract",
   "LearnedFeature": "feature.learned",
-  "fit_feature": "feature.learned",
+  "train": "api",
+  "fit_feature": "api",
+  "evaluate": "api",
+  "export": "api",
   "Dataset": "data.dataset",
   "DisentangledVAE": "model.vae",
   "Objective": "model.objective",
@@ -52,7 +55,7 @@ __all__ = list(_EXPORTS)
 
 
 def __getattr__(name):
-  """Imports what is asked for: `tfdisent --help` need not wait for TensorFlow."""
+  """Imports a name when it is used, so that `tfdisent --help` does not wait for TensorFlow."""
   if name not in _EXPORTS:
     raise AttributeError(f"module 'tfdisent' has no attribute '{name}'")
   return getattr(importlib.import_module(f"tfdisent.{_EXPORTS[name]}"), name)

@@ -1,9 +1,9 @@
-"""Checkpoints of a run: the last two and the best two on validation.
+"""Checkpoints of a run: the last two, and the best two on validation.
 
-Each has every network, those of a learned feature among them, both optimizers, the epoch, and within one the step and
-the running means of the loss. The noise and the order of the data are functions of the seed and the step
-(`tfdisent.model`, `tfdisent.dataset`): the seed is part of the model, the step of its optimizer, so nothing else is
-needed to go on exactly, from the end of an epoch or from any step.
+A checkpoint has all networks, with those of a learned feature, both optimizers, the epoch, and within an epoch the step
+and the running means of the loss. A training goes on from it exactly, since the noise and the order of the data are
+functions of the seed, which is an argument of the model, and of the step, which the optimizer counts
+(`tfdisent.model`, `tfdisent.data.batches`).
 """
 
 import pathlib
@@ -16,14 +16,14 @@ from absl import logging
 
 from tfdisent.errors import CheckpointError
 from tfdisent.model.vae import DisentangledVAE
+from tfdisent.run import CHECKPOINTS_FOLDER
 
-FOLDER = "checkpoints"
 KINDS = ("last", "best")
-KEPT = 2  # of each
+COUNT = 2  # checkpoints of each kind that stay
 
 
 class Checkpoint(NamedTuple):
-  """Which weights of a run: of the kind "last" or "best", after `epoch` epochs and `step` steps of the next."""
+  """Names weights of a run: of the kind "last" or "best", after `epoch` epochs and `step` steps of the next one."""
 
   kind: str
   epoch: int
@@ -37,12 +37,12 @@ class Checkpoints:
     run_dir: the run folder; checkpoints are `checkpoints/{last,best}/epoch-<number>`, and within the epoch after that
       `checkpoints/last/epoch-<number>-step-<number>`.
     model: a compiled model.
-    writes: whether the checkpoints are kept. Of several workers all must take part in writing one, and the chief keeps
-      it.
+    writes: whether this process keeps checkpoints. Of several workers all must take part in writing one, and the chief
+      alone keeps it.
 
   Attributes:
-    epoch: whole epochs trained so far.
-    step: steps trained of the epoch after them.
+    epoch: number of whole epochs trained so far.
+    step: number of steps trained of the next epoch.
     best_loss: the lowest validation loss so far.
   """
 
@@ -50,8 +50,8 @@ class Checkpoints:
     self._run_dir, self._writes = run_dir, writes
     self._epoch, self._step = tf.Variable(0, dtype=tf.int64), tf.Variable(0, dtype=tf.int64)
     self._best_loss = tf.Variable(float("inf"), dtype=tf.float64)
-    self._means = {f"{m.name}/{place}": v.value for m in model.metrics for place, v in enumerate(m.variables)}
-    self._parts = {
+    self._means = {f"{m.name}/{index}": v.value for m in model.metrics for index, v in enumerate(m.variables)}
+    self._content = {
       **_networks(model),
       "optimizer": _numbered(model.optimizer.variables),
       "optimizer_d": _numbered(model.optimizer_d.variables),
@@ -60,7 +60,7 @@ class Checkpoints:
       "step": self._step,
       "best_loss": self._best_loss,
     }
-    self._checkpoint = tf.train.Checkpoint(**self._parts)
+    self._checkpoint = tf.train.Checkpoint(**self._content)
 
   @property
   def epoch(self) -> int:
@@ -72,7 +72,7 @@ class Checkpoints:
 
   @property
   def newest(self) -> tuple[int, int]:
-    """Epoch and step of the newest checkpoint in the folder; zeros where there is none."""
+    """Epoch and step of the newest checkpoint in the folder; zeros if there is none."""
     return max(_found(self._run_dir, "last"), default=(0, 0))
 
   @property
@@ -85,54 +85,55 @@ class Checkpoints:
     self._epoch.assign(epoch)
     self._step.assign(0)
     for mean in self._means.values():
-      mean.assign(tf.zeros_like(mean))  # they begin anew with the epoch
+      mean.assign(tf.zeros_like(mean))  # the next epoch has means of its own
     if improved:
       self._best_loss.assign(validation_loss)
       self._write("best")
     self._write("last")
 
   def save_step(self, step: int) -> None:
-    """Writes the last checkpoint after `step` steps of the epoch under way."""
+    """Writes the last checkpoint, after `step` steps of the current epoch."""
     self._step.assign(step)
     self._write("last")
 
   def _write(self, kind):
-    folder = pathlib.Path(self._run_dir, FOLDER, kind)
+    folder = pathlib.Path(self._run_dir, CHECKPOINTS_FOLDER, kind)
     name = f"epoch-{self.epoch}" + (f"-step-{self.step}" if self.step else "")
     if not self._writes:
       with tempfile.TemporaryDirectory() as scratch:
         self._checkpoint.write(str(pathlib.Path(scratch, name)))
       return
     self._checkpoint.write(str(folder / name))
-    for old in _paths(self._run_dir, kind)[KEPT:]:
-      for file in sorted(folder.glob(f"{pathlib.Path(old).name}.*"), reverse=True):  # the index first, that names it
+    for old in _paths(self._run_dir, kind)[COUNT:]:
+      # The index goes first: an index without its data, as a kill in between would leave, is a damaged checkpoint.
+      for file in sorted(folder.glob(f"{pathlib.Path(old).name}.*"), reverse=True):
         file.unlink()
 
   def restore_last(self) -> bool:
-    """Restores the newest readable checkpoint, if there is any; returns whether there was one."""
+    """Restores the newest readable checkpoint; returns False if there is none."""
     if not _paths(self._run_dir, "last"):
       return False
-    _restore(self._run_dir, "last", self._parts)
-    self._restored = {name: mean.numpy() for name, mean in self._means.items()}
+    _restore(self._run_dir, "last", self._content)
+    self._restored_means = {name: mean.numpy() for name, mean in self._means.items()}
     return True
 
   def restore_means(self) -> None:
-    """Gives the model the running means of the epoch under way again, which `fit` forgets as it begins."""
-    for name, value in self._restored.items():
+    """Gives the model the restored running means of the current epoch once more: `fit` resets them as it begins."""
+    for name, value in self._restored_means.items():
       self._means[name].assign(value)
 
 
 def restore(run_dir: str, which: str, model: DisentangledVAE) -> Checkpoint:
-  """Restores the weights of `model` from the newest readable checkpoint of a run, "best" or "last"; tells which it was.
+  """Restores the weights of `model` from the newest readable checkpoint of a run, of the kind "best" or "last".
 
   Raises:
-    CheckpointError: none can be read, or they belong to another architecture.
+    CheckpointError: no checkpoint can be read, or they belong to another architecture.
   """
   if which not in KINDS:
     raise CheckpointError(f"unknown checkpoint '{which}': choose one of {', '.join(KINDS)}.")
   if not _paths(run_dir, which):
     raise CheckpointError(
-      f"{run_dir} has no checkpoint under {FOLDER}/{which}: its training has not finished an epoch yet."
+      f"{run_dir} has no checkpoint under {CHECKPOINTS_FOLDER}/{which}: its training has not finished an epoch yet."
     )
   return Checkpoint(which, *_restore(run_dir, which, _networks(model)))
 
@@ -145,43 +146,45 @@ def _networks(model) -> dict[str, dict[str, tf.Variable]]:
 def _named(variables) -> dict[str, tf.Variable]:
   """Variables by their path ("E1/conv_0/kernel").
 
-  They are named one by one, since TensorFlow does not see the layers that a Keras model keeps in a list, and would
-  leave them out of a checkpoint in silence.
+  A checkpoint of a whole Keras model would lack the layers that the model keeps in a list, without an error.
   """
   return {variable.path: variable.value for variable in variables}
 
 
 def _numbered(variables) -> dict[str, tf.Variable]:
-  """Variables of an optimizer by their place.
+  """Variables of an optimizer by their index.
 
-  Their paths count the optimizers that the process has made ("adam_2/…"), and some share one.
+  Their paths cannot name them: some are the same, and they count the optimizers of the process ("adam_2/…").
   """
-  return {str(place): variable.value for place, variable in enumerate(variables)}
+  return {str(index): variable.value for index, variable in enumerate(variables)}
 
 
 def _paths(run_dir, kind) -> list[str]:
-  """Checkpoints, newest first."""
+  """The paths of the checkpoints of a kind, the newest first."""
   return [path for _, path in sorted(_found(run_dir, kind).items(), reverse=True)]
 
 
 def _found(run_dir, kind) -> dict[tuple[int, int], str]:
-  """Checkpoints by epoch and step; read off the files, since a list beside them could be damaged as well."""
+  """The paths of the checkpoints of a kind, by epoch and step.
+
+  From the names of the files: a list in a file of its own could be damaged as well.
+  """
   found = {}
-  for file in pathlib.Path(run_dir, FOLDER, kind).glob("epoch-*.index"):
+  for file in pathlib.Path(run_dir, CHECKPOINTS_FOLDER, kind).glob("epoch-*.index"):
     if match := re.fullmatch(r"epoch-(\d+)(?:-step-(\d+))?\.index", file.name):
       found[int(match[1]), int(match[2] or 0)] = str(file.with_suffix(""))
   return found
 
 
-def _restore(run_dir, kind, parts) -> tuple[int, int]:
-  """Restores the newest that can be read; returns its epoch and step."""
-  for place, path in sorted(_found(run_dir, kind).items(), reverse=True):
+def _restore(run_dir, kind, content) -> tuple[int, int]:
+  """Restores the newest checkpoint that can be read; returns its epoch and step."""
+  for epoch_and_step, path in sorted(_found(run_dir, kind).items(), reverse=True):
     try:
-      status = tf.train.Checkpoint(**parts).read(path)
+      status = tf.train.Checkpoint(**content).read(path)
       status.assert_existing_objects_matched()
-      status.expect_partial()  # a model in use has no optimizers
-      return place
-    except (tf.errors.OpError, IndexError) as error:  # flipped bits (there are checksums) or no file; a file cut short
+      status.expect_partial()  # a model that is not trained leaves the optimizers in the file
+      return epoch_and_step
+    except (tf.errors.OpError, IndexError) as error:  # wrong checksums, a missing file; IndexError: a file cut short
       logging.warning("The checkpoint %s cannot be read (%s). Trying the one before.", path, str(error).splitlines()[0])
     except (ValueError, AssertionError) as error:
       raise CheckpointError(
@@ -189,5 +192,5 @@ def _restore(run_dir, kind, parts) -> tuple[int, int]:
       ) from error
   raise CheckpointError(
     f"none of the checkpoints of {run_dir} can be read: {', '.join(_paths(run_dir, kind))}. "
-    f"Remove the folder {FOLDER}/{kind} to start the training over, or restore it from a backup."
+    f"Remove the folder {CHECKPOINTS_FOLDER}/{kind} to start the training over, or restore it from a backup."
   )

@@ -1,38 +1,62 @@
-"""gin: which arguments a config can bind, and how a config is read. The rest of the library can be called without it.
+"""gin: which arguments a configuration can bind, and how one is read. No other module knows gin.
 
-| binding         | what it is                                                                     |
-|-----------------|--------------------------------------------------------------------------------|
-| `train.*`       | data set, feature, epochs, batch size, seed: `train` below                     |
-| `model.*`       | widths of the codes, the networks, precision: `tfdisent.model.DisentangledVAE` |
-| `objective.*`   | λ1 to λ7, the likelihood, how q is trained: `tfdisent.model.Objective`         |
-| `optimizer.*`   | of E1, E2, G, q and a: `tfdisent.optimizers.make_optimizer`                      |
-| `optimizer_d.*` | of D, and of a where `objective.a_optimizer` says so                           |
-| `fit_feature.*` | how a learned feature is fitted: `tfdisent.learned.fit_feature`                |
-| `strategy.*`    | on which devices and hosts: `tfdisent.distribution.make_strategy`              |
-| `sweep.grid`    | what `--mode=sweep` runs through: `tfdisent.sweep.combinations`                |
-| `bench.*`       | what `--mode=bench` times: `tfdisent.benchmark.bench`                          |
-| `bench_export.*`| likewise of an exported model: `tfdisent.benchmark.bench_export`               |
-| `NAME.*`        | arguments of the registered feature or data set `NAME`                         |
+| binding          | what it is                                                                     |
+|------------------|--------------------------------------------------------------------------------|
+| `train.*`        | data set, feature, epochs, batch size, seed: `train` below                     |
+| `model.*`        | widths of the codes, the networks, precision: `tfdisent.model.DisentangledVAE` |
+| `objective.*`    | the weights of the terms, the likelihood: `tfdisent.model.Objective`           |
+| `optimizer.*`    | of E1, E2, G, q and a: `tfdisent.training.optimizers.make_optimizer`           |
+| `optimizer_d.*`  | of D, and of a where `objective.a_optimizer` says so                           |
+| `fit_feature.*`  | how a learned feature is fitted: `tfdisent.fit_feature`                        |
+| `strategy.*`     | on which devices and hosts: `tfdisent.distribution.make_strategy`              |
+| `sweep.grid`     | the runs of `--mode=sweep`: `tfdisent.sweep.combinations`                      |
+| `bench.*`        | what `--mode=bench` times: `tfdisent.benchmark.bench`                          |
+| `bench_export.*` | likewise of an exported model: `tfdisent.benchmark.bench_export`               |
+| `NAME.*`         | arguments of the registered plug-in `NAME`: a feature, a data set, …           |
 """
 
+import contextlib
 import functools
 import inspect
+import io
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 
 import gin
 
-from tfdisent import benchmark, distribution, run
+from tfdisent import api, benchmark, distribution, moved, run
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError
-from tfdisent.feature import learned
+from tfdisent.evaluation.protocol import Metrics
 from tfdisent.feature.contract import Feature
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
-from tfdisent.registry import DATASETS, FEATURES
+from tfdisent.registry import DATASETS, FEATURES, MEASUREMENTS, NETWORKS, REGISTRIES
 from tfdisent.sweep import combinations
-from tfdisent.training import loop, optimizers
+from tfdisent.training import optimizers
+
+
+class GinBinder:
+  """Binds arguments of registered plug-ins through gin: a `tfdisent.registry.Binder`."""
+
+  def add(self, name, plugin):
+    with gin.unlock_config():  # gin is locked once a config is read, and a plug-in may come later, with a trained run
+      gin.register(name, module=plugin.__module__)(plugin)
+
+  def bindings(self, scope, plugin):
+    with gin.config_scope(scope or None):
+      return gin.get_bindings(plugin)
+
+  def call(self, scope, plugin, arguments):
+    with gin.config_scope(scope or None):
+      return gin.get_configurable(plugin)(**arguments)
+
+
+for _registry in REGISTRIES:
+  if _registry is not NETWORKS:  # `model.E1 = {…}` has the arguments of a network
+    _registry.bind_with(GinBinder())
 
 objective = gin.external_configurable(Objective, "objective", module="tfdisent")
 
@@ -42,8 +66,8 @@ def _model(*arguments, **keywords):
   return DisentangledVAE(*arguments, objective=objective(), **keywords)
 
 
-# gin cannot decorate a Keras model (its constructor is looked up on the class), so it sees a function of the same
-# signature
+# A function with the signature of the class: gin cannot decorate a Keras model, whose constructor Keras looks up on the
+# class.
 _model.__signature__ = inspect.signature(DisentangledVAE)
 model = gin.external_configurable(
   _model, "model", module="tfdisent", denylist=["image_shape", "feature", "objective", "seed"]
@@ -67,14 +91,14 @@ def optimizer_d(
 
 strategy = gin.external_configurable(distribution.make_strategy, "strategy", module="tfdisent")
 
-# here, since gin takes no new configurable once a config was read: the library can be imported at any time
+# All configurables are registered here: gin refuses those of a module that is imported after a config was read.
 bench = gin.external_configurable(benchmark.bench, "bench", module="tfdisent", denylist=["strategy"])
 bench_export = gin.external_configurable(
   benchmark.bench_export, "bench_export", module="tfdisent", denylist=["path", "trained"]
 )
 
 
-@gin.configurable(module="tfdisent", denylist=["run_dir"])
+@gin.configurable(module="tfdisent", denylist=["run_dir", "measure"])
 def train(
   run_dir: str,
   dataset: str | None = None,
@@ -86,23 +110,26 @@ def train(
   evaluate_every: int = 5,
   checkpoint_every: int = 500,
   jit_compile: bool = False,
-) -> tuple[TrainedModel, Dataset]:
-  """Trains the model that the config describes; see `loop.train`.
+  measurements: Sequence[str] = (),
+  measure: bool = True,
+) -> TrainedModel:
+  """Trains the model that the configuration describes; see `tfdisent.api.train`.
 
   Args:
     run_dir: the run folder.
     dataset: name of a registered data set, whose arguments are plain data: `run.json` keeps them.
     feature: name of a registered feature.
     data_dir: where the data lies; None is the data set's own default.
-    epochs, batch_size, seed, evaluate_every, checkpoint_every, jit_compile: as in `loop.train`.
+    epochs, batch_size, seed, evaluate_every, checkpoint_every, jit_compile: as in `tfdisent.api.train`.
+    measurements: names of registered measurements, whose arguments are plain data as well.
+    measure: as in `tfdisent.api.train`.
   """
-  where = strategy()  # before anything else of TensorFlow
-  description = {"dataset": _described(dataset, data_dir), "bindings": sorted(asked())}
-  data, f = make_dataset(dataset, data_dir), make_feature(feature)
-  trained = loop.train(
+  devices = strategy()  # first: logical devices cannot be made once TensorFlow has begun to compute
+  description = {"dataset": _described(dataset, data_dir), "bindings": sorted(bindings_read())}
+  return api.train(
     run_dir,
-    data,
-    f,
+    make_dataset(dataset, data_dir),
+    make_feature(feature),
     make_model=model,
     make_optimizer_eg=optimizer,
     make_optimizer_d=optimizer_d,
@@ -112,38 +139,42 @@ def train(
     evaluate_every=evaluate_every,
     checkpoint_every=checkpoint_every,
     jit_compile=jit_compile,
-    strategy=where,
+    strategy=devices,
+    measurements=measurements,
+    measure=measure,
     describe=lambda: gin.operative_config_str(max_line_length=140),
     description=description,
   )
-  return trained, data
 
 
-fit = gin.external_configurable(
-  learned.fit_feature, "fit_feature", module="tfdisent", denylist=["run_dir", "dataset", "feature"]
+_fit_feature = gin.external_configurable(
+  api.fit_feature, "fit_feature", module="tfdisent", denylist=["run_dir", "dataset", "feature", "progress"]
 )
 
 
-def fit_feature(run_dir: pathlib.Path, data_dir: str | None = None) -> dict[str, dict[str, float]]:
-  """Fits the learned parts of the feature of the config that was read last: see `tfdisent.learned.fit_feature`.
-
-  Args:
-    run_dir: of one learned part; of several, `run_dir/NAME`.
-    data_dir: where the data lies.
-
-  Returns:
-    The held-out error of each part, by its folder.
-
-  Raises:
-    ConfigError: there is nothing to learn.
-  """
+def fit_feature(run_dir: pathlib.Path, data_dir: str | None = None) -> dict:
+  """Fits the learned parts of the feature of the configuration that was read last: see `tfdisent.api.fit_feature`."""
   feature = make_feature(gin.get_bindings("tfdisent.train").get("feature"))
-  to_fit = {n: part for n, part in zip(feature.part_names, feature.parts) if isinstance(part, learned.LearnedFeature)}
-  if not to_fit:
-    raise ConfigError(f"feature '{feature.name}' is not learned: there is nothing to fit. Train with it as it is.")
-  dataset = dataset_of_run(data_dir)
-  folders = {name: run_dir if len(to_fit) == 1 else run_dir / name for name in to_fit}
-  return {str(folders[name]): fit(str(folders[name]), dataset, part) for name, part in to_fit.items()}
+  return _fit_feature(str(run_dir), dataset_of_run(data_dir), feature)
+
+
+def evaluate(
+  run_dir: pathlib.Path, split: str, checkpoint: str, data_dir: str | None = None, trust: Sequence[str] = ()
+) -> Metrics:
+  """Measures a run with the data set and the measurements of the configuration that was read last.
+
+  What the configuration does not bind is that of the run: see `tfdisent.api.evaluate`.
+  """
+  bound = gin.get_bindings("tfdisent.train")
+  return api.evaluate(
+    run_dir,
+    dataset_of_run(data_dir) if bound.get("dataset") else None,
+    split,
+    checkpoint,
+    data_dir or bound.get("data_dir"),
+    [MEASUREMENTS.create(name) for name in bound.get("measurements", ())],
+    trust,
+  )
 
 
 @gin.configurable(module="tfdisent")
@@ -163,12 +194,12 @@ def make_feature(name: str | None) -> Feature:
 
 
 def make_dataset(name: str | None, data_dir: str | None) -> Dataset:
-  """The registered data set `name`, with its bindings and `data_dir`, where it is given."""
+  """The registered data set `name`, with its bindings, and with `data_dir` if that is given."""
   return DATASETS.create(_chosen(name), **({"data_dir": data_dir} if data_dir else {}))
 
 
 def _described(name: str | None, data_dir: str | None) -> dict:
-  """What makes the data set of `make_dataset` again; see `Registry.describe`."""
+  """Plain data from which the data set of `make_dataset` can be made again; see `Registry.describe`."""
   return DATASETS.describe(_chosen(name), **({"data_dir": data_dir} if data_dir else {}))
 
 
@@ -182,36 +213,68 @@ def _chosen(name: str | None) -> str:
 
 
 def dataset_of_run(data_dir: str | None = None) -> Dataset:
-  """The data set of the config that was read last."""
+  """The data set of the configuration that was read last."""
   bound = gin.get_bindings("tfdisent.train")
   return make_dataset(bound.get("dataset"), data_dir or bound.get("data_dir"))
+
+
+# --- How a configuration is read --------------------------------------------------------------------------------------
+
+_told: set[str] = set()
+
+
+def _tell(old: str, new: str) -> None:
+  """Prints once that a name is an old one."""
+  if old not in _told:
+    _told.add(old)
+    print(f"{old} is called {new} now.", file=sys.stderr, flush=True)
+
+
+def _with_new_names(reader):
+  """A reader of gin files that gives the texts of `reader` with the names of today: see `tfdisent.moved`."""
+
+  @contextlib.contextmanager
+  def read_renamed(path):
+    with reader(path) as file:
+      text = io.StringIO(moved.renamed(file.read(), _tell))
+    text.name = path  # gin names it where the syntax is wrong
+    yield text
+
+  return read_renamed
+
+
+# Replaced, since gin tries a reader that is added only after its own. All of them, so that included files are covered.
+gin.config._FILE_READERS[:] = [(_with_new_names(reader), exists) for reader, exists in gin.config._FILE_READERS]
 
 
 def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
   """Reads gin files, then single bindings ("train.epochs = 3"); forgets what was read before.
 
+  Old names are taken as the new ones, and a line says so.
+
   Raises:
-    ConfigError: a file, an import, a configurable or a parameter is not there, or the syntax is wrong; the message
+    ConfigError: a file, an import, a configurable or a parameter does not exist, or the syntax is wrong; the message
       names it.
   """
   gin.clear_config()
   try:
-    gin.parse_config_files_and_bindings(list(files), list(bindings), skip_unknown=False, finalize_config=True)
+    bindings = [moved.renamed(binding, _tell) for binding in bindings]
+    gin.parse_config_files_and_bindings(list(files), bindings, skip_unknown=False, finalize_config=True)
   except OSError as error:
     shipped = ", ".join(map(shipped_name, shipped_configs()))
     raise ConfigError(f"{str(error).splitlines()[0]} Shipped with tfdisent: {shipped}.") from error
   except ImportError as error:
     raise ConfigError(f"a gin file imports a module that is not there: {error}") from error
   except SyntaxError as error:
-    place = f"line {error.lineno} of {error.filename or '--gin_param'}"  # gin gives the text where it can
-    text = (error.text or ("" if error.filename else "; ".join(bindings))).strip()
-    raise ConfigError(f"gin: {error.msg} '{text}' ({place})") from error
+    text = (error.text or ("" if error.filename else "; ".join(bindings))).strip()  # gin does not always give the text
+    where = f"line {error.lineno} of {error.filename or '--gin_param'}"
+    raise ConfigError(f"gin: {error.msg} '{text}' ({where})") from error
   except (ValueError, TypeError, AttributeError) as error:
     raise ConfigError(f"gin: {' '.join(str(error).split())}") from error
 
 
-def asked() -> set[str]:
-  """The bindings of the config that was read last, as `tfdisent.run.bindings` has them: what tells runs apart."""
+def bindings_read() -> set[str]:
+  """The bindings of the configuration that was read last by which runs are told apart: see `tfdisent.run.bindings`."""
   return run.bindings(gin.config_str(max_line_length=140))
 
 
@@ -223,6 +286,6 @@ def shipped_configs() -> list[pathlib.Path]:
 
 
 def shipped_name(file: pathlib.Path) -> str:
-  """What `--gin_file` calls a shipped file, as in "gin_configs/quickstart.gin"."""
+  """The name of a shipped file for `--gin_file`, as in "gin_configs/quickstart.gin"."""
   (folder,) = (parent for parent in file.parents if parent.name == "gin_configs")
   return file.relative_to(folder.parent).as_posix()

@@ -44,7 +44,6 @@ import os
 import pathlib
 import signal
 import sys
-import time
 
 from absl import app, flags, logging
 
@@ -62,11 +61,11 @@ _MODE = flags.DEFINE_enum(
 _GIN_FILE = flags.DEFINE_multi_string(
   "gin_file",
   [],
-  "A gin file, looked for here and then in the installation (gin_configs/quickstart.gin). "
-  "Repeat it to read several, the later ones going first.",
+  "A gin file, in this folder or in the installation (gin_configs/quickstart.gin). "
+  "Repeat it to read several; the bindings of a later one replace those of an earlier one.",
 )
 _GIN_PARAM = flags.DEFINE_multi_string(
-  "gin_param", [], 'One gin binding, as in "objective.lambda3 = 20", that overrules the files. Repeatable.'
+  "gin_param", [], 'One gin binding, as in "objective.lambda3 = 20", which replaces that of the files. Repeatable.'
 )
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "The run folder: made by a training, read by the other modes.")
 _RUN_DIRS = flags.DEFINE_list(
@@ -74,13 +73,13 @@ _RUN_DIRS = flags.DEFINE_list(
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data sets (default: ~/tensorflow_datasets).")
 _SEED = flags.DEFINE_integer(
-  "seed", None, "Seed of everything random in training, or of the samples of --mode=sample; overrules train.seed."
+  "seed", None, "Seed of everything random in training, or of the samples of --mode=sample; replaces train.seed."
 )
 _STRATEGY = flags.DEFINE_string(
   "strategy",
   None,
   "Where to train: 'one' device, 'mirrored' over all GPUs of this host, 'multi_worker' over the hosts that the "
-  "environment variable TF_CONFIG lists, 'tpu', or 'auto' (the default): what is there. Overrules strategy.name.",
+  "environment variable TF_CONFIG lists, 'tpu', or 'auto' (the default): what this host has. Replaces strategy.name.",
 )
 _CHECKPOINT = flags.DEFINE_enum(
   "checkpoint",
@@ -93,8 +92,8 @@ _SPLIT = flags.DEFINE_enum(
   "split",
   "test",
   ["test", "validation"],
-  "What --mode=eval measures a run on, and which figures --mode=compare and sweep lay side by side: those of the test "
-  "split, which the run folder counts, or of the validation split, for choices.",
+  "The split on which --mode=eval measures a run, and whose figures --mode=compare and sweep compare: the test split "
+  "for figures to publish, whose reads the run folder counts, or the validation split for choices.",
 )
 _EXPORT_DIR = flags.DEFINE_string(
   "export_dir", None, "Where --mode=export writes MODEL_NAME/VERSION (default: RUN_DIR/export)."
@@ -110,7 +109,7 @@ _MODEL_NAME = flags.DEFINE_string("model_name", None, "What the exported model i
 _TRUST = flags.DEFINE_list(
   "trust",
   [],
-  "Packages that a run folder may import, separated by commas, besides known plug-ins: they run their code.",
+  "Packages that a run folder may import besides known plug-ins, separated by commas. Importing one runs its code.",
 )
 
 
@@ -121,7 +120,7 @@ def main(arguments):
       f"unexpected argument '{arguments[1]}': every argument is a flag, as in --gin_file={arguments[1]}."
     )
   if not flags.FLAGS["verbosity"].present:
-    logging.set_verbosity(logging.WARNING)  # TensorFlow logs each checkpoint as news
+    logging.set_verbosity(logging.WARNING)  # TensorFlow logs a line of INFO for each checkpoint
   try:
     {
       "train": _train,
@@ -141,7 +140,7 @@ def main(arguments):
 
 
 def _words(error: TfdisentError) -> str:
-  """Its message without the lines that gin adds: they name functions that the user has not called."""
+  """The message without the lines that gin adds: these name functions that the user does not know."""
   return str(error).split("\n  In call to configurable")[0]
 
 
@@ -154,38 +153,10 @@ def _train():
   if _SEED.value is not None:
     bindings.append(f"train.seed = {_SEED.value}")
   bindings += _strategy()
-  from tfdisent import config, inference, pictures, plugins, run
-  from tfdisent.distribution import Worker
-  from tfdisent.feature.contract import feature_values
+  from tfdisent import config
 
   config.read(_GIN_FILE.value, bindings)
-  start = time.monotonic()
-  trained, dataset = config.train(str(run_dir))
-  if not Worker(trained.model.distribute_strategy).is_chief:
-    print("Trained. Worker 0 has written the run.", flush=True)
-    return
-  print(f"Trained in {(time.monotonic() - start) / 60:.1f} minutes. Drawing and evaluating …", flush=True)
-  f = feature_values(trained.feature, dataset.validation)
-  paths = pictures.write_pictures(run_dir, trained, dataset.validation, f)
-  if not _is_measured(run_dir, trained, dataset, "validation"):
-    print("On the validation split:")
-    _measure(run_dir, trained, dataset, "validation", quick=True)
-  inference.save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])  # last: it says that all is done
-  packages = plugins.to_be_trusted(run.modules(run_dir))
-  this_run = f"--run_dir={run_dir}" + (f" --trust={','.join(packages)}" if packages else "")
-  print(f"\nThe run is in {run_dir}:")
-  for path in paths:
-    print(f"  {path}")
-  print(
-    f"  {run_dir / run.named(run.METRICS_FILE, 'validation')}  {run_dir / run.CONFIG_FILE}  "
-    f"{run_dir / 'checkpoints'}/  {run_dir / run.TENSORBOARD_FOLDER}/\n\n"
-    "Next:\n"
-    f"  look at       {run_dir / 'fusion.png'}: rows share z1, columns share z2\n"
-    f"  curves        tensorboard --logdir={run_dir}\n"
-    f"  measure all   tfdisent --mode=eval {this_run}\n"
-    f"  new images    tfdisent --mode=sample {this_run}\n"
-    f'  from Python   import tfdisent; m = tfdisent.load("{run_dir}"); m.control(images, feature)'
-  )
+  config.train(str(run_dir))
 
 
 def _fit_feature():
@@ -195,70 +166,62 @@ def _fit_feature():
 
   seed = [] if _SEED.value is None else [f"fit_feature.seed = {_SEED.value}"]
   config.read(_GIN_FILE.value, [*_GIN_PARAM.value, *seed])
-  for folder, figures in config.fit_feature(run_dir, _data_dir()).items():
-    print(f"On held-out images: {', '.join(f'{name} {value:.4g}' for name, value in figures.items())}")
-    print(f"The fitted feature is in {folder}: bind its `fitted` to that folder, and train.")
+  config.fit_feature(run_dir, _data_dir())
 
 
 def _evaluate():
-  run_dir, split = _run_dir(), _SPLIT.value
-  trained, dataset = _load(run_dir)
-  from tfdisent import run
-  from tfdisent.evaluation import report
-  from tfdisent.training.callbacks import write_scalars
+  """Measures a run. gin can run code, so the folder's own configuration is read only if the user names it."""
+  run_dir = _run_dir()
+  from tfdisent import config, run
 
-  if split == "test":
-    reads = run.count_test_read(run_dir, trained.checkpoint)
-    print(f"Reads of the test split, with this one: {reads}", flush=True)
-  metrics, origin, path = _measure(run_dir, trained, dataset, split)
-  curves = run_dir / run.TENSORBOARD_FOLDER
-  scalars = {key: figure["value"] for key, figure in metrics.items()}
-  write_scalars(curves / run.named("evaluation", split, _CHECKPOINT.value), scalars)
-  page = run_dir / run.named(run.REPORT_FILE, split, _CHECKPOINT.value)
-  config = run.read_config(run_dir)
-  report.write_report(page, trained, dataset[split], metrics, report.read_curves(curves), config, origin)
-  print(f"\nWritten to {path}; look at {page}")
+  if _GIN_PARAM.value and not _GIN_FILE.value:
+    raise ConfigError(
+      "--gin_param changes a configuration, and that of a run folder is read only if you name it, since it can run "
+      f"code. If you trust it, pass --gin_file={run_dir / run.CONFIG_FILE} as well."
+    )
+  config.read(_GIN_FILE.value, _GIN_PARAM.value)
+  config.evaluate(run_dir, _SPLIT.value, _CHECKPOINT.value, _data_dir(), _TRUST.value)
 
 
 def _compare():
   if not _RUN_DIRS.value:
     raise ConfigError("--mode=compare needs the run folders: --run_dirs=runs/a,runs/b.")
+  from tfdisent import run
   from tfdisent.evaluation import comparison
 
   run_dirs = [str(pathlib.Path(run_dir).expanduser()) for run_dir in _RUN_DIRS.value]
   groups = comparison.read_runs(run_dirs, _SPLIT.value, _CHECKPOINT.value)
-  parents = {str(pathlib.Path(run).absolute().parent) for group in groups for run in group.runs}
+  parents = {str(pathlib.Path(run_dir).absolute().parent) for group in groups for run_dir in group.runs}
   folder = _run_dir(exists=False) if _RUN_DIR.value else pathlib.Path(os.path.commonpath(parents)) / "comparison"
   print(comparison.write_comparison(folder, groups))
-  print(f"Written to {folder / comparison.TABLE_FILE}; plots in {folder / comparison.PLOT_FILE}")
+  print(f"Written to {folder / run.COMPARISON_FILE}; plots in {folder / run.COMPARISON_PLOT_FILE}")
 
 
 def _sweep():
   _need_gin_file()
   folder = _run_dir(exists=False)
-  from tfdisent import config, sweep
+  from tfdisent import config, run, sweep
 
   bindings = [*_GIN_PARAM.value, *_strategy()]
   config.read(_GIN_FILE.value, bindings)
-  runs, asked = config.sweep(), {}
+  runs, bindings_of = config.sweep(), {}
   for name, settings in runs.items():
     config.read(*sweep.configuration(settings, _GIN_FILE.value, bindings))
-    asked[name] = config.asked()
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # takes the run under way with it
-  print(sweep.run(folder, runs, asked, _GIN_FILE.value, bindings, _data_dir(), _TRUST.value, _SPLIT.value))
-  print(f"Written to {folder / 'comparison.md'}; plots in {folder / 'comparison.png'} and {folder / 'curves.png'}")
+    bindings_of[name] = config.bindings_read()
+  # Python then leaves the sweep with an exception, and `subprocess.run` kills the training that it waits for.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+  print(sweep.run(folder, runs, bindings_of, _GIN_FILE.value, bindings, _data_dir(), _TRUST.value, _SPLIT.value))
+  print(
+    f"Written to {folder / run.COMPARISON_FILE}; plots in {folder / run.COMPARISON_PLOT_FILE} and "
+    f"{folder / run.CURVES_FILE}"
+  )
 
 
 def _sample():
   run_dir = _run_dir()
-  from tfdisent import inference, pictures, run
+  from tfdisent import api
 
-  trained = _trained(run_dir)
-  path = run_dir / run.SAMPLES_FILE
-  pictures.write_png(
-    path, pictures.sample_grid(trained, inference.load_feature_examples(run_dir), seed=_SEED.value or 0)
-  )
-  print(f"Rows share a z1 from the prior, columns share z2: {path}")
+  api.sample(run_dir, _SEED.value or 0, _CHECKPOINT.value, _TRUST.value)
 
 
 def _export():
@@ -311,26 +274,6 @@ def _trained(run_dir):
   return inference.load(str(run_dir), _CHECKPOINT.value, _TRUST.value)
 
 
-def _load(run_dir):
-  """The trained model of a run and its data set: from the folder's descriptions.
-
-  The data set is that of --gin_file, where it is given. gin can run code, so the folder's own file is read only if the
-  user names it.
-  """
-  from tfdisent import config, run
-
-  trained = _trained(run_dir)
-  if not (_GIN_FILE.value or _GIN_PARAM.value):
-    return trained, run.read_dataset(run_dir, _data_dir(), _TRUST.value)
-  if not _GIN_FILE.value:
-    raise ConfigError(
-      "--gin_param changes a configuration, and a run folder's is not read unasked, since it can run code. If you "
-      f"trust it, pass --gin_file={run_dir / run.CONFIG_FILE} as well."
-    )
-  config.read(_GIN_FILE.value, _GIN_PARAM.value)
-  return trained, config.dataset_of_run(_data_dir())
-
-
 def _need_gin_file():
   if not _GIN_FILE.value:
     raise ConfigError(
@@ -354,42 +297,6 @@ def _strategy() -> list[str]:
 
 def _data_dir() -> str | None:
   return str(pathlib.Path(_DATA_DIR.value).expanduser().absolute()) if _DATA_DIR.value else None
-
-
-def _measure(run_dir, trained, dataset, split, quick=False):
-  """The figures of a run on a split, printed and kept; with their provenance, and where they are kept."""
-  from tfdisent import run
-  from tfdisent.evaluation import evaluate
-
-  metrics = evaluate(trained, dataset, split, quick=quick)
-  _print_metrics(metrics)
-  origin = _provenance(run_dir, trained, dataset, split)
-  return metrics, origin, run.write_metrics(run_dir, metrics, origin)
-
-
-def _is_measured(run_dir, trained, dataset, split) -> bool:
-  """Whether the folder holds the figures of these very weights on this very split."""
-  from tfdisent import run
-
-  try:
-    _, kept = run.read_metrics(run_dir, split)
-  except (FileNotFoundError, RunError):
-    return False
-  names = ("split", "images", "data", "checkpoint", "epoch", "step", "seed", "configuration")
-  origin = _provenance(run_dir, trained, dataset, split)
-  return all(name in kept and kept[name] == origin[name] for name in names)
-
-
-def _provenance(run_dir, trained, dataset, split):
-  from tfdisent import run
-
-  return run.provenance(run_dir, dataset, split, trained.checkpoint, trained.model.seed)
-
-
-def _print_metrics(metrics):
-  for name, figure in sorted(metrics.items()):
-    interval = f"  [{figure['low']:.4f}, {figure['high']:.4f}]" if "low" in figure else ""
-    print(f"  {name:<32} {figure['value']:.4f}{interval}")
 
 
 def run():

@@ -1,7 +1,7 @@
-"""Modules of version 0.1 under their old names, for gin files, run folders and code that import them.
+"""Names of version 0.1, for the gin files, run folders and code that use them.
 
 `import tfdisent.datasets.color_mnist` gives `tfdisent.data.color_mnist`, the very same module: a copy would register
-its plug-in a second time.
+its plug-in a second time. A configuration that says `objective.lambda5` is read as one that says `objective.mirror`.
 """
 
 import importlib
@@ -9,6 +9,7 @@ import importlib.abc
 import importlib.util
 import re
 import sys
+from collections.abc import Callable
 
 MOVED = {
   "tfdisent.datasets": "tfdisent.data",
@@ -23,22 +24,42 @@ BINDINGS = {
   "objective.lambda7": "objective.cycle",
   "composite.leakage_weights": "composite.adversary_weights",
 }
-"""Arguments that are called otherwise now, as a configuration binds them."""
+"""Arguments that have a new name, as a configuration binds them."""
+
+ALWAYS_SO = frozenset({"objective.losses = ()", "model.networks = 'plain'", "train.measurements = ()"})
+"""Defaults of arguments that version 0.1 does not have: its configurations mean them, and do not say so."""
+
+_COMMENT = r"#.*"
+_OLD_BINDING = re.compile(rf"{_COMMENT}|\b(?:{'|'.join(map(re.escape, BINDINGS))})\b")
+_MODULE = re.compile(rf"{_COMMENT}|\btfdisent(?:\.\w+)+")
 
 
 def new_name(module: str) -> str:
-  """What a module is called now."""
+  """The name that a module has now."""
   old = next((old for old in MOVED if module == old or module.startswith(f"{old}.")), None)
   return module if old is None else MOVED[old] + module[len(old) :]
 
 
-def renamed(text: str) -> str:
-  """A text, as of a configuration, with the new names of modules for the old ones."""
-  return re.sub(r"\btfdisent(\.\w+)+", lambda match: new_name(match[0]), text)
+def renamed(config: str, tell: Callable[[str, str], None] = lambda old, new: None) -> str:
+  """The text of a configuration with new names in place of old ones, of modules and of bindings; comments stay.
+
+  Args:
+    config: gin's language.
+    tell: is called with the old and the new name, for each place.
+  """
+
+  def rename(match):
+    old = match[0]
+    new = old if old.startswith("#") else BINDINGS.get(old) or new_name(old)
+    if new != old:
+      tell(old, new)
+    return new
+
+  return _MODULE.sub(rename, _OLD_BINDING.sub(rename, config))
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-  """Gives Python the moved module itself where the old name is imported."""
+  """Gives Python the moved module when its old name is imported."""
 
   def find_spec(self, name, path=None, target=None):
     return importlib.util.spec_from_loader(name, self) if new_name(name) != name else None
@@ -49,9 +70,9 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     return module
 
   def exec_module(self, module):
-    module.__spec__ = self._spec  # Python gave it that of the old name
+    module.__spec__ = self._spec  # Python has replaced it by that of the old name
 
 
 def install() -> None:
   """Lets this process import the old names."""
-  sys.meta_path.insert(0, _Finder())  # before what finds files: `tfdisent.data` has a path to search
+  sys.meta_path.insert(0, _Finder())  # first: the finder of files would load a second copy from `tfdisent.data`'s path

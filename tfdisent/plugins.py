@@ -1,4 +1,4 @@
-"""Which modules a run folder may import. It may come from anybody, and to import a module is to run its code."""
+"""Which modules a run folder may import. A folder may come from anybody, and importing a module runs its code."""
 
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from tfdisent.errors import ConfigError
 from tfdisent.registry import REGISTRIES
 
 GROUP = "tfdisent.plugins"
-"""The entry points by which an installed package says that it has plug-ins, in its pyproject.toml:
+"""The group of entry points by which an installed package says that it has plug-ins, in its pyproject.toml:
 
     [project.entry-points."tfdisent.plugins"]
     my_package = "my_package"
@@ -15,10 +15,11 @@ GROUP = "tfdisent.plugins"
 
 
 def check_import(module: str, what: str, trusted: Sequence[str] = ()) -> None:
-  """Raises `ConfigError`, naming `what` asks for it, unless `module` may be imported.
+  """Raises `ConfigError` unless `module` may be imported; the message says that `what` imports it.
 
-  It may, if it is ours, has registered a plug-in in this process already, is of a package that is installed with an
-  entry point of `GROUP`, or of one of the packages `trusted`. That it was imported for another purpose is not enough.
+  A module may be imported if it belongs to this project, has registered a plug-in in this process, or belongs to a
+  package that is installed with an entry point of `GROUP` or is one of `trusted`. A module that was imported for
+  another purpose may not.
   """
   package = module.split(".", maxsplit=1)[0]
   if package in {*_known_packages(), *trusted} or any(module in registry.modules for registry in REGISTRIES):
@@ -30,18 +31,18 @@ def check_import(module: str, what: str, trusted: Sequence[str] = ()) -> None:
 
 
 def to_be_trusted(imports: Iterable[str]) -> list[str]:
-  """The packages of modules that another process would ask about."""
+  """The packages, of those of `imports`, that another process must be told to trust."""
   return sorted({module.split(".", maxsplit=1)[0] for module in imports} - _known_packages())
 
 
 def check_model(config: Mapping, what: str, trusted: Sequence[str] = ()) -> None:
-  """Raises `ConfigError` if the description of a model asks for a plug-in that may not be imported."""
-  for module in modules(config.get("feature")):
+  """Raises `ConfigError` if the description of a model names a module that may not be imported, wherever in it."""
+  for module in modules(config):
     check_import(module, what, trusted)
 
 
 def modules(config) -> Iterator[str]:
-  """Those that the description of a plug-in names, and those of its parts."""
+  """The values of "module" in plain data, at every depth."""
   if isinstance(config, Mapping):
     yield from [str(config["module"])] if "module" in config else []
     config = list(config.values())

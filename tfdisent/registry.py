@@ -9,8 +9,8 @@
 | `MEASUREMENTS` | `register_measurement` | a `tfdisent.Measurement` of a trained model: `tfdisent.evaluation`    |
 | `EXPORTERS`    | `register_exporter`    | a function that writes a trained model in a format: `tfdisent.serving`|
 
-A registered class or function is registered with gin under the same name, so a config binds its arguments
-(`color.threshold = 0.1`), while called from Python it stays what it was.
+What is registered stays the class or function that it was. Once `tfdisent.config` is imported, a configuration binds
+the arguments of what is called by its name (`rotation.turn = 360.0`); networks take theirs from the model's.
 """
 
 import difflib
@@ -18,10 +18,22 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-
-import gin
+from typing import Protocol
 
 from tfdisent.errors import ConfigError, RegistryError
+
+
+class Binder(Protocol):
+  """Gives plug-ins the arguments that a configuration binds to their names."""
+
+  def add(self, name: str, plugin: Callable) -> None:
+    """Lets a configuration bind arguments of `plugin` as `name.argument`."""
+
+  def bindings(self, scope: str, plugin: Callable) -> dict[str, object]:
+    """The arguments that are bound to `plugin`; those of `scope` replace the others."""
+
+  def call(self, scope: str, plugin: Callable, arguments: Mapping[str, object]) -> object:
+    """Calls `plugin` with its `bindings`, which `arguments` replace."""
 
 
 class Registry:
@@ -36,19 +48,26 @@ class Registry:
     self.kind = kind
     self.package = package
     self._entries: dict[str, Callable] = {}
+    self._binder: Binder | None = None
+
+  def bind_with(self, binder: Binder) -> None:
+    """Lets `binder` give arguments to the plug-ins that are registered now and later."""
+    self._binder = binder
+    for name, plugin in self._entries.items():
+      binder.add(name, plugin)
 
   def register(self, name: str) -> Callable[[Callable], Callable]:
     """Decorator that registers a class or factory under `name`; raises `RegistryError` on a duplicate."""
 
     def decorate(plugin):
-      known = self._entries.get(name)
-      if known is not None:
+      other = self._entries.get(name)
+      if other is not None:
         raise RegistryError(
-          f"{self.kind} '{name}' is registered twice: by {_where(known)} and by {_where(plugin)}. "
+          f"{self.kind} '{name}' is registered twice: by {_where(other)} and by {_where(plugin)}. "
           "Give one of them another name."
         )
-      with gin.unlock_config():  # a plug-in may come after the config, when a trained run is loaded
-        gin.register(name, module=plugin.__module__)(plugin)
+      if self._binder:
+        self._binder.add(name, plugin)
       self._entries[name] = plugin
       return plugin
 
@@ -87,28 +106,27 @@ class Registry:
     return self[name]
 
   def create(self, name: str, /, **arguments):
-    """Calls the plug-in called `name` with its gin bindings, `arguments` going first.
+    """Calls the plug-in called `name` with its bindings, which `arguments` replace.
 
-    With a `name` of "scope/plug-in" those of gin's scope go before the others.
+    With a `name` of "scope/plug-in" the bindings of this scope of gin replace those without a scope.
     """
     scope, _, name = name.rpartition("/")
-    with gin.config_scope(scope or None):
-      return gin.get_configurable(self[name])(**arguments)
+    plugin = self[name]
+    return self._binder.call(scope, plugin, arguments) if self._binder else plugin(**arguments)
 
   def describe(self, name: str, /, **arguments) -> dict[str, object]:
-    """What makes the plug-in again that `create` makes with the same arguments, as plain data of JSON.
+    """Plain data, as JSON has it, from which `create` can be repeated without a configuration.
 
     Returns:
-      The registered `name`, the `module` that registers it, and all its `arguments`: those given, bound, and defaults.
-      A default that is no plain data is left out, since the plug-in itself has it.
+      The registered `name`, the `module` that registers it, and all its `arguments`: those given, those bound, and the
+      defaults. A default that is no plain data is left out: the plug-in itself has it.
 
     Raises:
       ConfigError: an argument that is given or bound is no plain data; the message names it.
     """
     scope, _, name = name.rpartition("/")
     plugin = self[name]
-    with gin.config_scope(scope or None):
-      chosen = {**gin.get_bindings(plugin), **arguments}
+    chosen = {**(self._binder.bindings(scope, plugin) if self._binder else {}), **arguments}
     for argument, value in chosen.items():
       if not _is_plain(value):
         raise ConfigError(
@@ -132,7 +150,7 @@ class Registry:
 
   @contextmanager
   def temporary(self):
-    """Forgets on exit what was registered inside; for tests. (gin keeps its own entry: use a fresh name.)"""
+    """Forgets on exit what was registered inside; for tests. A binder keeps its own entry, so use a fresh name."""
     before = dict(self._entries)
     try:
       yield self

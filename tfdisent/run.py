@@ -1,17 +1,24 @@
-"""The run folder: what its files are called, who may write into it, and what it says of itself.
+"""The run folder: the names of its files, who may write into it, and its description.
 
-| file                    | what it is                                                                               |
-|-------------------------|------------------------------------------------------------------------------------------|
-| `lock`                  | held by the process that trains here                                                     |
-| `run.json`              | the data set (registered name, module, arguments) and the bindings that were asked for   |
-| `config.gin`            | the operative configuration, for people and as a `--gin_file`; no mode reads it unasked  |
-| `model.json`            | the model and its feature; `class_names.json`: of the columns of the data set            |
-| `feature_examples.json` | values of f for the columns of samples; written last, so it tells that training is done  |
-| `metrics*.json`         | `{"provenance": …, "metrics": …}` of one split and one checkpoint; see `named`           |
-| `test_reads.jsonl`      | a line for each time that the test split was measured                                    |
+| file                    | what it is                                                                              |
+|-------------------------|-----------------------------------------------------------------------------------------|
+| `lock`                  | held by the process that trains here                                                    |
+| `run.json`              | the data set and the measurements (registered name, module, arguments), the bindings    |
+| `config.gin`            | the operative configuration, for people, and as a `--gin_file` if the user passes it    |
+| `model.json`            | the model and its feature                                                               |
+| `class_names.json`      | names of the classes, of each column of the data set                                    |
+| `checkpoints/`          | see `tfdisent.checkpoints`                                                              |
+| `tensorboard/`          | curves, and the figures of each evaluation in a folder of their own                     |
+| `fusion*.png`, …        | pictures of the validation split                                                        |
+| `feature_examples.json` | values of f for the columns of samples; written last, so its presence means: trained    |
+| `metrics*.json`         | `{"provenance": …, "metrics": …}` of one split and one checkpoint; see `named`          |
+| `report*.html`          | the same figures for people, with pictures and curves                                   |
+| `test_reads.jsonl`      | a line for each time that the test split was measured                                   |
+| `samples.png`           | of `--mode=sample`                                                                      |
+| `export/`               | of `--mode=export`                                                                      |
 
-A run folder may come from anybody. So its files are data: JSON, numbers and texts. The modules that it names are
-imported after a check alone (`tfdisent.plugins`), and its configuration, which is code, is not read at all.
+A run folder may come from anybody. So its files are data: JSON, numbers and texts. A module that it names is imported
+only if `tfdisent.plugins` allows it. Its configuration is code, and is never read.
 """
 
 import contextlib
@@ -25,24 +32,34 @@ import pathlib
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 
-from tfdisent import plugins
+import tensorflow as tf
+
+from tfdisent import moved, plugins
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, RunError
-from tfdisent.registry import DATASETS
+from tfdisent.registry import DATASETS, MEASUREMENTS, Registry, tuples_for_lists
 
 LOCK_FILE, RUN_FILE, CONFIG_FILE, MODEL_FILE = "lock", "run.json", "config.gin", "model.json"
 CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE = "class_names.json", "feature_examples.json"
 METRICS_FILE, REPORT_FILE, TEST_READS_FILE = "metrics.json", "report.html", "test_reads.jsonl"
-SAMPLES_FILE, TENSORBOARD_FOLDER = "samples.png", "tensorboard"
+FUSION_FILE, SAMPLES_FILE = "fusion.png", "samples.png"
+CHECKPOINTS_FOLDER, TENSORBOARD_FOLDER, EXPORT_FOLDER = "checkpoints", "tensorboard", "export"
+EVALUATION_FOLDER = "evaluation"  # within `tensorboard`
+
+# The folder of a fitted feature, and that of a comparison or a sweep.
+FEATURE_FILE, FEATURE_WEIGHTS_FILE = "feature.json", "feature.weights.h5"
+COMPARISON_FILE, COMPARISON_FIGURES_FILE, COMPARISON_PLOT_FILE = "comparison.md", "comparison.json", "comparison.png"
+CURVES_FILE = "curves.png"
 
 NOT_COMPARED = ("#", "train.data_dir ", "strategy.", "sweep.")
-"""Lines of a configuration that another run may have otherwise: where the data lies, and what trains."""
+"""How lines begin in which two configurations of the same run may differ: comments, the place of the data, devices."""
 
 
 def named(file: str, split: str = "test", checkpoint: str = "best") -> str:
-  """The name of a file that is of one split and one checkpoint: `metrics.json` is of the best one on the test split.
+  """The name of a file about one split and one checkpoint.
 
-  Others say so: `metrics_validation.json`, `metrics_last.json`, `metrics_validation_last.json`.
+  `metrics.json` is about the best checkpoint on the test split. Other names tell their split and checkpoint:
+  `metrics_validation.json`, `metrics_last.json`, `metrics_validation_last.json`.
   """
   path = pathlib.PurePath(file)
   words = [path.stem, *([split] if split != "test" else []), *([checkpoint] if checkpoint != "best" else [])]
@@ -50,7 +67,7 @@ def named(file: str, split: str = "test", checkpoint: str = "best") -> str:
 
 
 def replace(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file that is whole, or as it was, whenever it is read and wherever the process ends.
+  """Writes a file atomically: whoever reads it finds the old content or the new one, even if this process is killed.
 
   Raises:
     OSError: it cannot be written.
@@ -61,7 +78,7 @@ def replace(path: pathlib.Path, content: bytes) -> None:
 
 
 def write(path: pathlib.Path, text: str) -> None:
-  """`replace` of a text, for a run folder.
+  """Writes a text of a run folder atomically: see `replace`.
 
   Raises:
     RunError: it cannot be written.
@@ -74,9 +91,9 @@ def write(path: pathlib.Path, text: str) -> None:
 
 @contextlib.contextmanager
 def alone_in(run_dir: pathlib.Path) -> Iterator[None]:
-  """Makes a run folder if need be and holds it: two trainings would overwrite one another's checkpoints.
+  """Makes a run folder, if it is not there, and locks it: two trainings would overwrite one another's checkpoints.
 
-  Taken before anything of the folder is read or written, so that the one that comes second leaves no trace.
+  Lock it before you read or write anything in the folder: the training that comes second then leaves no trace.
 
   Raises:
     RunError: another process holds it, or it cannot be written.
@@ -88,7 +105,7 @@ def alone_in(run_dir: pathlib.Path) -> Iterator[None]:
     raise RunError(f"the run folder {run_dir} cannot be written: {error}.") from error
   with file:
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of by the system, however this process ends
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system unlocks it, however this process ends
     except BlockingIOError as error:
       raise RunError(
         f"another process is training in {run_dir}. Wait until it has ended, or use another --run_dir."
@@ -96,18 +113,34 @@ def alone_in(run_dir: pathlib.Path) -> Iterator[None]:
     yield
 
 
+@contextlib.contextmanager
+def writing(what: str) -> Iterator[None]:
+  """Turns the error of a full disk, or of a missing folder, into a `RunError` that says what cannot be written."""
+  try:
+    yield
+  except (OSError, tf.errors.OpError) as error:
+    raise RunError(
+      f"{what} cannot be written: {error}. The checkpoints before are kept. Make room or mend the folder: the same "
+      "command then goes on from the last of them."
+    ) from error
+
+
 # --- Its configuration ------------------------------------------------------------------------------------------------
 
 
 def bindings(config: str) -> set[str]:
-  """The lines of a configuration that another run must share to be the same."""
-  lines = config.replace("\\\n", " ").splitlines()
-  return {" ".join(line.split()) for line in lines if line.strip() and not line.startswith(NOT_COMPARED)}
+  """The lines of a configuration by which two runs are told apart.
+
+  An old name and its new one (`tfdisent.moved`) give the same line.
+  """
+  lines = moved.renamed(config).replace("\\\n", " ").splitlines()
+  lines = {" ".join(line.split()) for line in lines if line.strip() and not line.startswith(NOT_COMPARED)}
+  return lines - moved.ALWAYS_SO
 
 
-def differences(there: set[str], asked: set[str]) -> str:
-  """What two sets of bindings do not share, a line each: "  - there" and "  + asked"; "" if there is nothing."""
-  lines = [f"  - {line}" for line in sorted(there - asked)] + [f"  + {line}" for line in sorted(asked - there)]
+def differences(there: set[str], wanted: set[str]) -> str:
+  """The bindings that are in one of two sets only, a line each: "  - there" and "  + wanted"; "" if there are none."""
+  lines = [f"  - {line}" for line in sorted(there - wanted)] + [f"  + {line}" for line in sorted(wanted - there)]
   return "\n".join(lines)
 
 
@@ -139,15 +172,15 @@ def write_description(
   class_names: Mapping | None = None,
   description: Mapping | None = None,
 ) -> None:
-  """Writes what a run says of itself, before it trains.
+  """Writes the description of a run, before it trains.
 
   Args:
     run_dir: the run folder.
     config: the operative configuration.
     model: of `DisentangledVAE.get_config`.
     class_names: of `Dataset.class_names`.
-    description: `dataset`, of `Registry.describe`, and `bindings`, what was asked for; None for a run that no command
-      began.
+    description: `dataset`, of `Registry.describe`, or None if it is no registered one; `measurements`, a list of
+      such descriptions; and `bindings`, of the configuration. None for a run from Python.
   """
   write(run_dir / CONFIG_FILE, config)
   write(run_dir / MODEL_FILE, json.dumps(model, indent=2))
@@ -160,7 +193,7 @@ def read_description(run_dir: pathlib.Path) -> dict:
   """What `write_description` wrote into `run.json`.
 
   Raises:
-    RunError: it is not there, as in a run of an older version, or it is damaged.
+    RunError: it is missing, as in a run of an older version, or damaged.
   """
   file = run_dir / RUN_FILE
   try:
@@ -173,9 +206,7 @@ def read_description(run_dir: pathlib.Path) -> dict:
       f"configuration, which can run code, pass --gin_file={run_dir / CONFIG_FILE}."
     ) from error
   except (OSError, ValueError) as error:
-    raise RunError(
-      f"{file} is damaged ({error}). Start the training again with the same command to write it anew."
-    ) from error
+    raise _damaged(run_dir, error) from error
   return description
 
 
@@ -188,50 +219,80 @@ def read_dataset(run_dir: pathlib.Path, data_dir: str | None = None, trust: Sequ
     trust: packages that the run may import, besides known plug-ins; see `tfdisent.plugins.check_import`.
 
   Raises:
-    RunError: the description is missing or damaged, or says nothing of a data set.
-    ConfigError: it asks for a plug-in that is not known, or for data inside of the run folder.
+    RunError: the description is missing or damaged, or names no data set.
+    ConfigError: it names a plug-in that is not known, or data inside of the run folder.
     DataError: the data is not there.
   """
-  file, dataset = run_dir / RUN_FILE, read_description(run_dir).get("dataset")
+  dataset = read_description(run_dir).get("dataset")
   if dataset is None:
     raise RunError(
-      f"{file} names no registered data set: it was trained from Python. Measure it there, with "
-      "tfdisent.evaluation.evaluate(tfdisent.load(run_dir), dataset), or pass a --gin_file that names one."
+      f"{run_dir / RUN_FILE} names no registered data set: it was trained from Python. Measure it there, with "
+      "tfdisent.evaluate(run_dir, dataset), or pass a --gin_file that names one."
     )
+  return _made(run_dir, DATASETS, dataset, trust, **({"data_dir": data_dir} if data_dir else {}))
+
+
+def read_measurements(run_dir: pathlib.Path, trust: Sequence[str] = ()) -> list:
+  """The measurements that a training was given for its run, from its description; none of a run that has none.
+
+  Args:
+    run_dir: the run folder.
+    trust: packages that the run may import, besides known plug-ins; see `tfdisent.plugins.check_import`.
+
+  Raises:
+    RunError: the description is damaged.
+    ConfigError: it names a plug-in that is not known.
+  """
+  if not (run_dir / RUN_FILE).is_file():
+    return []
+  descriptions = read_description(run_dir).get("measurements", [])
+  if not isinstance(descriptions, list):
+    raise _damaged(run_dir, f"measurements are no {descriptions!r}")
+  return [_made(run_dir, MEASUREMENTS, description, trust) for description in descriptions]
+
+
+def _made(run_dir: pathlib.Path, registry: Registry, description: Mapping, trust: Sequence[str], **given):
+  """What `Registry.describe` has described in `run.json`; the arguments `given` replace those that are described."""
+  file = run_dir / RUN_FILE
   try:
-    name, module, arguments = (dataset[key] for key in ("name", "module", "arguments"))
+    name, module, arguments = (description[key] for key in ("name", "module", "arguments"))
     if not (isinstance(name, str) and isinstance(module, str) and isinstance(arguments, dict)):
-      raise TypeError(f"a data set is no {dataset!r}")
+      raise TypeError(f"a {registry.kind} is no {description!r}")
   except (KeyError, TypeError) as error:
-    raise RunError(f"{file} is damaged ({error}). Start the training again with the same command.") from error
-  if data_dir:
-    arguments = {name: value for name, value in arguments.items() if name != "data_dir"}
-  _check_places(run_dir, arguments)
+    raise _damaged(run_dir, error) from error
+  module, arguments = moved.new_name(module), {key: value for key, value in arguments.items() if key not in given}
+  _check_paths(run_dir, arguments)
   plugins.check_import(module, str(file), trust)
-  if name not in DATASETS:
+  if name not in registry:
     try:
       importlib.import_module(module)
     except ImportError as error:
       raise RunError(
-        f"{run_dir} was trained on the data set '{name}' of the module '{module}', which cannot be imported ({error}). "
+        f"{file} names the {registry.kind} '{name}' of the module '{module}', which cannot be imported ({error}). "
         "Install the package that has it."
       ) from error
-  plugin, arguments = DATASETS[name], _tuples(arguments) | ({"data_dir": data_dir} if data_dir else {})
+  plugin, arguments = registry[name], tuples_for_lists(arguments) | given
   try:
     inspect.signature(plugin).bind(**arguments)
   except TypeError as error:
-    raise RunError(f"{file}: the data set '{name}' cannot be made from {arguments}: {error}.") from error
+    raise RunError(f"{file}: the {registry.kind} '{name}' cannot be made from {arguments}: {error}.") from error
   return plugin(**arguments)
 
 
+def _damaged(run_dir: pathlib.Path, what: object) -> RunError:
+  return RunError(
+    f"{run_dir / RUN_FILE} is damaged ({what}). Start the training again with the same command to write it anew."
+  )
+
+
 def modules(run_dir: pathlib.Path) -> list[str]:
-  """The modules that another process imports to use a run: those of its feature and of its data set."""
-  model = json.loads((run_dir / MODEL_FILE).read_text(encoding="utf-8"))
-  return [*plugins.modules(model.get("feature")), *plugins.modules(read_description(run_dir).get("dataset"))]
+  """The modules that another process imports to use a run: of its model, its data set and its measurements."""
+  model, description = json.loads((run_dir / MODEL_FILE).read_text(encoding="utf-8")), read_description(run_dir)
+  return [module for plain in (model, description) for module in plugins.modules(plain)]
 
 
-def _check_places(run_dir: pathlib.Path, arguments: Mapping) -> None:
-  """Raises `ConfigError` if data is to be read inside of the run folder, whose author then chose it as well."""
+def _check_paths(run_dir: pathlib.Path, arguments: Mapping) -> None:
+  """Raises `ConfigError` if data is to be read inside of the run folder: its author may have put anything there."""
   folder = run_dir.resolve()
   for name, value in arguments.items():
     path = pathlib.Path(value).expanduser() if isinstance(value, str) and "\0" not in value else None
@@ -242,22 +303,15 @@ def _check_places(run_dir: pathlib.Path, arguments: Mapping) -> None:
       )
 
 
-def _tuples(value):
-  """Plain data of JSON with tuples for lists: what a configuration has."""
-  if isinstance(value, dict):
-    return {key: _tuples(of_key) for key, of_key in value.items()}
-  return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
 # --- Its figures ------------------------------------------------------------------------------------------------------
 
 
 def provenance(run_dir: pathlib.Path, dataset: Dataset, split: str, checkpoint: tuple, seed: int) -> dict[str, object]:
-  """What the figures of a run on a split are figures of.
+  """What was measured, of a run on a split, and with which versions.
 
   Args:
     run_dir: the run folder.
-    dataset: that is measured.
+    dataset: on which it is measured.
     split: "validation" or "test".
     checkpoint: a `tfdisent.checkpoints.Checkpoint`.
     seed: of the training.
@@ -285,9 +339,8 @@ def provenance(run_dir: pathlib.Path, dataset: Dataset, split: str, checkpoint: 
 
 
 def versions() -> dict[str, str]:
-  """Of what decides a figure besides the run itself."""
+  """The versions of the software on which figures depend."""
   import keras
-  import tensorflow as tf
 
   import tfdisent
 
@@ -299,10 +352,12 @@ def versions() -> dict[str, str]:
   }
 
 
-def write_metrics(run_dir: pathlib.Path, metrics: Mapping[str, Mapping], origin: Mapping[str, object]) -> pathlib.Path:
-  """Keeps figures with their provenance, in the file of their split and checkpoint; returns its path."""
-  path = run_dir / named(METRICS_FILE, origin["split"], origin["checkpoint"])
-  content = {"provenance": origin, "metrics": dict(sorted(metrics.items()))}
+def write_metrics(
+  run_dir: pathlib.Path, metrics: Mapping[str, Mapping], provenance: Mapping[str, object]
+) -> pathlib.Path:
+  """Writes figures and their provenance into the file of their split and checkpoint; returns its path."""
+  path = run_dir / named(METRICS_FILE, provenance["split"], provenance["checkpoint"])
+  content = {"provenance": provenance, "metrics": dict(sorted(metrics.items()))}
   write(path, json.dumps(content, indent=2) + "\n")
   return path
 
@@ -317,20 +372,20 @@ def read_metrics(run_dir: pathlib.Path, split: str = "test", checkpoint: str = "
   file = run_dir / named(METRICS_FILE, split, checkpoint)
   try:
     content = json.loads(file.read_text(encoding="utf-8"))
-    metrics, origin = (content["metrics"], content["provenance"]) if "metrics" in content else (content, {})
+    metrics, source = (content["metrics"], content["provenance"]) if "metrics" in content else (content, {})
     if not all(isinstance(figure, dict) for figure in metrics.values()):
       raise ValueError("not all figures are objects")
   except FileNotFoundError:
     raise
   except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
     raise RunError(f"{file} cannot be read ({error}).") from error
-  return metrics, origin
+  return metrics, source
 
 
 def count_test_read(run_dir: pathlib.Path, checkpoint: tuple) -> int:
-  """Notes that the test split is measured now; returns how often that was.
+  """Writes down that the test split is measured now; returns how often it has been measured.
 
-  Noted before it is read: whoever interrupts an evaluation has seen its first figures.
+  Call it before the split is read: who interrupts an evaluation has seen its first figures.
   """
   kind, epoch, step = checkpoint
   line = json.dumps({"date": _now(), "checkpoint": kind, "epoch": epoch, "step": step, "versions": versions()})

@@ -1,8 +1,9 @@
-"""Many trainings from one command: each combination of some settings, measured, and laid side by side.
+"""Many trainings from one command: a run for each combination of some settings, measured and compared.
 
-Every run is a process of its own, started with the command that a user would type: it gives the same figures, and one
-that fails takes no other with it. The sweep started again goes on where it was: what is measured stays, an interrupted
-training goes on, the rest follows. What was measured with other settings is refused before anything is run.
+Every run is a process of its own, started with the command that a user would type. So it gives the same figures as that
+command, and a run that fails does not end the others. A sweep that is started again goes on: it keeps the measured
+runs, continues an interrupted training, and then does the rest. If a run was measured with other settings, the sweep is
+refused before anything is run.
 """
 
 import itertools
@@ -19,9 +20,9 @@ from matplotlib.figure import Figure
 
 from tfdisent.errors import ConfigError, RunError
 from tfdisent.evaluation.comparison import read_metrics, read_runs, write_comparison
-from tfdisent.run import FEATURE_EXAMPLES_FILE, differences, read_description
+from tfdisent.run import CURVES_FILE, FEATURE_EXAMPLES_FILE, bindings, differences, read_description
 
-GIN_FILE = "gin_file"  # a key of the grid that is no binding
+GIN_FILE = "gin_file"  # the only key of a grid that is no binding
 Settings = dict[str, object]
 
 
@@ -29,26 +30,26 @@ def combinations(grid: Mapping[str, Sequence] | Sequence[Mapping[str, Sequence]]
   """The settings of every run of a sweep, by the name of the run's folder.
 
   Args:
-    grid: values of each binding, `{"objective.lambda6": (0.0, 10.0), "train.seed": (0, 1, 2)}`: every combination is a
-      run. The key "gin_file" takes configurations: each is read after the sweep's own file. Several grids give the runs
-      of each.
+    grid: the values of each binding, as in `{"objective.lambda3": (1.0, 10.0), "train.seed": (0, 1, 2)}`; every
+      combination of them is a run. The values of the key "gin_file" are configurations, which are read after the
+      sweep's own file. Of several grids, the runs of all.
 
   Raises:
-    ConfigError: a grid is empty or no mapping to sequences, or two runs would share a folder.
+    ConfigError: a grid is empty or does not map to sequences, or two runs would share a folder.
   """
   grids = [grid] if isinstance(grid, Mapping) else list(grid or [])
   if not grids or not all(grids):
     raise ConfigError(
       "sweep.grid is empty: bind it to the values of each setting, as in "
-      "sweep.grid = {'objective.lambda6': (0.0, 10.0), 'train.seed': (0, 1, 2)}."
+      "sweep.grid = {'objective.lambda3': (1.0, 10.0), 'train.seed': (0, 1, 2)}."
     )
   runs: dict[str, Settings] = {}
-  for one in grids:
-    for key, values in one.items():
+  for axes in grids:
+    for key, values in axes.items():
       if isinstance(values, (str, Mapping)) or not isinstance(values, Sequence) or not values:
         raise ConfigError(f"sweep.grid: '{key}' needs a list of values, not {values!r}.")
-    for values in itertools.product(*one.values()):
-      settings = dict(zip(one, values))
+    for values in itertools.product(*axes.values()):
+      settings = dict(zip(axes, values))
       name = run_name(settings)
       if runs.setdefault(name, settings) != settings:
         raise ConfigError(f"sweep.grid: {settings} and {runs[name]} would share the run folder '{name}'.")
@@ -56,7 +57,7 @@ def combinations(grid: Mapping[str, Sequence] | Sequence[Mapping[str, Sequence]]
 
 
 def run_name(settings: Settings) -> str:
-  """The folder of a run: "color_mnist_digit,lambda6=10.0,seed=0"."""
+  """The folder of a run: "color_mnist_digit,lambda3=10.0,seed=0"."""
 
   def plain(value):
     return re.sub(r"[^\w.+-]+", "_", str(value)).rstrip("_")
@@ -70,7 +71,7 @@ def run_name(settings: Settings) -> str:
 def run(
   folder: pathlib.Path,
   runs: Mapping[str, Settings],
-  asked: Mapping[str, set[str]],
+  wanted: Mapping[str, set[str]],
   gin_files: Sequence[str],
   gin_params: Sequence[str] = (),
   data_dir: str | None = None,
@@ -82,18 +83,19 @@ def run(
   Args:
     folder: gets a run folder for each of `runs`, `comparison.{md,json,png}`, and `curves.png`.
     runs: of `combinations`.
-    asked: the bindings of each run by its name, of `tfdisent.run.bindings`: what was measured with others is refused.
-    gin_files, gin_params, data_dir, trust: of the command line; they go to every run, before its own settings.
-    split: that the runs are measured on: "validation" where one of them is chosen, "test" for figures to publish.
+    wanted: the bindings of each run by its name, of `tfdisent.run.bindings`. A run that was measured with others is
+      refused.
+    gin_files, gin_params, data_dir, trust: of the command line; every run gets them, before its own settings.
+    split: on which the runs are measured: "validation" to choose one of them, "test" for figures to publish.
 
   Returns:
     The Markdown table of the runs.
 
   Raises:
-    RunError: some runs failed; they are named, with the command of each. The others are compared all the same. Or
-      some were measured with another configuration; what differs is named, and nothing is run.
+    RunError: some runs failed; the message names them and their commands, and the others are compared. Or some runs
+      were measured with another configuration; the message names the differences, and nothing is run.
   """
-  _refuse_others(folder, asked, split)
+  _refuse_others(folder, wanted, split)
   failed, table = {}, ""
   for number, (name, settings) in enumerate(runs.items(), 1):
     run_dir = folder / name
@@ -103,13 +105,14 @@ def run(
       for command in (train, evaluate):
         print(f"$ {shlex.join(['tfdisent', *command[3:]])}", flush=True)
         code = subprocess.run(command, check=False).returncode
-        if code or not (run_dir / FEATURE_EXAMPLES_FILE).is_file():  # a training that was asked to stop ends with 0
+        # Without this file the training has not ended: one that a SIGTERM stops exits with 0.
+        if code or not (run_dir / FEATURE_EXAMPLES_FILE).is_file():
           failed[name] = command
           break
     if done := [other for other in runs if is_measured(folder / other, split)]:
       table = write_comparison(folder, read_runs([str(folder / other) for other in done], split))
       if figure := curves({other: (runs[other], read_metrics(str(folder / other), split)) for other in done}):
-        figure.savefig(folder / "curves.png", dpi=110)
+        figure.savefig(folder / CURVES_FILE, dpi=110)
   if failed:
     lines = "".join(f"\n  {name}: tfdisent {shlex.join(command[3:])}" for name, command in failed.items())
     raise RunError(f"{len(failed)} of {len(runs)} runs failed; the same command tries them again:{lines}\n{table}")
@@ -126,18 +129,19 @@ def commands(
   run_dir, settings: Settings, gin_files, gin_params, data_dir, trust=(), split="test"
 ) -> tuple[list[str], list[str]]:
   """The command that trains a run, and the one that measures it."""
-  gin_files, bindings = configuration(settings, gin_files, gin_params)
-  base = [sys.executable, "-m", "tfdisent.main"]
-  where = [f"--run_dir={run_dir}", *([f"--data_dir={data_dir}"] if data_dir else [])]
-  train = [*base, *(f"--gin_file={file}" for file in gin_files), *(f"--gin_param={b}" for b in bindings), *where]
-  how = [*([f"--trust={','.join(trust)}"] if trust else []), *([f"--split={split}"] if split != "test" else [])]
-  return train, [*base, "--mode=eval", *where, *how]
+  gin_files, gin_params = configuration(settings, gin_files, gin_params)
+  tfdisent = [sys.executable, "-m", "tfdisent.main"]
+  folders = [f"--run_dir={run_dir}", *([f"--data_dir={data_dir}"] if data_dir else [])]
+  gin_flags = [*(f"--gin_file={file}" for file in gin_files), *(f"--gin_param={param}" for param in gin_params)]
+  others = [*([f"--trust={','.join(trust)}"] if trust else []), *([f"--split={split}"] if split != "test" else [])]
+  return [*tfdisent, *gin_flags, *folders], [*tfdisent, "--mode=eval", *folders, *others]
 
 
 def is_measured(run_dir: pathlib.Path, split: str = "test") -> bool:
-  """Whether the whole protocol has been run on it, and it says what it was asked for.
+  """Whether the folder has the figures of the whole protocol, and the bindings of its training.
 
-  A run of an older version does not: it is trained again, which ends at once or is refused, and measured again.
+  A run of an older version lacks the bindings. It is trained again, which ends at once or is refused, and measured
+  again.
   """
   try:
     read_metrics(str(run_dir), split)
@@ -146,11 +150,14 @@ def is_measured(run_dir: pathlib.Path, split: str = "test") -> bool:
     return False
 
 
-def _refuse_others(folder: pathlib.Path, asked: Mapping[str, set[str]], split: str) -> None:
-  """Raises `RunError`, naming what differs, if a run is measured and was asked for otherwise."""
-  measured = [name for name in asked if is_measured(folder / name, split)]
-  changed = {name: differences(set(read_description(folder / name)["bindings"]), asked[name]) for name in measured}
-  lines = "".join(f"\n{name}:\n{difference}" for name, difference in changed.items() if difference)
+def _refuse_others(folder: pathlib.Path, wanted: Mapping[str, set[str]], split: str) -> None:
+  """Raises `RunError`, which names the differences, if a run was measured with other bindings than the wanted ones."""
+  lines = ""
+  for name in wanted:
+    if is_measured(folder / name, split):
+      there = bindings("\n".join(read_description(folder / name)["bindings"]))
+      difference = differences(there, wanted[name])
+      lines += f"\n{name}:\n{difference}" if difference else ""
   if lines:
     raise RunError(
       f"{folder} holds measured runs of another configuration (- there, + asked for):{lines}\n"
@@ -159,9 +166,9 @@ def _refuse_others(folder: pathlib.Path, asked: Mapping[str, set[str]], split: s
 
 
 def curves(runs: Mapping[str, tuple[Settings, Mapping]]) -> Figure | None:
-  """Control, leakage, complement and PSNR over each number that was swept; None where there is none.
+  """Control, leakage, complement and PSNR against each number that was swept; None if no number was.
 
-  A dot is a run, the line joins the means.
+  Dots are runs; the line joins the means.
   """
   settings = [of_run for of_run, _ in runs.values()]
   swept = {

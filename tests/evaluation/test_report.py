@@ -14,9 +14,9 @@ from features.color import Color
 from tests.bands import Fake, bands, swaps_color
 from tfdisent import __version__, pictures
 from tfdisent.evaluation import report as module
+from tfdisent.evaluation.monitor import write_scalars
 from tfdisent.evaluation.report import draw_curves, read_curves, write_report
 from tfdisent.feature.contract import feature_values
-from tfdisent.training.callbacks import write_scalars
 
 METRICS = {
   "leakage/mlp_mean": {"value": 0.5, "low": 0.4, "high": 0.6},

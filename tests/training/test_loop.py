@@ -17,13 +17,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from features.color import Color
 from features.digit_label import DigitLabel
 from features.pose import Pose
-from tests.conftest import CONFIG, TINY, in_new_process, train_tiny
-from tfdisent import config, inference
+from tests.conftest import CONFIG, TINY, events, in_new_process, train_tiny
+from tfdisent import api, config, inference
 from tfdisent.checkpoints import Checkpoints
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import Dataset
@@ -41,21 +40,11 @@ from tfdisent.feature.contract import Feature
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.training import callbacks, loop, optimizers
-from tfdisent.training.loop import train
+from tfdisent.training.loop import train_model
 from tfdisent.training.optimizers import make_optimizer
 
 PLAIN = {"lambda3": 0.0, "lambda4": 0.0}  # a VAE with nothing but E1 and G: quick to build
 VAE_TERMS = {"L", "reconstruction", "KL_z1", "psnr"}
-
-
-def events(folder: pathlib.Path) -> dict[str, dict[int, np.ndarray]]:
-  """What a run wrote for TensorBoard: tag → epoch → value."""
-  accumulator = EventAccumulator(str(folder / "tensorboard"), size_guidance={"tensors": 0})
-  accumulator.Reload()
-  return {
-    tag: {event.step: tf.make_ndarray(event.tensor_proto) for event in accumulator.Tensors(tag)}
-    for tag in accumulator.Tags()["tensors"]
-  }
 
 
 def checkpoint(folder: pathlib.Path, epoch: int) -> dict[str, np.ndarray]:
@@ -294,8 +283,8 @@ def test_outside_of_the_main_thread_signals_are_somebody_elses():
   before, seen = signal.getsignal(signal.SIGTERM), []
 
   def look():
-    with loop._asked_to_stop() as asked:
-      seen.append((asked(), signal.getsignal(signal.SIGTERM)))
+    with loop._noting_sigterm() as has_come:
+      seen.append((has_come(), signal.getsignal(signal.SIGTERM)))
 
   thread = threading.Thread(target=look)
   thread.start()
@@ -472,7 +461,7 @@ def begin(monkeypatch):
     raise Fitting(self, arguments, keywords)
 
   monkeypatch.setattr(DisentangledVAE, "fit", fit)
-  monkeypatch.setattr(loop, "train_judges", lambda dataset: None)  # they take minutes
+  monkeypatch.setattr(api, "train_judges", lambda dataset: None)  # they take minutes
 
   def begin(*arguments, **keywords):
     with pytest.raises(Fitting) as error:
@@ -586,20 +575,43 @@ def test_every_worker_has_the_judges_before_the_first_step(
 
   monkeypatch.setattr(loop, "Worker", OneOfTwo)
   trained = []
-  monkeypatch.setattr(loop, "train_judges", trained.append)
+  monkeypatch.setattr(api, "train_judges", trained.append)
   asked = begin(tmp_path / "run", few_digits, objective=PLAIN, evaluate_every=evaluate_every)
   assert trained == ([few_digits] if evaluate_every else [])
-  if not is_chief:  # it writes nothing, and shows nothing
-    assert [type(callback).__name__ for callback in asked.callbacks] == ["StopOnNonFinite", "SaveCheckpoints"]
+  names = [type(callback).__name__ for callback in asked.callbacks]
+  if not is_chief:  # it writes nothing, and prints nothing
+    assert names == ["StopOnNonFinite", "TensorBoard", "SaveCheckpoints"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_callbacks_stand_between_the_check_of_the_loss_and_the_checkpoint(begin, few_digits, tmp_path, monkeypatch):
+  """And `prepare` is called before `fit`, if epochs are left."""
+  monkeypatch.setattr(api, "train_model", None)
+  own, prepared = keras.callbacks.Callback(), []
+
+  def make_model(image_shape, feature, seed):
+    return DisentangledVAE(image_shape, feature, Objective(**PLAIN), seed=seed, **TINY)
+
+  arguments = (tmp_path / "run", few_digits, DigitLabel(), make_model)
+  with pytest.raises(Fitting) as error:
+    train_model(*arguments, batch_size=32, callbacks=[own], prepare=lambda: prepared.append(1))
+  model, _, asked = error.value.args
+  assert asked["callbacks"][2] is own and len(asked["callbacks"]) == 4 and prepared == [1]
+  saved = Checkpoints(tmp_path / "run", model)
+  saved.save(10, 1.0)
+  train_model(*arguments, batch_size=32, prepare=lambda: prepared.append(2))
+  assert prepared == [1]
 
 
 def test_the_defaults_are_those_of_the_command_line():
   defaults = {"epochs": 10, "batch_size": 128, "seed": 0, "evaluate_every": 5, "checkpoint_every": 500}
-  for function in (train, config.train):
+  for function in (api.train, config.train):
     parameters = inspect.signature(function).parameters
     assert {name: parameters[name].default for name in defaults} == defaults
     assert parameters["jit_compile"].default is False
+  inner, outer = (inspect.signature(function).parameters for function in (train_model, api.train))
+  for name in inner.keys() & outer.keys():
+    assert inner[name].default == outer[name].default, name
   optimizer_d = inspect.signature(config.optimizer_d).parameters
   assert optimizer_d["learning_rate"].default == 2e-4 and optimizer_d["arguments"].default == {"beta_1": 0.5}
 
@@ -664,46 +676,6 @@ def test_one_epoch_needs_no_number(capsys):
   assert (
     "Epoch" not in (out := capsys.readouterr().out) and out.startswith("4/4 - 0s") and out.endswith("- L: 2.5000\n")
   )
-
-
-@pytest.mark.parametrize(("every", "evaluated"), [(0, []), (1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (3, [3, 5]), (9, [5])])
-def test_the_quick_evaluation_is_of_the_validation_split_after_so_many_epochs_and_the_last(
-  every, evaluated, few_digits, tmp_path, monkeypatch, capsys
-):
-  asked, figures = [], {"control/accuracy_mean": 0.5, "complement/color_mae": 0.25, "quality/psnr": 9.0, "control/x": 1}
-
-  def evaluate(*arguments, **keywords):
-    asked.append((arguments, keywords))
-    return {name: {"value": value} for name, value in figures.items()}
-
-  monkeypatch.setattr(callbacks, "evaluate", evaluate)
-  monkeypatch.setattr(callbacks, "TrainedModel", lambda model: ("trained", model))
-  monkeypatch.setattr(callbacks.pictures, "fusion_grid", lambda *_: np.zeros([4, 4, 3], np.uint8))
-  f = np.eye(10, dtype=np.float32)[few_digits.validation["label"]]
-  callback = callbacks.TensorBoard(tmp_path / "tensorboard", few_digits, f, 5, every)
-  callback.set_model(types.SimpleNamespace(feature=DigitLabel(), optimizer=types.SimpleNamespace(learning_rate=0.125)))
-  callback.on_train_begin()
-  for epoch in range(5):
-    callback.on_epoch_end(epoch, {"L": epoch + 1.0, "val_L": epoch + 2.0, "gradient_norm/G": epoch + 3.0})
-  callback.on_train_end()
-  assert asked == [
-    ((callback._trained, few_digits, "validation"), {"quick": True, "limit": 2000, "progress": None}) for _ in evaluated
-  ]
-  line = "validation images: control/accuracy_mean 0.500, complement/color_mae 0.250\n"
-  assert capsys.readouterr().out == line * len(evaluated)
-  curves = {
-    name: {step: value.tolist() for step, value in curve.items()}
-    for name, curve in events(tmp_path).items()
-    if name != "fusion"
-  }
-  epochs = range(1, 6)
-  assert curves == {
-    "train/L": {epoch: epoch for epoch in epochs},
-    "validation/L": {epoch: epoch + 1 for epoch in epochs},
-    "gradient_norm/G": {epoch: epoch + 2 for epoch in epochs},
-    "learning_rate": dict.fromkeys(epochs, 0.125),
-    **({f"evaluation/{name}": dict.fromkeys(evaluated, value) for name, value in figures.items()} if every else {}),
-  }
 
 
 # --- What is refused --------------------------------------------------------------------------------------------------
@@ -862,7 +834,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoints(few_digits, t
 
   folder = tmp_path / "run"
   with pytest.raises(NonFiniteLossError, match=r"^L_f became NaN or infinite in epoch 2, step 2") as error:
-    train(folder, few_digits, DigitLabel(), make_model, epochs=3, batch_size=32)
+    train_model(folder, few_digits, DigitLabel(), make_model, epochs=3, batch_size=32)
   assert str(folder) in str(error.value)
   assert [path.name for path in folder.glob("checkpoints/last/*.index")] == ["epoch-1.index"]
   assert np.isfinite(inference.load(folder, "last").encode(few_digits.test["image"]).z1_mean).all()
@@ -883,7 +855,7 @@ def test_weights_that_break_in_the_last_step_of_an_epoch_do_not_reach_a_checkpoi
     return Broken(image_shape, feature, Objective(**PLAIN), seed=seed, **TINY)
 
   with pytest.raises(NonFiniteLossError, match=r"val_.* became NaN or infinite at the end of epoch 1"):
-    train(tmp_path / "run", few_digits, DigitLabel(), make_model, epochs=1, batch_size=32)
+    train_model(tmp_path / "run", few_digits, DigitLabel(), make_model, epochs=1, batch_size=32)
   assert not list(tmp_path.glob("run/checkpoints/*/*"))
 
 

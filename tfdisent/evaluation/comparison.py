@@ -38,7 +38,7 @@ COLUMNS = (
 Those of a part of f ("control/color/mae_mean") stand where those of a single f do.
 """
 
-TABLE_FILE, FIGURES_FILE, PLOT_FILE = "comparison.md", "comparison.json", "comparison.png"
+TABLE_FILE, FIGURES_FILE, PLOT_FILE = run.COMPARISON_FILE, run.COMPARISON_FIGURES_FILE, run.COMPARISON_PLOT_FILE
 
 
 class Group:

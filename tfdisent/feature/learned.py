@@ -17,14 +17,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdisent import losses, networks
+from tfdisent import losses, networks, run
 from tfdisent.codes import make_code
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, FeatureError, RunError
 from tfdisent.feature.contract import DISCRETE, Feature, feature_values
 from tfdisent.networks import fitting
 
-FEATURE_FILE, WEIGHTS_FILE = "feature.json", "feature.weights.h5"
+FEATURE_FILE, WEIGHTS_FILE = run.FEATURE_FILE, run.FEATURE_WEIGHTS_FILE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""Training a run: from a data set and a feature to a run folder."""
+"""Training a model: from a data set and a feature to a run folder with checkpoints."""
 
 import contextlib
 import pathlib
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -15,159 +15,196 @@ from tfdisent.data.batches import steps_per_epoch, training_batches, validation_
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, DataError
-from tfdisent.evaluation.protocol import train_judges
 from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
-from tfdisent.training.callbacks import Progress, SaveCheckpoints, StopOnNonFinite, TensorBoard
+from tfdisent.training.callbacks import Progress, SaveCheckpoints, StopOnNonFinite
 from tfdisent.training.optimizers import check_gradients, make_optimizer
 
 
-def train(
+def make_optimizer_of_d(steps: int) -> keras.optimizers.Optimizer:
+  """The optimizer that D has by default: Adam as it is usual for GANs."""
+  return make_optimizer(steps, learning_rate=2e-4, arguments={"beta_1": 0.5})
+
+
+def train_model(
   run_dir: str,
   dataset: Dataset,
   feature: Feature,
   make_model: Callable[..., DisentangledVAE] = DisentangledVAE,
   make_optimizer_eg: Callable[[int], keras.optimizers.Optimizer] = make_optimizer,
-  make_optimizer_d: Callable[[int], keras.optimizers.Optimizer] = lambda steps: make_optimizer(
-    steps, learning_rate=2e-4, arguments={"beta_1": 0.5}
-  ),
+  make_optimizer_d: Callable[[int], keras.optimizers.Optimizer] = make_optimizer_of_d,
   epochs: int = 10,
   batch_size: int = 128,
   seed: int = 0,
-  evaluate_every: int = 5,
   checkpoint_every: int = 500,
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | None = None,
+  callbacks: Sequence[keras.callbacks.Callback] = (),
+  prepare: Callable[[], None] = lambda: None,
   describe: Callable[[], str] = str,
   description: Mapping | None = None,
 ) -> TrainedModel:
   """Trains a model, or goes on with the training that `run_dir` holds; exactly, from the step of its last checkpoint.
 
-  On SIGTERM the step in hand is finished and a checkpoint written.
+  On SIGTERM the current step is finished and a checkpoint written. `tfdisent.train` draws and measures the model, too.
 
   Args:
-    run_dir: gets `config.gin`, `run.json`, `model.json`, `checkpoints/` and `tensorboard/`.
-    dataset: what to train on, and to choose the best checkpoint on.
+    run_dir: gets `config.gin`, `run.json`, `model.json` and `checkpoints/`; see `tfdisent.run`.
+    dataset: its split `train` is trained on; the best checkpoint is chosen on its split `validation`.
     feature: f.
-    make_model: the model, from (image_shape, feature, seed=…).
-    make_optimizer_eg, make_optimizer_d: the optimizers of the encoders, the generator and q, and of D; from the number
-      of steps.
+    make_model: makes the model, from (image_shape, feature, seed=…).
+    make_optimizer_eg: makes the optimizer of E1, E2, G and q, from the number of steps of the whole training.
+    make_optimizer_d: likewise, of D.
     epochs: how often the training split is seen.
-    batch_size: of the global batch.
-    seed: of everything random here.
-    evaluate_every: after so many epochs, and at the end, the quick subset of the evaluation is run on validation
-      images, for TensorBoard; 0 for never.
-    checkpoint_every: after so many steps, and at the end of an epoch, a checkpoint is written; 0 for the latter alone.
+    batch_size: examples of a step, of all replicas together: an even number for each.
+    seed: of everything random in the training.
+    checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`; None is the current one.
-    describe: gives the configuration as text, once all is built; a run folder is only continued with the one it was
-      begun with.
+    callbacks: for `fit`, of every worker. They are called once the loss was checked and before a checkpoint is written.
+    prepare: called by every worker before `fit`, if epochs are left. What takes long on the chief alone must be done
+      here (as the training of judges): within `fit` the other workers wait for the chief, and time out.
+    describe: gives the configuration as text, once all is built. A run folder is only continued with the configuration
+      that it was begun with.
     description: what the run folder says of the run, as plain data: see `tfdisent.run.write_description`.
 
   Returns:
     The model with its best weights.
 
   Raises:
-    TfdisentError: of a kind that says what is wrong: before training starts for all that can be known then.
-    Interrupted: on SIGTERM, once all is written.
+    TfdisentError: of a kind that says what is wrong; before training starts, for all that can be known then.
+    Interrupted: on SIGTERM, once a checkpoint is written.
   """
-  # --- Check everything that can be checked before hours are spent ---
-  _check_counts(1, epochs=epochs, batch_size=batch_size)
-  _check_counts(0, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
-  feature.check_fitted()
   strategy = strategy or tf.distribute.get_strategy()
-  worker = Worker(strategy)
-  share = 2 * strategy.num_replicas_in_sync  # neighbours lend one another their z1
-  if batch_size % share:
-    raise ConfigError(
-      f"train.batch_size = {batch_size} must be a multiple of {share}: an even number for each replica."
-    )
-  with strategy.scope():
-    feature.build(dataset.image_shape)  # f(x) may be what a network reads
-  values = {split: feature_values(feature, dataset[split]) for split in ("train", "validation")}
-  steps = steps_per_epoch(dataset.train, batch_size)
-  if len(dataset.validation["image"]) < 2:
-    raise DataError("the validation split has 1 image, and a fusion is of two: give it more.")
-  size = min(batch_size, share * validation_steps(dataset.validation, share))  # a small split is filled up to a share
+  run_dir, worker = pathlib.Path(run_dir), Worker(strategy)
+
+  # --- Check everything that can be checked before hours are spent ---
+  check_counts(1, epochs=epochs, batch_size=batch_size)
+  check_counts(0, checkpoint_every=checkpoint_every)
+  feature.check_fitted()
+  batches = _Batches(dataset, feature, batch_size, seed, strategy)
 
   # --- Build ---
   keras.utils.set_random_seed(seed)
   with strategy.scope():
     model = make_model(dataset.image_shape, feature, seed=seed)
-    model.compile(make_optimizer_eg(epochs * steps), make_optimizer_d(epochs * steps), jit_compile=jit_compile)
+    steps = epochs * batches.steps_per_epoch
+    model.compile(make_optimizer_eg(steps), make_optimizer_d(steps), jit_compile=jit_compile)
   check_gradients(model, strategy, dataset.train["image"][:32])
 
   with contextlib.ExitStack() as stack:
-    # --- Begin the run folder, or go on with it ---
-    run_dir = pathlib.Path(run_dir)
     stack.enter_context(worker.naming_the_lost())
+
+    # --- Begin the run folder, or go on with it ---
     if worker.is_chief:
       stack.enter_context(run.alone_in(run_dir))
     config = describe()
     run.refuse_another(run_dir, config)
-    checkpoints = Checkpoints(run_dir, model, writes=worker.is_chief)
-    worker.check_same(run_dir, **dict(zip(("epochs", "steps"), checkpoints.newest)))
-    goes_on = checkpoints.restore_last()  # fails on another architecture, while the folder is as it was
+    checkpoints = _restored(run_dir, model, worker, epochs)
     if worker.is_chief:
       run.write_description(run_dir, config, model.get_config(), dataset.class_names, description)
-    if goes_on and worker.is_chief:
-      where = f"epoch {checkpoints.epoch}" + (f" and {checkpoints.step} steps" if checkpoints.step else "")
-      print(f"Going on with the run in {run_dir} after {where} of {epochs} epochs.")
 
     # --- Train ---
-    def batches(*arguments, **keywords):
-      return strategy.distribute_datasets_from_function(
-        lambda context: training_batches(*arguments, context=context, **keywords)
-      )
-
     if checkpoints.epoch < epochs:
-      if evaluate_every:
-        train_judges(dataset)  # by every worker: if only the chief did, the others would wait for it within a step
-      asked_to_stop = stack.enter_context(_asked_to_stop())
-      callbacks = [
-        StopOnNonFinite(run_dir),
-        SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(asked_to_stop())),
-      ]
-      if worker.is_chief:
-        tensorboard = TensorBoard(
-          run_dir / run.TENSORBOARD_FOLDER, dataset, values["validation"], epochs, evaluate_every
-        )
-        callbacks = [Progress(), callbacks[0], tensorboard, callbacks[1]]
-      while checkpoints.epoch < epochs:  # first the rest of an epoch, if one was under way
-        done = checkpoints.step
-        first_step = checkpoints.epoch * steps + done
-        model.fit(
-          batches(dataset.train, values["train"], batch_size, seed, first_step=first_step),
-          initial_epoch=checkpoints.epoch,
-          epochs=checkpoints.epoch + 1 if done else epochs,
-          steps_per_epoch=steps - done,
-          validation_data=batches(dataset.validation, values["validation"], size, seed, shuffle=False),
-          validation_steps=validation_steps(dataset.validation, size),
-          verbose=0,  # `Progress` shows it
-          shuffle=False,  # they are already
-          callbacks=callbacks,
-        )
+      prepare()
+      has_sigterm_come = stack.enter_context(_noting_sigterm())
+      saving = SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(has_sigterm_come()))
+      progress = [Progress()] if worker.is_chief else []
+      _fit(model, batches, checkpoints, epochs, [*progress, StopOnNonFinite(run_dir), *callbacks, saving])
+
+    # --- Take the best weights ---
     checkpoint = restore(run_dir, "best", model)
   return TrainedModel(model, class_names=dataset.class_names, checkpoint=checkpoint)
 
 
-def _check_counts(least, **counts):
+def check_counts(least: int, **counts: int) -> None:
+  """Raises `ConfigError` unless each of `counts`, bindings of `train`, is a whole number of at least `least`."""
   for name, count in counts.items():
     if not isinstance(count, int) or count < least:
       raise ConfigError(f"train.{name} = {count!r} must be a whole number of at least {least}.")
 
 
+class _Batches:
+  """The batches of a training, once it is checked that there are some.
+
+  Attributes:
+    steps_per_epoch: batches of the training split.
+    validation_steps: batches of the validation split, the last of which is filled up.
+  """
+
+  def __init__(self, dataset: Dataset, feature: Feature, batch_size: int, seed: int, strategy: tf.distribute.Strategy):
+    multiple = 2 * strategy.num_replicas_in_sync  # q_data='pairs' swaps the z1 of examples 2k and 2k+1 of a replica
+    if batch_size % multiple:
+      raise ConfigError(
+        f"train.batch_size = {batch_size} must be a multiple of {multiple}: an even number for each replica."
+      )
+    with strategy.scope():
+      feature.build(dataset.image_shape)  # the values of a learned f are read by its network
+    self._values = {split: feature_values(feature, dataset[split]) for split in ("train", "validation")}
+    self._dataset, self._batch_size, self._seed, self._strategy = dataset, batch_size, seed, strategy
+    self.steps_per_epoch = steps_per_epoch(dataset.train, batch_size)
+    if len(dataset.validation["image"]) < 2:
+      raise DataError("the validation split has 1 image, and a fusion is of two: give it more.")
+    # A validation split smaller than a batch is one batch, filled up to the next multiple only.
+    self._validation_size = min(batch_size, multiple * validation_steps(dataset.validation, multiple))
+    self.validation_steps = validation_steps(dataset.validation, self._validation_size)
+
+  def training(self, first_step: int) -> tf.distribute.DistributedDataset:
+    """Batches of the training split, from a step of the whole training on."""
+    return self._distributed("train", self._batch_size, first_step=first_step)
+
+  def validation(self) -> tf.distribute.DistributedDataset:
+    """Batches of the validation split, in its order."""
+    return self._distributed("validation", self._validation_size, shuffle=False)
+
+  def _distributed(self, split, size, **keywords):
+    examples, values = self._dataset[split], self._values[split]
+    return self._strategy.distribute_datasets_from_function(
+      lambda context: training_batches(examples, values, size, self._seed, context=context, **keywords)
+    )
+
+
+def _restored(run_dir: pathlib.Path, model: DisentangledVAE, worker: Worker, epochs: int) -> Checkpoints:
+  """The checkpoints of a run, with the newest one restored into the model, if there is any.
+
+  It writes nothing, so that a run of another architecture, which is an error here, is left as it was.
+  """
+  checkpoints = Checkpoints(run_dir, model, writes=worker.is_chief)
+  worker.check_same(run_dir, **dict(zip(("epochs", "steps"), checkpoints.newest)))
+  if checkpoints.restore_last() and worker.is_chief:
+    where = f"epoch {checkpoints.epoch}" + (f" and {checkpoints.step} steps" if checkpoints.step else "")
+    print(f"Going on with the run in {run_dir} after {where} of {epochs} epochs.", flush=True)
+  return checkpoints
+
+
+def _fit(model, batches: _Batches, checkpoints: Checkpoints, epochs: int, callbacks) -> None:
+  """Trains the epochs that are left: first the rest of an epoch that was interrupted, then all others."""
+  while checkpoints.epoch < epochs:
+    epoch, steps_before = checkpoints.epoch, checkpoints.step
+    model.fit(
+      batches.training(epoch * batches.steps_per_epoch + steps_before),
+      initial_epoch=epoch,
+      epochs=epoch + 1 if steps_before else epochs,
+      steps_per_epoch=batches.steps_per_epoch - steps_before,
+      validation_data=batches.validation(),
+      validation_steps=batches.validation_steps,
+      verbose=0,  # `Progress` prints the figures
+      shuffle=False,  # the batches are shuffled already
+      callbacks=callbacks,
+    )
+
+
 @contextlib.contextmanager
-def _asked_to_stop():
-  """Gives a function that tells whether a SIGTERM has come, which then stops nothing by itself."""
-  asked = threading.Event()
+def _noting_sigterm() -> Iterator[Callable[[], bool]]:
+  """Gives a function that tells whether a SIGTERM has come; the signal itself stops nothing."""
+  came = threading.Event()
   try:
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-  except ValueError:  # not in the main thread: signals are somebody else's
-    yield asked.is_set
+    before = signal.signal(signal.SIGTERM, lambda *_: came.set())
+  except ValueError:  # Python sets signals in the main thread alone; in another one the caller has to
+    yield came.is_set
     return
   try:
-    yield asked.is_set
+    yield came.is_set
   finally:
     signal.signal(signal.SIGTERM, before)

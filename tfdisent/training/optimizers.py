@@ -1,4 +1,4 @@
-"""The optimizers of a training, and what they may not do to its gradients."""
+"""The optimizers of a training, and a check of what they do with its gradients."""
 
 import math
 import numbers
@@ -26,11 +26,10 @@ def make_optimizer(
   Args:
     steps: of the whole training, for the decay.
     algorithm: any name that `keras.optimizers.get` knows.
-    learning_rate: the highest.
-    decay: "cosine" to 2 % of the learning rate at the end, or None for a constant one.
-    warmup_steps: the learning rate rises to its height over so many steps, in proportion.
-    arguments: more arguments of the optimizer: {"beta_1": 0.5}. `train` refuses those that would make the training
-      another than it seems: see `check_gradients`.
+    learning_rate: the highest one of the training.
+    decay: "cosine": the learning rate falls along a cosine, to 2 % of its height at the end; None: it is constant.
+    warmup_steps: the learning rate rises linearly from 0 to its height in so many steps.
+    arguments: further arguments of the Keras optimizer, as in {"beta_1": 0.5}. `check_gradients` refuses some of them.
 
   Raises:
     ConfigError: Keras knows no such optimizer or argument, or the learning rate is not a positive number.
@@ -55,29 +54,34 @@ def make_optimizer(
     rate = keras.optimizers.schedules.serialize(schedule)
   try:
     return keras.optimizers.get({"class_name": algorithm, "config": {"learning_rate": rate, **(arguments or {})}})
-  except (TypeError, ValueError, AttributeError, KeyError) as error:  # KeyError: an optimizer that wraps another one
+  except (TypeError, ValueError, AttributeError, KeyError) as error:  # KeyError: it wraps another one, which is missing
     raise ConfigError(f"optimizer '{algorithm}' with {arguments or {}}: {error}") from error
 
 
 _HARMFUL = {
-  "use_ema": "Keras replaces the weights by their means as `fit` ends: after the last checkpoint, which does not hold "
-  "them, and once more where a training goes on within an epoch",
-  "gradient_accumulation_steps": "the noise of a step is drawn for the optimizer's count of steps, which stands still "
-  "while gradients gather, so that batches share their noise. Raise train.batch_size instead",
-  "loss_scale_factor": "the optimizer divides the gradients by it, and the losses are not multiplied by it. bfloat16 "
-  "needs no scale",
+  "use_ema": "Keras replaces the weights by their moving averages at the end of `fit`: after the last checkpoint, "
+  "which lacks them, and also amid a training that goes on within an epoch",
+  "gradient_accumulation_steps": "the noise of a step follows the optimizer's count of steps, which does not change "
+  "while gradients accumulate, so that several batches get the same noise. Raise train.batch_size instead",
+  "loss_scale_factor": "the optimizer divides the gradients by it, but nothing multiplies the losses by it. bfloat16 "
+  "needs no such factor",
 }
-
+"""Arguments that Keras accepts and that break the training without an error, and how."""
 
 _CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
 def check_gradients(model: DisentangledVAE, strategy: tf.distribute.Strategy, image: np.ndarray) -> None:
-  """Checks what becomes of the gradients.
+  """Checks that L_f2 has gradients, and that the optimizers apply those of the losses as they are.
+
+  Args:
+    model: a compiled model.
+    strategy: in whose scope it was compiled.
+    image: some real images, uint8 [B, H, W, C].
 
   Raises:
-    FeatureError: L_f2 needs the gradient of a part of f that has none on `image`, uint8 [B, H, W, C].
-    ConfigError: an optimizer has an argument that Keras takes and that makes the training another than it seems.
+    FeatureError: L_f2 needs the gradient of a part of f that has none on `image`.
+    ConfigError: an optimizer has an argument that would break the training without an error.
   """
   for part, loss in zip(model.feature.parts, model.feature_losses):
     if loss == "f2" and model.objective.lambda3:

@@ -1,0 +1,76 @@
+"""What TensorBoard gets of a training, and when. tests/training/test_loop.py has its curves of whole trainings."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.digit_label import DigitLabel
+from tests.conftest import events
+from tfdisent.evaluation import monitor, report
+
+
+def model_of():
+  """As much of a model as the callback needs."""
+  return types.SimpleNamespace(
+    feature=DigitLabel(),
+    optimizer=types.SimpleNamespace(learning_rate=0.125),
+    distribute_strategy=tf.distribute.get_strategy(),
+  )
+
+
+@pytest.mark.parametrize(("every", "evaluated"), [(0, []), (1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (3, [3, 5]), (9, [5])])
+def test_the_quick_evaluation_is_of_the_validation_split_after_so_many_epochs_and_the_last(
+  every, evaluated, few_digits, tmp_path, monkeypatch, capsys
+):
+  asked, figures = [], {"control/accuracy_mean": 0.5, "complement/color_mae": 0.25, "quality/psnr": 9.0, "control/x": 1}
+
+  def evaluate(*arguments, **keywords):
+    asked.append((arguments, keywords))
+    return {name: {"value": value} for name, value in figures.items()}
+
+  monkeypatch.setattr(monitor, "evaluate", evaluate)
+  monkeypatch.setattr(monitor, "TrainedModel", lambda model: ("trained", model))
+  monkeypatch.setattr(monitor.pictures, "fusion_grid", lambda *_: np.zeros([4, 4, 3], np.uint8))
+  callback = monitor.TensorBoard(tmp_path / "tensorboard", few_digits, 5, every)
+  callback.set_model(model_of())
+  callback.on_train_begin()
+  for epoch in range(5):
+    callback.on_epoch_end(epoch, {"L": epoch + 1.0, "val_L": epoch + 2.0, "gradient_norm/G": epoch + 3.0})
+  callback.on_train_end()
+  assert asked == [
+    ((callback._trained, few_digits, "validation"), {"quick": True, "limit": 2000, "progress": None}) for _ in evaluated
+  ]
+  line = "validation images: control/accuracy_mean 0.500, complement/color_mae 0.250\n"
+  assert capsys.readouterr().out == line * len(evaluated)
+  curves = {
+    name: {step: value.tolist() for step, value in curve.items()}
+    for name, curve in events(tmp_path).items()
+    if name != "fusion"
+  }
+  epochs = range(1, 6)
+  assert curves == {
+    "train/L": {epoch: epoch for epoch in epochs},
+    "validation/L": {epoch: epoch + 1 for epoch in epochs},
+    "gradient_norm/G": {epoch: epoch + 2 for epoch in epochs},
+    "learning_rate": dict.fromkeys(epochs, 0.125),
+    **({f"evaluation/{name}": dict.fromkeys(evaluated, value) for name, value in figures.items()} if every else {}),
+  }
+
+
+def test_a_worker_that_is_not_the_chief_writes_and_evaluates_nothing(few_digits, tmp_path, monkeypatch):
+  monkeypatch.setattr(monitor, "Worker", lambda strategy: types.SimpleNamespace(is_chief=False))
+  monkeypatch.setattr(monitor, "evaluate", None)
+  callback = monitor.TensorBoard(tmp_path / "tensorboard", few_digits, 1, 1)
+  callback.set_model(model_of())
+  callback.on_train_begin()
+  callback.on_epoch_end(0, {"L": 1.0})
+  callback.on_train_end()
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_single_figures_replace_those_of_before(tmp_path):
+  for value in (1.0, 2.0):
+    monitor.write_scalars(tmp_path / "evaluation", {"quality/psnr": value})
+  assert report.read_curves(tmp_path / "evaluation") == {"quality/psnr": {0: 2.0}}

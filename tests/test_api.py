@@ -1,0 +1,222 @@
+"""The functions of Python: each on a tiny run, without a configuration."""
+
+import functools
+import json
+import shutil
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfdisent
+from features.composite import Composite
+from features.digit_label import DigitLabel
+from features.pose import Pose, Rotation
+from tests.conftest import TINY, train_tiny
+from tfdisent import api, config, evaluation, inference, run
+from tfdisent.errors import ConfigError, RunError
+from tfdisent.evaluation import report
+from tfdisent.model.objective import Objective
+from tfdisent.model.vae import DisentangledVAE
+from tfdisent.registry import MEASUREMENTS
+from tfdisent.serving import litert, saved_model
+
+PLAIN = {"lambda3": 0.0, "lambda4": 0.0}  # a VAE with nothing but E1 and G: quick to build
+BRIEF = {"objective": PLAIN, "epochs": 1, "evaluate_every": 0}
+FIGURES = {"quality/psnr": {"value": 9.0, "low": 8.0, "high": 10.0}, "control/accuracy_mean": {"value": 0.5}}
+
+
+@pytest.fixture(scope="module")
+def trained_run(few_digits, tmp_path_factory):
+  """One epoch, neither drawn nor measured."""
+  folder = tmp_path_factory.mktemp("runs") / "plain"
+  train_tiny(folder, few_digits, **BRIEF)
+  return folder
+
+
+@pytest.fixture
+def folder(trained_run, tmp_path):
+  return shutil.copytree(trained_run, tmp_path / "run")
+
+
+@pytest.fixture
+def measured(monkeypatch):
+  """What is measured, in place of measuring it."""
+  calls = []
+
+  def evaluate(trained, dataset, split, **keywords):
+    calls.append(types.SimpleNamespace(dataset=dataset, split=split, checkpoint=trained.checkpoint, **keywords))
+    return FIGURES
+
+  monkeypatch.setattr(evaluation, "evaluate", evaluate)
+  return calls
+
+
+def weights(folder) -> dict[str, np.ndarray]:
+  reader = tf.train.load_checkpoint(str(folder / "checkpoints/last/epoch-1"))
+  names = set(reader.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+  return {name: reader.get_tensor(name) for name in names}
+
+
+def test_they_are_the_functions_of_the_package():
+  for name in ("train", "fit_feature", "evaluate", "export"):
+    assert getattr(tfdisent, name) is getattr(api, name)
+
+
+# --- Training ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_training_without_a_configuration_has_the_weights_of_one_with_it(few_digits, tmp_path, monkeypatch):
+  make_model = functools.partial(DisentangledVAE, objective=Objective(**PLAIN), **TINY)
+  arguments = {"epochs": 1, "batch_size": 32, "evaluate_every": 0, "seed": 3, "measure": False}
+  tfdisent.train(tmp_path / "python", few_digits, DigitLabel(), make_model, **arguments)
+  monkeypatch.setattr(config, "make_dataset", lambda name, data_dir: few_digits)
+  bindings = [f"objective.{name} = {value}" for name, value in PLAIN.items()]
+  bindings += [f"model.{name} = {value!r}" for name, value in TINY.items()]
+  bindings += [f"train.{name} = {value}" for name, value in arguments.items() if name != "measure"]
+  names = ["train.dataset = 'color_mnist'", "train.feature = 'digit_label'"]
+  config.read([], [*bindings, *names, "import features.digit_label", "import tfdisent.data.color_mnist"])
+  config.train(str(tmp_path / "gin"), measure=False)
+  config.read([])
+  python, gin = weights(tmp_path / "python"), weights(tmp_path / "gin")
+  assert python.keys() == gin.keys()
+  for name, value in python.items():
+    np.testing.assert_array_equal(value, gin[name], err_msg=name)
+  assert json.loads((tmp_path / "python" / "run.json").read_text()) == {"dataset": None, "measurements": []}
+  assert set(bindings) <= set(run.read_description(tmp_path / "gin")["bindings"])
+
+
+def test_a_training_draws_and_measures_validation_images_and_says_so(folder, few_digits, measured):
+  lines = []
+  arguments = {**BRIEF, "measure": True, "progress": lines.append}
+  trained = train_tiny(folder, few_digits, **arguments)
+  assert trained.checkpoint.kind == "best" and trained.control(few_digits.test["image"][:2], [3, 4]).any()
+  for name in ("fusion.png", "reconstruction.png", "traversal.png"):
+    assert (folder / name).stat().st_size > 0
+  (call,) = measured
+  assert (call.dataset, call.split, call.quick) == (few_digits, "validation", True)
+  metrics, provenance = run.read_metrics(folder, "validation")
+  assert metrics == FIGURES and (provenance["split"], provenance["checkpoint"]) == ("validation", "best")
+  assert not run.reads_of_test(folder) and inference.load_feature_examples(folder).shape[1] == 10
+  assert lines[0].startswith("Trained in 0.") and lines[1:4] == [
+    "On the validation split:",
+    "  control/accuracy_mean            0.5000",
+    "  quality/psnr                     9.0000  [8.0000, 10.0000]",
+  ]
+  for words in (f"The run is in {folder}:", str(folder / "fusion.png"), f"--mode=eval --run_dir={folder}\n"):
+    assert words in lines[4]
+  train_tiny(folder, few_digits, **arguments)
+  assert len(measured) == 1  # the figures of these weights are there
+
+
+def test_a_worker_that_is_not_the_chief_leaves_the_rest_to_it(folder, few_digits, measured, monkeypatch):
+  monkeypatch.setattr(api, "Worker", lambda strategy: types.SimpleNamespace(is_chief=False))
+  lines = []
+  train_tiny(folder, few_digits, **BRIEF, measure=True, progress=lines.append)
+  assert lines == ["Trained. Worker 0 has written the run."] and not (folder / "fusion.png").exists() and not measured
+
+
+def test_a_run_keeps_the_measurements_that_it_is_to_have(folder, few_digits, measured):
+  with MEASUREMENTS.temporary():
+    MEASUREMENTS.register("of_test_api")(of_this_test)
+    train_tiny(folder, few_digits, **BRIEF, measurements=["of_test_api"], measure=True)
+    described = [{"name": "of_test_api", "module": __name__, "arguments": {"scale": 1.0}}]
+    assert run.read_description(folder)["measurements"] == described
+    api.evaluate(folder, few_digits, "validation", progress=print)
+    api.evaluate(folder, few_digits, "validation", measurements=["another"])
+  assert [call.measurements for call in measured] == [[("measures", 1.0)], [("measures", 1.0)], ["another"]]
+
+
+def of_this_test(scale=1.0):
+  return "measures", scale
+
+
+# --- Features ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_learned_part_is_fitted_in_a_folder_of_its_own(few_digits, tmp_path, monkeypatch):
+  calls, lines = [], []
+
+  def fit(folder, dataset, part, *numbers):
+    calls.append((folder, dataset, part, numbers))
+    return {"median_error": 3.0, "mean_error": 4.0}
+
+  monkeypatch.setattr(api.learned, "fit_feature", fit)
+  one, pose = Rotation(), Pose()
+  defaults = (10, 128, 1e-3, 0.0, 0)
+  figures = tfdisent.fit_feature(tmp_path / "f", few_digits, one, progress=lines.append)
+  assert figures == {"median_error": 3.0, "mean_error": 4.0}
+  assert calls == [(str(tmp_path / "f"), few_digits, one, defaults)]
+  assert lines == [
+    "On held-out images: median_error 3, mean_error 4",
+    f"The fitted feature is in {tmp_path / 'f'}: bind its `fitted` to that folder, and train.",
+  ]
+  calls.clear()
+  several = Composite(parts=(one, DigitLabel(), Rotation(column="other")), part_names=("a", "b", "c"))
+  figures = tfdisent.fit_feature(tmp_path / "f", few_digits, several, 1, 2, 3.0, 4.0, 5)
+  assert list(figures) == ["a", "c"]
+  assert [(folder, numbers) for folder, _, _, numbers in calls] == [
+    (str(tmp_path / "f" / name), (1, 2, 3.0, 4.0, 5)) for name in "ac"
+  ]
+  with pytest.raises(ConfigError, match="is not learned: there is nothing to fit"):
+    tfdisent.fit_feature(tmp_path / "f", few_digits, pose)
+
+
+# --- Using a run ------------------------------------------------------------------------------------------------------
+
+
+def test_an_evaluation_keeps_its_figures_and_counts_reads_of_the_test_split(folder, few_digits, measured, monkeypatch):
+  pages, lines = [], []
+  monkeypatch.setattr(report, "write_report", lambda path, trained, examples, *_: pages.append((path, examples)))
+  assert tfdisent.evaluate(folder, few_digits, progress=lines.append) == FIGURES
+  assert lines[0] == "Reads of the test split, with this one: 1" and len(run.reads_of_test(folder)) == 1
+  assert lines[-1] == f"\nWritten to {folder / 'metrics.json'}; look at {folder / 'report.html'}"
+  assert tfdisent.evaluate(folder, few_digits, "validation", "last", progress=lines.append) == FIGURES
+  assert len(run.reads_of_test(folder)) == 1 and run.read_metrics(folder, "validation", "last")[0] == FIGURES
+  assert pages == [
+    (folder / "report.html", few_digits.test),
+    (folder / "report_validation_last.html", few_digits.validation),
+  ]
+  assert [(call.split, call.checkpoint.kind, call.quick) for call in measured] == [
+    ("test", "best", False),
+    ("validation", "last", False),
+  ]
+  assert not hasattr(measured[0], "measurements")
+  assert report.read_curves(folder / "tensorboard" / "evaluation")["quality/psnr"] == {0: 9.0}
+
+
+def test_the_data_set_of_a_run_is_that_of_its_description(folder, few_digits, measured, monkeypatch):
+  with pytest.raises(RunError, match=r"trained from Python.*tfdisent\.evaluate\(run_dir, dataset\)"):
+    tfdisent.evaluate(folder)
+  monkeypatch.setattr(
+    run, "read_dataset", lambda *arguments: few_digits if arguments == (folder, "/d", ["a"]) else None
+  )
+  tfdisent.evaluate(folder, split="validation", data_dir="/d", trust=["a"])
+  assert measured[0].dataset is few_digits
+
+
+def test_an_export_is_of_the_format_and_in_the_folder_that_is_wanted(folder, tmp_path, monkeypatch):
+  def fake(name):
+    return lambda trained, path, *config: (name, trained.checkpoint.kind, path)
+
+  monkeypatch.setattr(saved_model, "export", fake("saved_model"))
+  monkeypatch.setattr(litert, "export_litert", fake("litert"))
+  assert tfdisent.export(folder) == ("saved_model", "best", folder / "export" / "run")
+  phone = tfdisent.export(folder, tmp_path / "phone", "litert", "last")
+  assert phone == ("litert", "last", tmp_path / "phone.tflite")
+  with pytest.raises(ConfigError, match="unknown export format 'onnx': choose one of saved_model, litert"):
+    tfdisent.export(folder, format="onnx")
+
+
+def test_samples_follow_their_seed(folder):
+  with pytest.raises(RunError, match="training has not ended"):
+    api.sample(folder)
+  inference.save_feature_examples(folder, np.eye(10, dtype=np.float32)[:3])
+  pictures = []
+  for seed in (1, 1, 2):
+    lines = []
+    path = api.sample(folder, seed, progress=lines.append)
+    assert path == folder / "samples.png" and lines == [f"Rows share a z1 from the prior, columns share z2: {path}"]
+    pictures.append(path.read_bytes())
+  assert pictures[0] == pictures[1] != pictures[2]

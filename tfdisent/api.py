@@ -1,0 +1,365 @@
+"""What one does with a run, each in one call: `fit_feature`, `train`, `evaluate`, `export` and `sample`.
+
+    import tfdisent
+    from features.color import Color
+    from tfdisent.data.color_mnist import color_mnist
+
+    trained = tfdisent.train("runs/color", color_mnist(), Color(), epochs=2)
+    figures = tfdisent.evaluate("runs/color", color_mnist(), split="validation")
+
+The command line calls these functions with what a configuration binds (`tfdisent.config`). This is the only module that
+joins training to evaluation.
+"""
+
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfdisent import evaluation, inference, pictures, plugins, run
+from tfdisent.data.dataset import Dataset
+from tfdisent.distribution import Worker
+from tfdisent.errors import ConfigError, RunError
+from tfdisent.evaluation import report
+from tfdisent.evaluation.monitor import TensorBoard, write_scalars
+from tfdisent.evaluation.protocol import Metrics, train_judges
+from tfdisent.feature import learned
+from tfdisent.feature.contract import Feature, feature_values
+from tfdisent.inference import TrainedModel
+from tfdisent.model.vae import DisentangledVAE
+from tfdisent.registry import MEASUREMENTS
+from tfdisent.serving import litert, saved_model
+from tfdisent.training.loop import check_counts, make_optimizer_of_d, train_model
+from tfdisent.training.optimizers import make_optimizer
+
+Progress = Callable[[str], None]
+"""Is told of each stage, as a line of text."""
+
+FORMATS = ("saved_model", "litert")
+
+
+def _print(line: str) -> None:
+  print(line, flush=True)
+
+
+# --- Training ---------------------------------------------------------------------------------------------------------
+
+
+def train(
+  run_dir: str,
+  dataset: Dataset,
+  feature: Feature,
+  make_model: Callable[..., DisentangledVAE] = DisentangledVAE,
+  make_optimizer_eg: Callable[[int], keras.optimizers.Optimizer] = make_optimizer,
+  make_optimizer_d: Callable[[int], keras.optimizers.Optimizer] = make_optimizer_of_d,
+  epochs: int = 10,
+  batch_size: int = 128,
+  seed: int = 0,
+  evaluate_every: int = 5,
+  checkpoint_every: int = 500,
+  jit_compile: bool = False,
+  strategy: tf.distribute.Strategy | None = None,
+  measurements: Sequence[str] = (),
+  measure: bool = True,
+  describe: Callable[[], str] = str,
+  description: Mapping | None = None,
+  progress: Progress = _print,
+) -> TrainedModel:
+  """Trains a model, draws its fusions, and takes its quick figures on validation images.
+
+  A run that was interrupted goes on exactly, from the step of its last checkpoint. The test split is not read.
+
+      make_model = functools.partial(DisentangledVAE, objective=Objective(lambda3=20.0), z1_width=8)
+      trained = tfdisent.train("runs/color", color_mnist(), Color(), make_model, epochs=2)
+      fusions = trained.fuse(images, feature_images)
+
+  Args:
+    run_dir: the run folder; `tfdisent.load` reads it. See `tfdisent.run`.
+    dataset: its split `train` is trained on; the best checkpoint is chosen on its split `validation`.
+    feature: f.
+    make_model: makes the model, from (image_shape, feature, seed=…).
+    make_optimizer_eg: makes the optimizer of E1, E2, G and q, from the number of steps of the whole training.
+    make_optimizer_d: likewise, of D.
+    epochs: how often the training split is seen.
+    batch_size: examples of a step, of all replicas together: an even number for each.
+    seed: of everything random in the training.
+    evaluate_every: after so many epochs, and after the last one, the quick subset of the evaluation is run on
+      validation images, for TensorBoard; 0 for never.
+    checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
+    jit_compile: whether XLA compiles the step.
+    strategy: of `tf.distribute`; None is the current one.
+    measurements: names of registered measurements, which are taken in every evaluation of this run.
+    measure: whether the trained model is drawn and measured. A run that is not has no `feature_examples.json`.
+    describe: gives the configuration as text, once all is built. A run folder is only continued with the configuration
+      that it was begun with.
+    description: what the run folder says of the run, as plain data: see `tfdisent.run.write_description`.
+    progress: told what is done after the training, as lines.
+
+  Returns:
+    The model with its best weights.
+
+  Raises:
+    TfdisentError: of a kind that says what is wrong; before training starts, for all that can be known then.
+    Interrupted: on SIGTERM, once a checkpoint is written.
+  """
+  run_dir, start = pathlib.Path(run_dir), time.monotonic()
+  check_counts(0, evaluate_every=evaluate_every)
+  described, made = (list(map(of_name, measurements)) for of_name in (MEASUREMENTS.describe, MEASUREMENTS.create))
+  trained = train_model(
+    run_dir,
+    dataset,
+    feature,
+    make_model,
+    make_optimizer_eg,
+    make_optimizer_d,
+    epochs=epochs,
+    batch_size=batch_size,
+    seed=seed,
+    checkpoint_every=checkpoint_every,
+    jit_compile=jit_compile,
+    strategy=strategy,
+    callbacks=[TensorBoard(run_dir / run.TENSORBOARD_FOLDER, dataset, epochs, evaluate_every, made)],
+    prepare=lambda: train_judges(dataset) if evaluate_every else None,
+    describe=describe,
+    description={**(description or {"dataset": None}), "measurements": described},
+  )
+  if not measure:
+    return trained
+  if not Worker(trained.model.distribute_strategy).is_chief:
+    progress("Trained. Worker 0 has written the run.")
+    return trained
+  progress(f"Trained in {(time.monotonic() - start) / 60:.1f} minutes. Drawing and evaluating …")
+  paths = _draw_and_measure(run_dir, trained, dataset, made, progress)
+  progress(_summary(run_dir, paths))
+  return trained
+
+
+def _draw_and_measure(run_dir, trained, dataset, measurements, progress) -> list[pathlib.Path]:
+  """Pictures and quick figures of the validation split; returns the paths of the pictures."""
+  f = feature_values(trained.feature, dataset.validation)
+  paths = pictures.write_pictures(run_dir, trained, dataset.validation, f)
+  if not _is_measured(run_dir, trained, dataset, "validation"):
+    progress("On the validation split:")
+    _measure(run_dir, trained, dataset, "validation", progress, measurements, quick=True)
+  # Last, since this file says that all is done.
+  inference.save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])
+  return paths
+
+
+def _summary(run_dir: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
+  """What a training has written, and what to do with it."""
+  packages = plugins.to_be_trusted(run.modules(run_dir))
+  flags = f"--run_dir={run_dir}" + (f" --trust={','.join(packages)}" if packages else "")
+  return (
+    f"\nThe run is in {run_dir}:\n"
+    + "".join(f"  {path}\n" for path in paths)
+    + f"  {run_dir / run.named(run.METRICS_FILE, 'validation')}  {run_dir / run.CONFIG_FILE}  "
+    f"{run_dir / run.CHECKPOINTS_FOLDER}/  {run_dir / run.TENSORBOARD_FOLDER}/\n\n"
+    "Next:\n"
+    f"  look at       {run_dir / run.FUSION_FILE}: rows share z1, columns share z2\n"
+    f"  curves        tensorboard --logdir={run_dir}\n"
+    f"  measure all   tfdisent --mode=eval {flags}\n"
+    f"  new images    tfdisent --mode=sample {flags}\n"
+    f'  from Python   import tfdisent; m = tfdisent.load("{run_dir}"); m.control(images, feature)'
+  )
+
+
+def fit_feature(
+  run_dir: str,
+  dataset: Dataset,
+  feature: Feature,
+  epochs: int = 10,
+  batch_size: int = 128,
+  learning_rate: float = 1e-3,
+  noise: float = 0.0,
+  seed: int = 0,
+  progress: Progress = _print,
+) -> dict:
+  """Trains the networks of a learned feature, before a model is trained with it.
+
+      figures = tfdisent.fit_feature("runs/rotation_f", color_mnist(rotation_degrees=(-60, 60)), Rotation())
+      rotation = Rotation(fitted="runs/rotation_f")
+
+  Args:
+    run_dir: the folder of the fitted feature. Where several parts of `feature` are learned, that of a part is
+      `run_dir/NAME`.
+    dataset: with the columns that the feature reads.
+    feature: a `LearnedFeature`, or one that has such parts.
+    epochs: how often the split `train` is seen.
+    batch_size: images of a step.
+    learning_rate: at the beginning; it falls along a cosine.
+    noise: standard deviation of normal noise that is added to the images, in units of their range.
+    seed: of weights, order and noise.
+    progress: told of the results, as lines.
+
+  Returns:
+    The held-out error, as `tfdisent.feature.learned.fit_feature` gives it. Where several parts are learned, a dict of
+    them by their names.
+
+  Raises:
+    ConfigError: nothing of the feature is learned.
+    FeatureError: f(x) breaks its contract on the data set.
+    RunError: the folder cannot be written.
+  """
+  parts = {n: part for n, part in zip(feature.part_names, feature.parts) if isinstance(part, learned.LearnedFeature)}
+  if not parts:
+    raise ConfigError(f"feature '{feature.name}' is not learned: there is nothing to fit. Train with it as it is.")
+  figures = {}
+  for name, part in parts.items():
+    folder = pathlib.Path(run_dir, name) if len(parts) > 1 else pathlib.Path(run_dir)
+    figures[name] = learned.fit_feature(str(folder), dataset, part, epochs, batch_size, learning_rate, noise, seed)
+    progress(f"On held-out images: {', '.join(f'{key} {value:.4g}' for key, value in figures[name].items())}")
+    progress(f"The fitted feature is in {folder}: bind its `fitted` to that folder, and train.")
+  return figures if len(parts) > 1 else figures[name]
+
+
+# --- Using a run ------------------------------------------------------------------------------------------------------
+
+
+def evaluate(
+  run_dir: str,
+  dataset: Dataset | None = None,
+  split: str = "test",
+  checkpoint: str = "best",
+  data_dir: str | None = None,
+  measurements: Sequence = (),
+  trust: Sequence[str] = (),
+  progress: Progress = _print,
+) -> Metrics:
+  """Measures a finished run, and keeps the figures and a report in its folder.
+
+      figures = tfdisent.evaluate("runs/color", split="validation")
+      figures["control/mae_mean"]  # {"value": …, "low": …, "high": …}
+
+  `tfdisent.evaluation.evaluate` measures a model that is in no folder, and keeps nothing.
+
+  Args:
+    run_dir: the run folder.
+    dataset: None for the one that the run was trained on, if the folder names it.
+    split: "test" for figures to publish: the folder counts its reads. "validation" for choices.
+    checkpoint: "best" (on validation) or "last".
+    data_dir: where the data lies; None for where it lay in training.
+    measurements: names or instances of measurements to take besides; none for those that the training was given.
+    trust: packages that the run may import besides known plug-ins; see `tfdisent.plugins.check_import`.
+    progress: told of every stage and figure, as lines.
+
+  Returns:
+    The figures: see `tfdisent.evaluation.evaluate`.
+
+  Raises:
+    RunError: the folder holds no trained model, or names no data set.
+    ConfigError: the folder asks for a plug-in that is not known.
+    DataError: the data is not there, or `split` is another one.
+  """
+  run_dir = pathlib.Path(run_dir)
+  trained = inference.load(run_dir, checkpoint, trust)
+  dataset = dataset or run.read_dataset(run_dir, data_dir, trust)
+  measurements = measurements or run.read_measurements(run_dir, trust)
+  if split == "test":
+    progress(f"Reads of the test split, with this one: {run.count_test_read(run_dir, trained.checkpoint)}")
+  metrics, provenance, path = _measure(run_dir, trained, dataset, split, progress, measurements)
+  curves = run_dir / run.TENSORBOARD_FOLDER
+  scalars = {key: figure["value"] for key, figure in metrics.items()}
+  write_scalars(curves / run.named(run.EVALUATION_FOLDER, split, checkpoint), scalars)
+  page = run_dir / run.named(run.REPORT_FILE, split, checkpoint)
+  config = run.read_config(run_dir)
+  report.write_report(page, trained, dataset[split], metrics, report.read_curves(curves), config, provenance)
+  progress(f"\nWritten to {path}; look at {page}")
+  return metrics
+
+
+def _measure(run_dir, trained, dataset, split, progress, measurements, quick=False):
+  """The figures of a run on a split, printed and kept; with their provenance, and the path of their file."""
+  besides = {"measurements": measurements} if measurements else {}
+  metrics = evaluation.evaluate(trained, dataset, split, quick=quick, progress=progress, **besides)
+  for name, figure in sorted(metrics.items()):
+    interval = f"  [{figure['low']:.4f}, {figure['high']:.4f}]" if "low" in figure else ""
+    progress(f"  {name:<32} {figure['value']:.4f}{interval}")
+  provenance = run.provenance(run_dir, dataset, split, trained.checkpoint, trained.model.seed)
+  return metrics, provenance, run.write_metrics(run_dir, metrics, provenance)
+
+
+def _is_measured(run_dir, trained, dataset, split) -> bool:
+  """Whether the folder holds the figures of these very weights on this very split."""
+  try:
+    _, there = run.read_metrics(run_dir, split)
+  except (FileNotFoundError, RunError):
+    return False
+  now = run.provenance(run_dir, dataset, split, trained.checkpoint, trained.model.seed)
+  # Not by the hash of the configuration: an older version writes the same one in other words. Another one is refused.
+  names = ("split", "images", "data", "checkpoint", "epoch", "step", "seed")
+  return all(name in there and there[name] == now[name] for name in names)
+
+
+def export(
+  run_dir: str,
+  folder: str | None = None,
+  format: str = "saved_model",
+  checkpoint: str = "best",
+  trust: Sequence[str] = (),
+  progress: Progress = _print,
+) -> pathlib.Path:
+  """Exports the model of a run for a server, or for phones and browsers.
+
+      path = tfdisent.export("runs/color", "models/color")  # models/color/1, for TensorFlow Serving
+
+  Args:
+    run_dir: the run folder.
+    folder: of the model; its name is the model's. None for RUN_DIR/export/RUN_NAME.
+    format: "saved_model", which gets a new version in `folder`; or "litert", which is the file `folder`.tflite.
+    checkpoint: "best" (on validation) or "last".
+    trust: packages that the run may import besides known plug-ins; see `tfdisent.plugins.check_import`.
+    progress: told where the model is, as lines.
+
+  Returns:
+    The path of what was exported.
+
+  Raises:
+    ConfigError: there is no such format, or `folder` cannot be the name of a model.
+    RunError: the folder holds no trained model, or the model cannot be written.
+  """
+  run_dir = pathlib.Path(run_dir)
+  if format not in FORMATS:
+    raise ConfigError(f"unknown export format '{format}': choose one of {', '.join(FORMATS)}.")
+  folder = pathlib.Path(folder or run_dir / run.EXPORT_FOLDER / run_dir.absolute().name)
+  saved_model.check_name(folder.name)
+  trained = inference.load(run_dir, checkpoint, trust)
+  if format == "litert":
+    path = litert.export_litert(trained, folder.with_name(f"{folder.name}.tflite"))
+    progress(f"LiteRT: {path}, with the signatures `control` and `encode`")
+    return path
+  path = saved_model.export(trained, folder, run.read_config(run_dir))
+  progress(f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}")
+  if not saved_model.has_warmup():
+    progress("It has no warm-up requests: `pip install tfdisent[serving]` brings what writes them.")
+  return path
+
+
+def sample(
+  run_dir: str, seed: int = 0, checkpoint: str = "best", trust: Sequence[str] = (), progress: Progress = _print
+) -> pathlib.Path:
+  """Draws new images into the folder of a run: rows share a z1 from the prior, columns share z2.
+
+      path = tfdisent.api.sample("runs/color", seed=7)  # runs/color/samples.png
+
+  Args:
+    run_dir: the run folder.
+    seed: of z1.
+    checkpoint: "best" (on validation) or "last".
+    trust: packages that the run may import besides known plug-ins; see `tfdisent.plugins.check_import`.
+    progress: told where the picture is, as a line.
+
+  Returns:
+    The path of the picture.
+
+  Raises:
+    RunError: the folder holds no trained model, or its training has not ended.
+  """
+  run_dir = pathlib.Path(run_dir)
+  trained = inference.load(run_dir, checkpoint, trust)
+  path = run_dir / run.SAMPLES_FILE
+  pictures.write_png(path, pictures.sample_grid(trained, inference.load_feature_examples(run_dir), seed=seed))
+  progress(f"Rows share a z1 from the prior, columns share z2: {path}")
+  return path

@@ -1,0 +1,107 @@
+"""What TensorBoard shows of a training: curves, a grid of fusions, and the quick figures of validation images."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfdisent import pictures
+from tfdisent.data.dataset import Dataset
+from tfdisent.distribution import Worker
+from tfdisent.evaluation.protocol import Metrics, evaluate
+from tfdisent.feature.contract import feature_values
+from tfdisent.inference import TrainedModel
+from tfdisent.run import writing
+
+EVALUATED_IMAGES = 2000
+PRINTED = ("accuracy_mean", "mae_mean", "median_error_mean", "color_mae", "digit_accuracy")
+"""The last part of the names of the figures that are printed after an evaluation."""
+
+
+class TensorBoard(keras.callbacks.Callback):
+  """Writes every term, gradient norm and learning rate, and a fusion grid of validation images, after each epoch.
+
+  Of several workers, the chief alone does so.
+
+  Args:
+    folder: gets the event files.
+    dataset: its validation split is shown and evaluated.
+    epochs: how many epochs the training has.
+    evaluate_every: after so many epochs, and after the last one, the quick subset of the evaluation is run on
+      `EVALUATED_IMAGES` validation images; 0 for never.
+    measurements: taken in the evaluation, besides its own.
+  """
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    dataset: Dataset,
+    epochs: int,
+    evaluate_every: int = 0,
+    measurements: Sequence = (),
+  ):
+    super().__init__()
+    self._besides = {"measurements": measurements} if measurements else {}
+    self._folder, self._dataset = folder, dataset
+    self._epochs, self._evaluate_every = epochs, evaluate_every
+
+  def on_train_begin(self, logs=None):
+    self._is_chief = Worker(self.model.distribute_strategy).is_chief
+    if not self._is_chief:
+      return
+    with writing("the curves for TensorBoard"):
+      self._writer = tf.summary.create_file_writer(str(self._folder))
+    f, images = feature_values(self.model.feature, self._dataset.validation), self._dataset.validation["image"]
+    columns = pictures.pick(f, self.model.feature)
+    self._rows, self._columns, self._f_columns = images[:8], images[columns], f[columns]
+    self._trained = TrainedModel(self.model)
+
+  def on_epoch_end(self, epoch, logs=None):
+    if not self._is_chief:
+      return
+    grid = pictures.fusion_grid(self._trained, self._rows, self._columns, self._f_columns)
+    metrics = self._evaluate() if self._is_evaluated(epoch + 1) else {}
+    with writing("the curves for TensorBoard"), self._writer.as_default(step=epoch + 1):
+      for name, value in logs.items():
+        tf.summary.scalar(_tag(name), value)
+      tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
+      tf.summary.image("fusion", grid[None])
+      for name, figure in metrics.items():
+        tf.summary.scalar(f"evaluation/{name}", figure["value"])
+      self._writer.flush()
+
+  def on_train_end(self, logs=None):
+    if self._is_chief:
+      self._writer.close()
+
+  def _is_evaluated(self, epoch: int) -> bool:
+    return bool(self._evaluate_every) and (epoch % self._evaluate_every == 0 or epoch == self._epochs)
+
+  def _evaluate(self) -> Metrics:
+    metrics = evaluate(
+      self._trained, self._dataset, "validation", quick=True, limit=EVALUATED_IMAGES, progress=None, **self._besides
+    )
+    figures = ", ".join(
+      f"{name} {figure['value']:.3f}"
+      for name, figure in metrics.items()
+      if name.startswith(("control/", "complement/")) and name.split("/")[-1] in PRINTED
+    )
+    print(f"validation images: {figures}" if figures else "", flush=True)
+    return metrics
+
+
+def _tag(name: str) -> str:
+  """What TensorBoard calls a number that Keras logs as `name`."""
+  if name.startswith("val_"):
+    return f"validation/{name[4:]}"
+  return name if name.startswith("gradient_norm/") else f"train/{name}"
+
+
+def write_scalars(folder: pathlib.Path, scalars: Mapping[str, float]) -> None:
+  """Writes single figures for TensorBoard, in place of those that the folder holds."""
+  for file in folder.glob("events.out.tfevents.*"):
+    file.unlink()
+  with tf.summary.create_file_writer(str(folder)).as_default(step=0):
+    for name, value in scalars.items():
+      tf.summary.scalar(name, value)
