@@ -159,7 +159,7 @@ class Registry:
 
 
 def _is_plain(value) -> bool:
-  """Whether JSON gives back what it was given, but for lists in place of tuples."""
+  """Whether a value is the same after it was written as JSON and read, except that tuples become lists."""
   if isinstance(value, dict):
     return all(isinstance(key, str) and _is_plain(of_key) for key, of_key in value.items())
   if isinstance(value, (list, tuple)):
