@@ -424,8 +424,8 @@ def of_seed(f, seed):
 
 def test_every_figure_of_a_class(dataset, oracle, monkeypatch):
   """G never swaps the third band, and dims the ink; the red stands for the slant, the green for the thickness."""
-  monkeypatch.setattr(protocol.m, "slant", lambda image: read_color(image)[:, 0].astype(float))
-  monkeypatch.setattr(protocol.m, "stroke_thickness", lambda image: read_color(image)[:, 1].astype(float))
+  monkeypatch.setattr(protocol.strokes, "slant", lambda image: read_color(image)[:, 0].astype(float))
+  monkeypatch.setattr(protocol.strokes, "stroke_thickness", lambda image: read_color(image)[:, 1].astype(float))
   keeps_the_third = Careless(
     BANDS, lambda x, f: draw(np.where(read_label(x) == 2, 2, np.argmax(f, 1)), 0.8 * read_color(x))
   )

@@ -28,27 +28,18 @@ hold
 """  # noqa: E501 (a table)
 
 from tfdisent.evaluation.bound import cells, entropy, information_bound
-from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae, read_images
-from tfdisent.evaluation.metrics import (
-  angle_error,
-  axis,
+from tfdisent.evaluation.case import other_feature
+from tfdisent.evaluation.intervals import (
   bootstrap_interval,
-  fid,
-  ink,
-  ink_iou,
-  kid,
-  measured_color,
   median_with_interval,
-  other_feature,
   proportion_interval,
-  psnr,
-  slant,
-  ssim,
-  stroke_thickness,
   with_interval,
 )
+from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae, read_images
 from tfdisent.evaluation.probes import PROBES, chance, leakage, predict, score
 from tfdisent.evaluation.protocol import Metrics, evaluate
+from tfdisent.evaluation.quality import fid, kid, psnr, ssim
+from tfdisent.evaluation.strokes import angle_error, axis, ink, ink_iou, measured_color, slant, stroke_thickness
 
 __all__ = [
   "PROBES",

@@ -19,8 +19,8 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.cluster import KMeans
 
+from tfdisent.evaluation.intervals import with_interval
 from tfdisent.evaluation.judges import read_images
-from tfdisent.evaluation.metrics import with_interval
 from tfdisent.evaluation.probes import Parts
 
 

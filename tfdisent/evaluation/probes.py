@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
-from tfdisent.evaluation.metrics import with_interval
+from tfdisent.evaluation.intervals import with_interval
 
 PROBES = ("linear", "mlp", "trees")
 

@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from tfdisent.data.dataset import Dataset, Examples, Judge
 from tfdisent.errors import DataError
-from tfdisent.evaluation import metrics as m
+from tfdisent.evaluation import quality, strokes
 from tfdisent.evaluation.bound import cells, information_bound
+from tfdisent.evaluation.case import other_feature
+from tfdisent.evaluation.intervals import median_with_interval, with_interval
 from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae, read_images
 from tfdisent.evaluation.probes import PROBES, Parts, chance, is_classes, leakage, score
 from tfdisent.feature.contract import DISCRETE, feature_values
@@ -56,7 +58,7 @@ def evaluate(
   | `control_by_class/K` * | `control/accuracy_mean` where the class K is asked for |
   | `control_by_source/K`, `oracle_by_class/K` * | of an angle or a number, where there are classes as well: `control/…_mean` of the fusions whose source is of class K; the judge's own error on real images of that class |
   | `complement/{digit}_accuracy`, `complement/color_mae` * | the other properties of the fusion (z1 the mean), against the source's |
-  | `complement/{ink_iou,slant_mae,stroke_mae}` * | its shape: see `metrics.ink_iou`, `.slant` (degrees), `.stroke_thickness` (pixels); the last two against the mean of real images of the same class, since a 1 is thinner than an 8 whoever writes it. What a change of f must change is left out |
+  | `complement/{ink_iou,slant_mae,stroke_mae}` * | its shape: see `strokes.ink_iou`, `.slant` (degrees), `.stroke_thickness` (pixels); the last two against the mean of real images of the same class, since a 1 is thinner than an 8 whoever writes it. What a change of f must change is left out |
   | `complement_chance/*` * | the same of another real image, drawn at random |
   | `quality/psnr` *, `quality/ssim` | of x', in dB, and in [-1, 1] |
   | `quality/{fid,kid}`, `quality/fid_floor` | between real images of the split and as many fusions of *other* real images with independent features (z1 a sample); between the former and those others themselves, which is what a model that copies its input would get; `extractor` names the network |
@@ -93,10 +95,10 @@ def evaluate(
   tell(f"control and complement of {len(x)} fusions")
   metrics = _control_and_complement(model, dataset, parts["test"], f["test"], z1["test"], split, seed, tell)
   x_rec = to_uint8(model.decode(z1["test"], model.encode_z2(f["test"])))
-  metrics["quality/psnr"] = m.with_interval(m.psnr(x, x_rec), within=(0, None))
+  metrics["quality/psnr"] = with_interval(quality.psnr(x, x_rec), within=(0, None))
   if quick:
     return metrics
-  metrics["quality/ssim"] = m.with_interval(m.ssim(x, x_rec), within=(-1, 1))
+  metrics["quality/ssim"] = with_interval(quality.ssim(x, x_rec), within=(-1, 1))
 
   f |= {part: feature_values(model.feature, parts[part]) for part in ("train", "validation")}
   image = {part: examples["image"] for part, examples in parts.items()}
@@ -186,11 +188,11 @@ class _Reading(NamedTuple):
   measure: str
   compare: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
   """What was read and what is true, to one number per example; the last argument is the judge's `turn`."""
-  statistic: Callable[[np.ndarray], dict] = m.with_interval
+  statistic: Callable[[np.ndarray], dict] = with_interval
 
 
 _mean_error, _median_error = (
-  functools.partial(statistic, within=(0, None)) for statistic in (m.with_interval, m.median_with_interval)
+  functools.partial(statistic, within=(0, None)) for statistic in (with_interval, median_with_interval)
 )
 
 READINGS = {
@@ -198,9 +200,9 @@ READINGS = {
   "color": _Reading("mae", lambda read, true, turn: _error(read, true), _mean_error),
   "number": _Reading("mae", lambda read, true, turn: _error(read, true), _mean_error),
   "angle": _Reading(
-    "median_error", lambda read, true, turn: m.angle_error(read, true, turn) * (360 / turn), _median_error
+    "median_error", lambda read, true, turn: strokes.angle_error(read, true, turn) * (360 / turn), _median_error
   ),
-  "axis": _Reading("median_error", lambda read, true, turn: m.angle_error(read, true, 180.0), _median_error),
+  "axis": _Reading("median_error", lambda read, true, turn: strokes.angle_error(read, true, 180.0), _median_error),
 }
 
 
@@ -208,7 +210,9 @@ def _reader(judge: Judge, dataset: Dataset) -> Callable[[np.ndarray], np.ndarray
   """What reads the property from images."""
   if judge.kind == "classifier":
     return Oracle(dataset, judge.column)
-  return {"color": m.measured_color, "axis": m.axis}.get(judge.kind) or Estimator(dataset, judge.column, judge.turn)
+  return {"color": strokes.measured_color, "axis": strokes.axis}.get(judge.kind) or Estimator(
+    dataset, judge.column, judge.turn
+  )
 
 
 def _readable(judge: Judge, examples: Examples) -> np.ndarray:
@@ -237,7 +241,7 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed, tell) 
     of_part = "" if len(model.feature.parts) == 1 else f"{name}/"
     random_state = np.random.default_rng(seed)
     f_parts = model.feature.split(f)
-    partner, stranger = m.other_feature(f_parts[index], random_state), random_state.permutation(len(f))
+    partner, stranger = other_feature(f_parts[index], random_state), random_state.permutation(len(f))
     known = f_parts[index] if feature.as_known is feature else feature_values(feature.as_known, examples)
     f_parts[index] = known[partner]  # this part alone is another one's; what is asked for is known
     z2_partner = model.encode_z2(np.concatenate(f_parts, 1))
@@ -260,7 +264,7 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed, tell) 
         if dataset.unseen and judge.kind == "classifier":
           unseen = dataset.unseen(examples, {name: column[partner] for name, column in examples.items()})
           if unseen.any():
-            metrics[f"control/{of_part}accuracy_unseen"] = m.with_interval(values["mean"][unseen])
+            metrics[f"control/{of_part}accuracy_unseen"] = with_interval(values["mean"][unseen])
       else:
         kept = compare(reader(fusions["mean"]), true[judge], judge.turn)
         metrics[f"complement/{of_part}{judge.name}_{measure}"] = statistic(kept[readable])
@@ -273,8 +277,8 @@ def _control_and_complement(model, dataset, examples, f, z1, split, seed, tell) 
         _class_column(dataset), controlled, examples, partner, stranger, fusions["mean"]
       ):
         within = (0, 1) if shape == "ink_iou" else (0, None)
-        metrics[f"complement/{of_part}{shape}"] = m.with_interval(kept, within=within)
-        metrics[f"complement_chance/{of_part}{shape}"] = m.with_interval(of_stranger, within=within)
+        metrics[f"complement/{of_part}{shape}"] = with_interval(kept, within=within)
+        metrics[f"complement_chance/{of_part}{shape}"] = with_interval(of_stranger, within=within)
 
     if not controlled and feature.has_pixels:
       metrics |= _unjudged(dataset, feature, examples, partner, fusions, split, of_part)
@@ -310,7 +314,7 @@ def _unjudged(dataset, feature, examples, partner, fusions, split, of_part) -> M
   name, compare, statistic, metrics = "own_f_mae", feature.error, _mean_error, {}
   read = functools.partial(_own_f, feature)
   if feature.kind == DISCRETE:
-    name, compare, statistic = "own_f_accuracy", lambda read, asked: (read == asked).all(1), m.with_interval
+    name, compare, statistic = "own_f_accuracy", lambda read, asked: (read == asked).all(1), with_interval
   elif isinstance(feature, LearnedFeature):
     read = Estimator(dataset, feature.name, values=lambda examples: feature_values(feature.as_known, examples))
     name, statistic = "median_error", _median_error
@@ -337,13 +341,13 @@ def _shape(class_column, controlled, examples, partner, stranger, fusion):
   is_class_controlled = controlled is not None and controlled.column == class_column
   moves = controlled is None or controlled.kind not in ("classifier", "color")
   asked = label[partner] if is_class_controlled else label
-  for name, measure in (("slant", m.slant), ("stroke", m.stroke_thickness)):
+  for name, measure in (("slant", strokes.slant), ("stroke", strokes.stroke_thickness)):
     if name == "stroke" or not moves:
       usual = np.bincount(label, measure(x)) / np.maximum(np.bincount(label), 1)  # of each class
       real, got = measure(x) - usual[label], measure(fusion) - usual[asked]
       yield f"{name}_mae", _error(got, real), _error(real[stranger], real)
   if not moves and not is_class_controlled:
-    yield "ink_iou", m.ink_iou(fusion, x), m.ink_iou(x[stranger], x)
+    yield "ink_iou", strokes.ink_iou(fusion, x), strokes.ink_iou(x[stranger], x)
 
 
 def _error(a, b):
@@ -395,7 +399,7 @@ def _distances(extractor: FIDExtractor, real, others, fusion_of_others, random_s
   real, others, fusion = extractor(real[rows]), extractor(others[other_rows]), extractor(fusion_of_others[other_rows])
   of = {"extractor": extractor.name, "images": count}
   return {
-    "quality/fid": {"value": m.fid(real, fusion), "range": [0, None], **of},
-    "quality/kid": {"value": m.kid(real, fusion, random_state), **of},
-    "quality/fid_floor": {"value": m.fid(real, others), "range": [0, None], **of},
+    "quality/fid": {"value": quality.fid(real, fusion), "range": [0, None], **of},
+    "quality/kid": {"value": quality.kid(real, fusion, random_state), **of},
+    "quality/fid_floor": {"value": quality.fid(real, others), "range": [0, None], **of},
   }
