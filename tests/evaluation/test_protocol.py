@@ -272,7 +272,7 @@ def calls(monkeypatch):
   calls, scores = Calls(), iter(SCORES)
   for name, answer in {
     "leakage": lambda representation, target, probe="mlp", seed=0: {"value": next(scores)},
-    "read_images": lambda image, target, *_: np.eye(4)[np.zeros(len(target["test"]), int)],
+    "read_images": lambda image, target, *_: np.eye(4)[np.zeros(len(target["score"]), int)],
     "information_bound": lambda *_: {"nats": {"value": 1.0}},
     "plain_vae": lambda model, dataset: Fake(model.feature, swaps_nothing),
     "Oracle": lambda dataset, column: read_label,
@@ -335,65 +335,61 @@ def test_which_images_each_probe_learns_stops_early_and_is_scored_on(calls, spli
   model = Telling(BANDS)
   metrics = evaluate(model, dataset, split, seed=3, limit=limit, progress=None)
   measured = [0, 3, 6, 9, 12, 15, 18, 21, 24, 27] if limit else range(28)
-  of_part = {  # split and rows
-    "test": {"train": ("probe", range(25)), "validation": ("validation", range(15)), "test": ("test", measured)},
-    "validation": {
-      "train": ("probe", range(20)), "validation": ("probe", range(20, 25)), "test": ("validation", range(15))
-    },
-  }[split]  # fmt: skip
-  assert model.seen == {MARKS[of_split] for of_split, _ in of_part.values()}
-  label = {part: dataset[of_split]["label"][list(rows)] for part, (of_split, rows) in of_part.items()}
+  of_role = {  # split and rows
+    "test": {"fit": ("probe", range(25)), "select": ("validation", range(15)), "score": ("test", measured)},
+    "validation": {"fit": ("probe", range(20)), "select": ("probe", range(20, 25)), "score": ("validation", range(15))},
+  }[split]
+  assert model.seen == {MARKS[of_split] for of_split, _ in of_role.values()}
+  label = {role: dataset[of_split]["label"][list(rows)] for role, (of_split, rows) in of_role.items()}
 
-  def expected(part, sign, count=None):
-    of_split, rows = of_part[part]
+  def expected(role, sign, count=None):
+    of_split, rows = of_role[role]
     rows = np.resize(rows, count or len(rows))
     return np.stack([np.full(len(rows), MARKS[of_split]), rows, np.full(len(rows), sign)], axis=1)
 
-  sample = {"test": 4, "train": 5, "validation": 6}  # 1 + the seed, of each part another one
+  sample = {"score": 4, "fit": 5, "select": 6}  # 1 + the seed, of each role another one
   kinds = [dict.fromkeys(sample, 0), sample] * 3 + [dict.fromkeys(sample, 0)] * 4
   assert len(calls["leakage"]) == len(kinds)
   probes = ["linear", "linear", "mlp", "mlp", "trees", "trees", *["mlp"] * 4]
   for number, ((arguments, keywords), signs, probe) in enumerate(zip(calls["leakage"], kinds, probes)):
     representation, target = arguments[:2]
     assert [*arguments[2:], *keywords.values()] == ([probe, 3] if number < 6 else [3])
-    for part in sample:
-      np.testing.assert_array_equal(marks(representation[part]), expected(part, signs[part]))
-      shuffled = number == 6 and part != "test"
-      assert (target[part] == label[part]).all() != shuffled
-      np.testing.assert_array_equal(np.sort(target[part]), np.sort(label[part]))
+    for role in sample:
+      np.testing.assert_array_equal(marks(representation[role]), expected(role, signs[role]))
+      shuffled = number == 6 and role != "score"
+      assert (target[role] == label[role]).all() != shuffled
+      np.testing.assert_array_equal(np.sort(target[role]), np.sort(label[role]))
 
   (((fusion_of_mean, source, seed), _),) = calls["read_images"]
   (((z1, fusion, asked, same_seed), _),) = calls["information_bound"]
   assert seed == same_seed == 3
-  assert 0.05 < np.mean(asked["train"] == source["train"]) < 0.6  # another image's, whatever its class is
-  for part, sign in sample.items():
-    count = 60 if part == "train" else None  # few images are fused several times
-    np.testing.assert_array_equal(marks(fusion_of_mean[part]), expected(part, 0, count))
-    np.testing.assert_array_equal(source[part], np.resize(label[part], count or len(label[part])))
+  assert 0.05 < np.mean(asked["fit"] == source["fit"]) < 0.6  # another image's, whatever its class is
+  for role, sign in sample.items():
+    count = 60 if role == "fit" else None  # few images are fused several times
+    np.testing.assert_array_equal(marks(fusion_of_mean[role]), expected(role, 0, count))
+    np.testing.assert_array_equal(source[role], np.resize(label[role], count or len(label[role])))
     for made_of_sample in (z1, fusion):
-      np.testing.assert_array_equal(marks(made_of_sample[part]), expected(part, sign, count))
-    np.testing.assert_array_equal(asked[part], fusion[part][:, 7, 6, 0])
-    np.testing.assert_array_equal(asked[part], fusion_of_mean[part][:, 7, 6, 0])
-    np.testing.assert_array_equal(np.sort(asked[part]), np.sort(source[part]))
+      np.testing.assert_array_equal(marks(made_of_sample[role]), expected(role, sign, count))
+    np.testing.assert_array_equal(asked[role], fusion[role][:, 7, 6, 0])
+    np.testing.assert_array_equal(asked[role], fusion_of_mean[role][:, 7, 6, 0])
+    np.testing.assert_array_equal(np.sort(asked[role]), np.sort(source[role]))
 
   real, others, fused = (marks(arguments[0]) for arguments, _ in calls["features"])
-  rows = {tuple(row) for row in expected("test", 0)}
-  assert {tuple(row) for row in real} <= rows and len(real) == min(
-    len(rows), len(label["train"]) + len(label["validation"])
-  )
-  pool = np.concatenate([expected(part, sample[part]) for part in ("train", "validation")])
+  rows = {tuple(row) for row in expected("score", 0)}
+  assert {tuple(row) for row in real} <= rows and len(real) == min(len(rows), len(label["fit"]) + len(label["select"]))
+  pool = np.concatenate([expected(role, sample[role]) for role in ("fit", "select")])
   assert {tuple(row) for row in fused} <= {tuple(row) for row in pool}
   np.testing.assert_array_equal(others[:, :2], fused[:, :2])
 
   scores = {key: figure["value"] for key, figure in metrics.items() if key.startswith("leakage/")}
   names = [f"{probe}_{kind}" for probe in ("linear", "mlp", "trees") for kind in ("mean", "sample")]
   names += [f"control_{name}" for name in ("shuffled", "pixels", "untrained", "plain_vae")]
-  most_frequent = np.bincount(label["train"]).argmax()
+  most_frequent = np.bincount(label["fit"]).argmax()
   assert scores == {
     **{f"leakage/{name}": score for name, score in zip(names, SCORES)},
     "leakage/worst": 0.9,
-    "leakage/chance": np.mean(label["test"] == most_frequent),
-    "leakage/image": np.mean(label["test"] == 0),  # what the double of `read_images` reads
+    "leakage/chance": np.mean(label["score"] == most_frequent),
+    "leakage/image": np.mean(label["score"] == 0),  # what the double of `read_images` reads
   }
   assert metrics["leakage/worst"]["probe"] == "mlp_mean" and metrics["bound/nats"] == {"value": 1.0}
   assert calls["Oracle"][0][0] == (dataset, "label") and calls["plain_vae"][0][0] == (model, dataset)
@@ -403,7 +399,7 @@ def test_from_many_images_each_is_fused_once(calls, monkeypatch):
   monkeypatch.setattr(protocol, "TRAINING_FUSIONS", 10)
   evaluate(Telling(BANDS), marked_bands_dataset(train=20, probe=25, validation=15, test=28), progress=None)
   (((fusion, _, _), _),) = calls["read_images"]
-  assert marks(fusion["train"])[:, 1].tolist() == list(range(25))
+  assert marks(fusion["fit"])[:, 1].tolist() == list(range(25))
 
 
 # --- Known answers ----------------------------------------------------------------------------------------------------

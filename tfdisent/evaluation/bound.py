@@ -21,16 +21,18 @@ from sklearn.cluster import KMeans
 
 from tfdisent.evaluation.intervals import with_interval
 from tfdisent.evaluation.judges import read_images
-from tfdisent.evaluation.probes import Parts
+from tfdisent.evaluation.probes import ProbeData
 
 
-def information_bound(z1: Parts, x_fusion: Parts, target: Parts, seed: int = 0, epochs: int = 15) -> dict[str, dict]:
-  """The bound of I(z̃2; x̂ | z1), its ceiling and their ratio, on the part "test".
+def information_bound(
+  z1: ProbeData, x_fusion: ProbeData, target: ProbeData, seed: int = 0, epochs: int = 15
+) -> dict[str, dict]:
+  """The bound of I(z̃2; x̂ | z1), its ceiling and their ratio, on "score".
 
   Args:
-    z1: the codes that the fusions were made from, float [N, Z] for each part "train", "validation" and "test".
-    x_fusion: the fusions, uint8 [N, H, W, C] for each part.
-    target: the class of z̃2 that each was made with, int [N] for each part; independent of z1.
+    z1: the codes that the fusions were made from, float [N, Z] for each of "fit", "select" and "score".
+    x_fusion: the fusions, uint8 [N, H, W, C] for each role.
+    target: the class of z̃2 that each was made with, int [N] for each role; independent of z1.
     seed: of q.
     epochs: of the training of q, at most.
 
@@ -38,14 +40,14 @@ def information_bound(z1: Parts, x_fusion: Parts, target: Parts, seed: int = 0, 
     `nats`, `ceiling_nats` = H(z̃2) and `ratio` of the two (at most 1), each with its interval over test examples.
 
   The entropy is an estimate from the test examples' classes c_i, and the intervals hold its error to first order: nats
-  are the mean of log q_i - log p(c_i), with p the share of a class in "test", and H is that of -log p(c_i). They do not
-  hold its bias, which makes both about (classes - 1) / (2 N) nats too low (Miller 1955).
+  are the mean of log q_i - log p(c_i), with p the share of a class in "score", and H is that of -log p(c_i). They do
+  not hold its bias, which makes both about (classes - 1) / (2 N) nats too low (Miller 1955).
   """
   logits = read_images(x_fusion, target, seed, z1, epochs)
-  known = target["test"] < logits.shape[1]
+  known = target["score"] < logits.shape[1]
   log_q = np.full(len(known), np.log(1e-6))  # of a class that q was never shown
-  log_q[known] = log_softmax(logits.astype(np.float64), axis=1)[known, target["test"][known]]
-  surprise = -np.log(_shares(target["test"]))
+  log_q[known] = log_softmax(logits.astype(np.float64), axis=1)[known, target["score"][known]]
+  surprise = -np.log(_shares(target["score"]))
   columns = np.stack([log_q + surprise, surprise], axis=1)
   return {
     "nats": with_interval(columns),
@@ -65,7 +67,7 @@ def entropy(classes: np.ndarray) -> float:
   return float(-np.mean(np.log(_shares(classes))))
 
 
-def cells(f: Parts, count: int = 10, seed: int = 0) -> Parts:
-  """Classes c(f) [N] of a continuous f [N, K]: the nearest of `count` centres, found by k-means on the part "train"."""
-  centres = KMeans(count, n_init=4, random_state=seed).fit(f["train"])
-  return {part: centres.predict(values).astype(np.int64) for part, values in f.items()}
+def cells(f: ProbeData, count: int = 10, seed: int = 0) -> ProbeData:
+  """Classes c(f) [N] of a continuous f [N, K]: the nearest of `count` centres, found by k-means on "fit"."""
+  centres = KMeans(count, n_init=4, random_state=seed).fit(f["fit"])
+  return {role: centres.predict(values).astype(np.int64) for role, values in f.items()}

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from tfdisent.cache import cache_folder
 from tfdisent.data.batches import image_reader, training_batches
 from tfdisent.data.dataset import Dataset, Examples, fingerprint
-from tfdisent.evaluation.probes import Parts, is_classes
+from tfdisent.evaluation.probes import ProbeData, is_classes
 from tfdisent.inference import TrainedModel, fresh_model
 from tfdisent.model.objective import Objective
 
@@ -279,35 +279,37 @@ def _plain(objective: Objective) -> dict[str, Any]:
 # --- Networks that are trained on fusions, once the model is frozen ---------------------------------------------------
 
 
-def read_images(image: Parts, target: Parts, seed: int = 0, code: Parts | None = None, epochs: int = 15) -> np.ndarray:
+def read_images(
+  image: ProbeData, target: ProbeData, seed: int = 0, z1: ProbeData | None = None, epochs: int = 15
+) -> np.ndarray:
   """What a new network of the oracle's kind reads from images: a probe of images.
 
-  It is trained on the part "train" and stops early by its loss on the part "validation".
+  It is trained on "fit" and stops early by its loss on "select".
 
   Args:
-    image: uint8 [N, H, W, C] for each part.
-    target: int classes [N] for each part, or float [N, K].
+    image: uint8 [N, H, W, C] for each role.
+    target: int classes [N] for each role, or float [N, K].
     seed: of the network.
-    code: float [N, Z] for each part, given to the network beside the image; None for none.
+    z1: float [N, Z] for each role, given to the network beside the image; None for none.
     epochs: at most so many.
 
   Returns:
-    On the part "test": logits [N, classes], of all classes up to the largest of "train"; or the numbers [N, K].
+    Of "score": logits [N, classes], of all classes up to the largest of "fit"; or the numbers [N, K].
   """
-  classes = is_classes(target["train"])
-  unit = None if classes else StandardScaler().fit(target["train"])
-  target = {part: y if classes else unit.transform(y).astype(np.float32) for part, y in target.items()}
-  inputs, given = [keras.Input(image["train"].shape[1:])], {part: [x] for part, x in image.items()}
+  classes = is_classes(target["fit"])
+  unit = None if classes else StandardScaler().fit(target["fit"])
+  target = {role: y if classes else unit.transform(y).astype(np.float32) for role, y in target.items()}
+  inputs, given = [keras.Input(image["fit"].shape[1:])], {role: [x] for role, x in image.items()}
   h = inputs[0]
   for layer in _convolutions(seed, momentum=0.9):  # a short training
     h = layer(h)
-  if code is not None:
-    scaler = StandardScaler().fit(code["train"])
-    given = {part: [*arrays, scaler.transform(code[part]).astype(np.float32)] for part, arrays in given.items()}
-    inputs.append(keras.Input(code["train"].shape[1:]))
+  if z1 is not None:
+    scaler = StandardScaler().fit(z1["fit"])
+    given = {role: [*arrays, scaler.transform(z1[role]).astype(np.float32)] for role, arrays in given.items()}
+    inputs.append(keras.Input(z1["fit"].shape[1:]))
     h = keras.layers.Concatenate()([keras.layers.Flatten()(h), inputs[1]])
     h = keras.layers.Dense(128, "swish", kernel_initializer=keras.initializers.HeNormal(seed))(h)
-  outputs = int(target["train"].max()) + 1 if classes else target["train"].shape[1]
+  outputs = int(target["fit"].max()) + 1 if classes else target["fit"].shape[1]
   for layer in _head(outputs, seed, dropout=0.4 if classes else 0.0):
     h = layer(h)
   network = keras.Model(inputs, h)
@@ -316,13 +318,13 @@ def read_images(image: Parts, target: Parts, seed: int = 0, code: Parts | None =
     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True) if classes else "mse",
     jit_compile=False,
   )
-  known = np.isin(target["validation"], target["train"]) if classes else slice(None)
-  batches = _dataset([*given["train"], target["train"]]).shuffle(len(target["train"]), seed).repeat().batch(128)
+  known = np.isin(target["select"], target["fit"]) if classes else slice(None)
+  batches = _dataset([*given["fit"], target["fit"]]).shuffle(len(target["fit"]), seed).repeat().batch(128)
   network.fit(
     batches.prefetch(2),
     epochs=epochs,
-    steps_per_epoch=max(50, len(target["train"]) // 128),
-    validation_data=_dataset([values[known] for values in (*given["validation"], target["validation"])]).batch(500),
+    steps_per_epoch=max(50, len(target["fit"]) // 128),
+    validation_data=_dataset([values[known] for values in (*given["select"], target["select"])]).batch(500),
     shuffle=False,  # they are already
     callbacks=[
       keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=1),
@@ -330,7 +332,7 @@ def read_images(image: Parts, target: Parts, seed: int = 0, code: Parts | None =
     ],
     verbose=0,
   )
-  read = network.predict(given["test"], batch_size=500, verbose=0)
+  read = network.predict(given["score"], batch_size=500, verbose=0)
   return read if classes else unit.inverse_transform(read)
 
 

@@ -15,7 +15,7 @@ from tfdisent.evaluation.bound import cells, information_bound
 from tfdisent.evaluation.case import other_feature
 from tfdisent.evaluation.intervals import median_with_interval, with_interval
 from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae, read_images
-from tfdisent.evaluation.probes import PROBES, Parts, chance, is_classes, leakage, score
+from tfdisent.evaluation.probes import PROBES, ProbeData, chance, is_classes, leakage, score
 from tfdisent.feature.contract import DISCRETE, feature_values
 from tfdisent.feature.learned import LearnedFeature
 from tfdisent.inference import TrainedModel, to_uint8
@@ -88,71 +88,71 @@ def evaluate(
     if progress:
       progress(f"[{time.monotonic() - start:5.1f} s] {stage}")
 
-  parts = _parts(dataset, split, limit)
-  x = parts["test"]["image"]
-  f = {"test": feature_values(model.feature, parts["test"])}
-  z1 = {"test": model.encode_z1(x)[0]}
+  data = _data(dataset, split, limit)
+  x = data["score"]["image"]
+  f = {"score": feature_values(model.feature, data["score"])}
+  z1 = {"score": model.encode_z1(x)[0]}
   tell(f"control and complement of {len(x)} fusions")
-  metrics = _control_and_complement(model, dataset, parts["test"], f["test"], z1["test"], split, seed, tell)
-  x_rec = to_uint8(model.decode(z1["test"], model.encode_z2(f["test"])))
+  metrics = _control_and_complement(model, dataset, data["score"], f["score"], z1["score"], split, seed, tell)
+  x_rec = to_uint8(model.decode(z1["score"], model.encode_z2(f["score"])))
   metrics["quality/psnr"] = with_interval(quality.psnr(x, x_rec), within=(0, None))
   if quick:
     return metrics
   metrics["quality/ssim"] = with_interval(quality.ssim(x, x_rec), within=(-1, 1))
 
-  f |= {part: feature_values(model.feature, parts[part]) for part in ("train", "validation")}
-  image = {part: examples["image"] for part, examples in parts.items()}
-  z1 |= {part: model.encode_z1(image[part])[0] for part in ("train", "validation")}
-  z1_sample = {part: model.sample_z1(image[part], seed + i) for i, part in enumerate(sorted(image))}
+  f |= {role: feature_values(model.feature, data[role]) for role in ("fit", "select")}
+  image = {role: examples["image"] for role, examples in data.items()}
+  z1 |= {role: model.encode_z1(image[role])[0] for role in ("fit", "select")}
+  z1_sample = {role: model.sample_z1(image[role], seed + i) for i, role in enumerate(("score", "fit", "select"))}
 
   # Fusions with independent features; from few images many are made to train on.
   random_state = np.random.default_rng([seed, 1])
-  row = {part: np.arange(len(values)) for part, values in f.items()}
-  row["train"] = np.resize(row["train"], max(TRAINING_FUSIONS, len(row["train"])))
-  partner = {part: random_state.permutation(rows) for part, rows in row.items()}
-  z2_partner = {part: model.encode_z2(f[part][partner[part]]) for part in f}
-  z1_fusion = {part: z1_sample[part][row[part]] for part in f}
-  fusion_of_mean = {part: to_uint8(model.decode(z1[part][row[part]], z2_partner[part])) for part in f}
-  fusion = {part: to_uint8(model.decode(z1_fusion[part], z2_partner[part])) for part in f}
+  row = {role: np.arange(len(values)) for role, values in f.items()}
+  row["fit"] = np.resize(row["fit"], max(TRAINING_FUSIONS, len(row["fit"])))
+  partner = {role: random_state.permutation(rows) for role, rows in row.items()}
+  z2_partner = {role: model.encode_z2(f[role][partner[role]]) for role in f}
+  z1_fusion = {role: z1_sample[role][row[role]] for role in f}
+  fusion_of_mean = {role: to_uint8(model.decode(z1[role][row[role]], z2_partner[role])) for role in f}
+  fusion = {role: to_uint8(model.decode(z1_fusion[role], z2_partner[role])) for role in f}
 
   for index, (name, feature) in enumerate(zip(model.feature.part_names, model.feature.parts)):
     of_part = "" if len(model.feature.parts) == 1 else f"{name}/"
     tell(f"leakage of {name}")
-    f_part = {part: model.feature.split(values)[index] for part, values in f.items()}
+    f_part = {role: model.feature.split(values)[index] for role, values in f.items()}
     target = targets(f_part) if feature.kind == DISCRETE else f_part
     metrics |= _leakage({"mean": z1, "sample": z1_sample}, target, seed, of_part, tell)
     metrics |= _leakage_controls(model, dataset, image, z1, target, seed, of_part, tell)
 
     tell(f"leakage of the source's {name} into the fusion")
-    source = {part: target[part][row[part]] for part in f}
+    source = {role: target[role][row[role]] for role in f}
     read = read_images(fusion_of_mean, source, seed)
-    metrics[f"leakage/{of_part}image"] = score(source["test"], read.argmax(1) if is_classes(source["test"]) else read)
+    metrics[f"leakage/{of_part}image"] = score(source["score"], read.argmax(1) if is_classes(source["score"]) else read)
 
     tell(f"the bound of I(z̃2; x̂ | z1), {name}")
     classes = target if feature.kind == DISCRETE else cells(f_part)
-    asked = {part: classes[part][partner[part]] for part in f}
+    asked = {role: classes[role][partner[role]] for role in f}
     bound = information_bound(z1_fusion, fusion, asked, seed)
     metrics |= {f"bound/{of_part}{figure}": value for figure, value in bound.items()}
 
   if column := _class_column(dataset):
     tell("FID and KID")
     # Fusions of the measured images themselves would be nearer to them than other real images are.
-    others = np.concatenate([image["train"], image["validation"]])
-    of_others = np.concatenate([fusion["train"][: len(image["train"])], fusion["validation"]])  # each image once
-    metrics |= _distances(FIDExtractor(dataset, column), image["test"], others, of_others, random_state)
+    others = np.concatenate([image["fit"], image["select"]])
+    of_others = np.concatenate([fusion["fit"][: len(image["fit"])], fusion["select"]])  # each image once
+    metrics |= _distances(FIDExtractor(dataset, column), image["score"], others, of_others, random_state)
   tell("done")
   return metrics
 
 
-def targets(f: Parts) -> Parts:
-  """Classes [N] of a discrete f [N, width] for each part: the place of the 1, or a number for each combination."""
+def targets(f: ProbeData) -> ProbeData:
+  """Classes [N] of a discrete f [N, width] for each role: the place of the 1, or a number for each combination."""
   if all((values.sum(1) == 1).all() for values in f.values()):
-    return {part: values.argmax(1) for part, values in f.items()}
+    return {role: values.argmax(1) for role, values in f.items()}
   _, classes = np.unique(np.concatenate(list(f.values())), axis=0, return_inverse=True)
   return dict(zip(f, np.split(classes.ravel(), np.cumsum([len(values) for values in f.values()])[:-1])))
 
 
-def _parts(dataset: Dataset, split: str, limit: int | None) -> dict[str, Examples]:
+def _data(dataset: Dataset, split: str, limit: int | None) -> dict[str, Examples]:
   """What probes train on, stop early on, and are scored on: disjoint from one another and from `dataset.train`."""
 
   def rows(split, which):
@@ -161,11 +161,11 @@ def _parts(dataset: Dataset, split: str, limit: int | None) -> dict[str, Example
   count = len(dataset[split]["image"]) if split in ("test", "validation") else 0
   measured = slice(None) if limit is None or limit >= count else np.linspace(0, count - 1, limit).astype(int)
   if split == "test":
-    return {"train": dataset.probe, "validation": dataset.validation, "test": rows("test", measured)}
+    return {"fit": dataset.probe, "select": dataset.validation, "score": rows("test", measured)}
   if split == "validation":
     count = len(dataset.probe["image"]) * 4 // 5
-    train, validation = rows("probe", slice(count)), rows("probe", slice(count, None))
-    return {"train": train, "validation": validation, "test": rows("validation", measured)}
+    fit, select = rows("probe", slice(count)), rows("probe", slice(count, None))
+    return {"fit": fit, "select": select, "score": rows("validation", measured)}
   raise DataError(f"a model is evaluated on the split 'test' or 'validation', not on '{split}'.")
 
 
@@ -358,7 +358,7 @@ def _error(a, b):
 # --- Leakage and distances --------------------------------------------------------------------------------------------
 
 
-def _leakage(z1: dict[str, Parts], target: Parts, seed, of_part, tell) -> Metrics:
+def _leakage(z1: dict[str, ProbeData], target: ProbeData, seed, of_part, tell) -> Metrics:
   metrics: Metrics = {}
   for probe in PROBES:
     for kind, codes in z1.items():
@@ -370,17 +370,19 @@ def _leakage(z1: dict[str, Parts], target: Parts, seed, of_part, tell) -> Metric
   return metrics
 
 
-def _leakage_controls(model, dataset, image: Parts, z1: Parts, target: Parts, seed, of_part, tell) -> Metrics:
+def _leakage_controls(
+  model, dataset, image: ProbeData, z1: ProbeData, target: ProbeData, seed, of_part, tell
+) -> Metrics:
   tell("leakage: controls of the probe")
   random_state = np.random.default_rng([seed, 2])
-  shuffled = {part: y if part == "test" else random_state.permutation(y) for part, y in target.items()}
+  shuffled = {role: y if role == "score" else random_state.permutation(y) for role, y in target.items()}
   others = {"untrained": model.untrained(seed), "plain_vae": plain_vae(model, dataset)}
   return {
     f"leakage/{of_part}control_shuffled": leakage(z1, shuffled, seed=seed),
-    f"leakage/{of_part}control_pixels": leakage({part: _pixels(x) for part, x in image.items()}, target, seed=seed),
+    f"leakage/{of_part}control_pixels": leakage({role: _pixels(x) for role, x in image.items()}, target, seed=seed),
     **{
       f"leakage/{of_part}control_{name}": leakage(
-        {part: other.encode_z1(x)[0] for part, x in image.items()}, target, seed=seed
+        {role: other.encode_z1(x)[0] for role, x in image.items()}, target, seed=seed
       )
       for name, other in others.items()
     },
