@@ -30,6 +30,8 @@ _EXPORTS = {
   "DisentangledVAE": "model.vae",
   "Objective": "model.objective",
   "Judge": "data.dataset",
+  "Measurement": "evaluation.measurement",
+  "Case": "evaluation.case",
   "register_feature": "registry",
   "register_dataset": "registry",
   "register_networks": "registry",

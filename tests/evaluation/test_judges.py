@@ -220,7 +220,7 @@ def test_a_weight_that_an_objective_gets_is_no_part_of_the_plain_vae():
     lambda8: float = 5.0
     lambda10: float = 1.0
 
-  plain = judges._plain(Wider(stddev=0.3, lambda1=0.1, lambda2=0.2))
+  plain = judges._only_vae(Wider(stddev=0.3, lambda1=0.1, lambda2=0.2))
   weights = {name: value for name, value in plain.items() if name.startswith("lambda")}
   assert weights == {**{f"lambda{i}": 0.0 for i in (3, 4, 5, 6, 7, 8, 10)}, "lambda1": 0.1, "lambda2": 0.2}
   assert plain["stddev"] == 0.3

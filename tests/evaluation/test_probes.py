@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from tfdisent.evaluation import PROBES, chance, leakage, predict, probes, score
-from tfdisent.evaluation.protocol import _pixels
+from tfdisent.evaluation.leaks import _pixels
 
 SIZES = {"fit": 600, "select": 200, "score": 400}
 

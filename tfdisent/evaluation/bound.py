@@ -1,27 +1,58 @@
-"""The paper's first bound, in nats, with a q that the model never met.
+"""The paper's first bound, in nats, with a q that was not trained together with the model.
 
   I(z̃2; x̂ | z1) = H(z̃2 | z1) - H(z̃2 | z1, x̂) ≥ H(z̃2) + E log q(z̃2 | z1, x̂),
 
 for x̃ is drawn independently of x, and for any q (Barber & Agakov 2003). H(z̃2) is the ceiling, reached by a generator
-from whose images z̃2 can be read with certainty. A q that was trained together with G may have agreed with it on a hand
-that only the two can read; here q is trained on fusions of held-out images once the model is frozen, and the
-expectation is over test images.
+from whose images z̃2 can be read with certainty. A q that was trained together with G may read a pattern that no other
+network reads. Here q is trained on fusions of held-out images after the model is frozen, and the expectation is over
+test images.
 
-A continuous f has no finite entropy. It is told in classes c(f) instead (see `cells`): since, by data processing,
-I(c(f(x̃)); x̂ | z1) ≤ I(f(x̃); x̂ | z1), a bound of the one is a bound of the other.
+A continuous f has no finite entropy. Its class c(f) stands for it (see `cells`): by data processing,
+I(c(f(x̃)); x̂ | z1) ≤ I(f(x̃); x̂ | z1), so a bound of the former is a bound of the latter.
 
-Of an f with several parts, z̃2 has them all from x̃. The bound of a part is true of this part; but where parts go
-together in the data, it also holds what q reads of this part from the others (the digit from a colour that most images
-of it have), so it does not say that G obeys this part.
+Where f has several parts, z̃2 takes all of them from x̃. The bound of a part is true of this part. But where parts are
+correlated in the data, q also reads this part from the others (the digit from a colour that most images of the digit
+have), so the bound does not say that G obeys this part.
+
+| key | what it is |
+|---|---|
+| `bound/nats` | the bound, in nats |
+| `bound/ceiling_nats` | H(z̃2), in nats |
+| `bound/ratio` | of the two, at most 1 |
 """
 
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.cluster import KMeans
 
+from tfdisent.evaluation.case import Case
 from tfdisent.evaluation.intervals import with_interval
 from tfdisent.evaluation.judges import read_images
+from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
 from tfdisent.evaluation.probes import ProbeData
+from tfdisent.feature.contract import DISCRETE
+from tfdisent.registry import register_measurement
+
+
+@register_measurement("bound")
+class Bound(Measurement):
+  """The bound of each part of f; a continuous part in ten classes."""
+
+  stage = "the bound of I(z̃2; x̂ | z1)"
+  figures = (
+    Figure("bound/nats", "high"),
+    Figure("bound/ceiling_nats"),
+    Figure("bound/ratio", "high", column=True),
+  )
+
+  def measure(self, case: Case) -> Metrics:
+    metrics: Metrics = {}
+    for part in case.parts:
+      classes = part.target if part.feature.kind == DISCRETE else cells(part.f)
+      target = {role: c[case.pairs.partner[role]] for role, c in classes.items()}
+      bound = information_bound(case.z1_fusion, case.fusion, target, case.seed)
+      metrics |= {part.key(f"bound/{name}"): figure for name, figure in bound.items()}
+    return metrics
 
 
 def information_bound(

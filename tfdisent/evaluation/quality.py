@@ -1,7 +1,77 @@
-"""How good images are, from pixels or from an extractor's features."""
+"""Quality of reconstructions and fusions, from pixels or from an extractor's features.
+
+| key | what it is |
+|---|---|
+| `quality/psnr`, `quality/ssim` | of x', in dB, and in [-1, 1] |
+| `quality/{fid,kid}` | between real images of the split and as many fusions of *other* real images with independent features (z1 a sample); `extractor` names the network |
+| `quality/fid_floor` | between the same real images and those other images themselves: what a model that copies its input would get |
+"""  # noqa: E501 (a table)
+
+import copy
 
 import numpy as np
 import tensorflow as tf
+
+from tfdisent.evaluation.case import Case
+from tfdisent.evaluation.intervals import with_interval
+from tfdisent.evaluation.judges import FIDExtractor, class_column
+from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
+from tfdisent.registry import register_measurement
+
+FID_IMAGES = 10_000
+
+
+@register_measurement("psnr")
+class PSNR(Measurement):
+  """Of the reconstructions of the measured images."""
+
+  stage = "PSNR"
+  quick = True
+  figures = (Figure("quality/psnr", "high", column=True, curve=True),)
+
+  def measure(self, case: Case) -> Metrics:
+    return {"quality/psnr": with_interval(psnr(case.x, case.x_rec), within=(0, None))}
+
+
+@register_measurement("ssim")
+class SSIM(Measurement):
+  """Of the reconstructions of the measured images."""
+
+  stage = "SSIM"
+  figures = (Figure("quality/ssim", "high"),)
+
+  def measure(self, case: Case) -> Metrics:
+    return {"quality/ssim": with_interval(ssim(case.x, case.x_rec), within=(-1, 1))}
+
+
+@register_measurement("fid")
+class FID(Measurement):
+  """FID and KID of fusions; there are none without a judge of a class, whose column the extractor learns."""
+
+  stage = "FID and KID"
+  figures = (
+    Figure("quality/fid", "low", column=True),
+    Figure("quality/kid", "low"),
+    Figure("quality/fid_floor"),
+  )
+
+  def measure(self, case: Case) -> Metrics:
+    column = class_column(case.dataset)
+    if not column:
+      return {}
+    extractor, random_state = FIDExtractor(case.dataset, column), copy.deepcopy(case.pairs.random_state)
+    # Fusions of the measured images themselves would be nearer to them than other real images are.
+    others = np.concatenate([case.image["fit"], case.image["select"]])
+    fusions = np.concatenate([case.fusion["fit"][: len(case.image["fit"])], case.fusion["select"]])  # each image once
+    count = min(FID_IMAGES, len(case.x), len(others))
+    rows, other_rows = (random_state.permutation(len(image))[:count] for image in (case.x, others))
+    real, others, fusions = extractor(case.x[rows]), extractor(others[other_rows]), extractor(fusions[other_rows])
+    how = {"extractor": extractor.name, "images": count}
+    return {
+      "quality/fid": {"value": fid(real, fusions), "range": [0, None], **how},
+      "quality/kid": {"value": kid(real, fusions, random_state), **how},
+      "quality/fid_floor": {"value": fid(real, others), "range": [0, None], **how},
+    }
 
 
 def psnr(x: np.ndarray, x_rec: np.ndarray) -> np.ndarray:
