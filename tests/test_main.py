@@ -18,7 +18,7 @@ from absl.testing import flagsaver
 from tfdisent import api, config, inference, load, main, pictures, run, sweep
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.errors import Interrupted
-from tfdisent.evaluation import evaluate, protocol, report
+from tfdisent.evaluation import bound, case, evaluate, leaks, quality, report
 
 SHORT = (
   "--gin_file=gin_configs/quickstart.gin",
@@ -105,10 +105,9 @@ def test_a_run_says_what_it_was_trained_on_and_asked_for(run_dir):
 def measured_run(run_dir):
   """The short run, measured by `--mode=eval` with judges and probes that learn little."""
   with pytest.MonkeyPatch.context() as patch:
-    for name in ("read_images", "information_bound"):
-      patch.setattr(protocol, name, functools.partial(getattr(protocol, name), epochs=1))
-    patch.setattr(protocol, "TRAINING_FUSIONS", 1)
-    patch.setattr(protocol, "FIDExtractor", functools.partial(protocol.FIDExtractor, epochs=1))
+    for module, name in ((leaks, "read_images"), (bound, "information_bound"), (quality, "FIDExtractor")):
+      patch.setattr(module, name, functools.partial(getattr(module, name), epochs=1))
+    patch.setattr(case, "TRAINING_FUSIONS", 1)
     with flagsaver.flagsaver():
       flags.FLAGS.unparse_flags()
       flags.FLAGS(["tfdisent", "--mode=eval", f"--run_dir={run_dir}"])

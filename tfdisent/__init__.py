@@ -35,6 +35,8 @@ _EXPORTS = {
   "Loss": "model.loss",
   "Forward": "model.loss",
   "Judge": "data.dataset",
+  "Measurement": "evaluation.measurement",
+  "Case": "evaluation.case",
   "register_feature": "registry",
   "register_dataset": "registry",
   "register_networks": "registry",

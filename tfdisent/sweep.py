@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from tfdisent.errors import ConfigError, RunError
 from tfdisent.evaluation.comparison import read_metrics, read_runs, write_comparison
+from tfdisent.evaluation.measurement import curve_figures
 from tfdisent.run import CURVES_FILE, FEATURE_EXAMPLES_FILE, bindings, differences, read_description
 
 GIN_FILE = "gin_file"  # the only key of a grid that is no binding
@@ -177,8 +178,7 @@ def curves(runs: Mapping[str, tuple[Settings, Mapping]]) -> Figure | None:
     if key != "train.seed" and all(_is_number(of_run.get(key, 0)) for of_run in settings)
   }
   swept = {key: values for key, values in swept.items() if len(values) > 1}
-  measures = ["control/accuracy_mean", "control/accuracy_prior", "control/mae_mean", "leakage/worst", "leakage/image"]
-  measures += ["complement/color_mae", "complement/digit_accuracy", "quality/psnr"]
+  measures = [figure.name for figure in curve_figures()]
   measures = [key for key in measures if all(key in metrics for _, metrics in runs.values())]
   if not swept or not measures:
     return None

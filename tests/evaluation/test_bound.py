@@ -8,18 +8,18 @@ import pytest
 from tests.bands import draw
 from tfdisent.evaluation import bootstrap_interval, bound, cells, entropy, information_bound
 
-SIZES = {"train": 1500, "validation": 300, "test": 1000}
+SIZES = {"fit": 1500, "select": 300, "score": 1000}
 
 
 def test_a_channel_carries_what_can_be_read_beside_z1():
   """The image shows whether z̃2 is of the upper two classes, or the opposite where z1 says so: ln 4 - ln 2 are left."""
   random_state = np.random.default_rng(0)
-  target = {part: random_state.integers(4, size=count) for part, count in SIZES.items()}
-  turned = {part: random_state.integers(2, size=count) for part, count in SIZES.items()}
-  z1 = {part: np.stack([2 * y - 1.0, random_state.normal(size=len(y))], 1) for part, y in turned.items()}
+  target = {role: random_state.integers(4, size=count) for role, count in SIZES.items()}
+  turned = {role: random_state.integers(2, size=count) for role, count in SIZES.items()}
+  z1 = {role: np.stack([2 * y - 1.0, random_state.normal(size=len(y))], 1) for role, y in turned.items()}
   image = {
-    part: np.uint8(255 * draw((y // 2 + turned[part]) % 2, random_state.uniform(0.3, 1, (len(y), 3))))
-    for part, y in target.items()
+    role: np.uint8(255 * draw((y // 2 + turned[role]) % 2, random_state.uniform(0.3, 1, (len(y), 3))))
+    for role, y in target.items()
   }
   nats = information_bound(z1, image, target, epochs=4)["nats"]
   assert 0.6 < nats["value"] < math.log(2) + 0.02 and nats["low"] < nats["value"] < nats["high"]
@@ -30,10 +30,10 @@ def test_a_channel_carries_what_can_be_read_beside_z1():
 
 @pytest.fixture
 def bound_of(monkeypatch):
-  """`information_bound` of the classes in "test", with a q of the given logits."""
+  """`information_bound` of the classes in "score", with a q of the given logits."""
 
   def make(logits, classes, *arguments):
-    target = {"train": np.array([0]), "validation": np.array([0]), "test": classes}
+    target = {"fit": np.array([0]), "select": np.array([0]), "score": classes}
     monkeypatch.setattr(bound, "read_images", lambda *given: asked.append(given) or np.asarray(logits, np.float32))
     figures = information_bound({"z1": 1}, {"x": 2}, target, *arguments)
     ((x_fusion, given, seed, z1, epochs),) = asked
@@ -97,33 +97,33 @@ def test_entropy_by_hand():
   assert entropy(np.array([0, 1, 1, 1])) == pytest.approx(-(0.25 * math.log(0.25) + 0.75 * math.log(0.75)))
 
 
-def test_cells_are_the_nearest_centres_of_the_first_part():
+def test_cells_are_the_nearest_centres_of_fit():
   random_state = np.random.default_rng(0)
   centres = np.array([[0, 0], [0, 9], [9, 0]])
-  of = {part: random_state.integers(3, size=count) for part, count in SIZES.items()}
-  classes = cells({part: centres[y] + random_state.normal(size=(len(y), 2)) for part, y in of.items()}, count=3)
-  for part, y in of.items():
-    assert len({(a, b) for a, b in zip(y, classes[part])}) == 3, part
+  of = {role: random_state.integers(3, size=count) for role, count in SIZES.items()}
+  classes = cells({role: centres[y] + random_state.normal(size=(len(y), 2)) for role, y in of.items()}, count=3)
+  for role, y in of.items():
+    assert len({(a, b) for a, b in zip(y, classes[role])}) == 3, role
 
 
-def test_cells_are_found_on_the_first_part_alone():
-  """Three centres in "train"; what lies elsewhere in "validation" and "test" moves none of them."""
+def test_cells_are_found_on_fit_alone():
+  """Three centres in "fit"; what lies elsewhere in "select" and "score" moves none of them."""
   random_state = np.random.default_rng(0)
   centres = np.array([[0.0, 0], [0, 9], [9, 0]])
   train = np.repeat(centres, 5, 0) + random_state.normal(0, 0.1, size=(15, 2))
   means = train.reshape(3, 5, 2).mean(1)
-  other = {"validation": random_state.uniform(20, 90, (50, 2)), "test": random_state.uniform(-30, 9, (200, 2))}
-  classes = cells({"train": train, **other}, count=3)
-  name = classes["train"][::5]  # of each centre
+  other = {"select": random_state.uniform(20, 90, (50, 2)), "score": random_state.uniform(-30, 9, (200, 2))}
+  classes = cells({"fit": train, **other}, count=3)
+  name = classes["fit"][::5]  # of each centre
   assert sorted(name) == [0, 1, 2]
-  for part, f in other.items():
+  for role, f in other.items():
     nearest = np.argmin(np.square(f[:, None] - means).sum(2), axis=1)
-    np.testing.assert_array_equal(classes[part], name[nearest])
-    assert classes[part].dtype == np.int64
+    np.testing.assert_array_equal(classes[role], name[nearest])
+    assert classes[role].dtype == np.int64
 
 
 def test_there_are_ten_cells_and_a_seed():
-  f = {part: np.random.default_rng(i).random((60, 2)) for i, part in enumerate(SIZES)}
-  assert len(np.unique(cells(f)["train"])) == 10
-  np.testing.assert_array_equal(cells(f)["test"], cells(f, seed=0)["test"])
-  assert (cells(f, seed=1)["test"] != cells(f)["test"]).any()
+  f = {role: np.random.default_rng(i).random((60, 2)) for i, role in enumerate(SIZES)}
+  assert len(np.unique(cells(f)["fit"])) == 10
+  np.testing.assert_array_equal(cells(f)["score"], cells(f, seed=0)["score"])
+  assert (cells(f, seed=1)["score"] != cells(f)["score"]).any()

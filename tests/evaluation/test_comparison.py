@@ -10,7 +10,9 @@ from scipy import stats
 
 from tfdisent.errors import RunError
 from tfdisent.evaluation import with_interval
-from tfdisent.evaluation.comparison import COLUMNS, Group, markdown, read_metrics, read_runs, scatter, write_comparison
+from tfdisent.evaluation.comparison import Group, markdown, read_metrics, read_runs, scatter, write_comparison
+from tfdisent.evaluation.measurement import Figure, Measurement, column_figures
+from tfdisent.registry import MEASUREMENTS
 from tfdisent.run import write_metrics
 
 
@@ -159,11 +161,29 @@ def test_a_group_has_the_figures_of_all_its_runs():
   assert group.keys == ["y"] and group.name == "a"
 
 
+COLUMNS = [f"control/{name}_{z1}" for name in ("accuracy", "mae", "median_error") for z1 in ("mean", "sample", "prior")]
+COLUMNS += ["leakage/worst", "leakage/image", "complement/color_mae", "complement/digit_accuracy", "complement/ink_iou"]
+COLUMNS += ["quality/psnr", "quality/fid", "bound/ratio"]
+
+
 def test_the_columns_are_in_their_order_whatever_that_of_the_runs_is(make_run):
   figures = dict.fromkeys(reversed(COLUMNS), 0.5)
   (header, *_) = markdown(read_runs([make_run("a", **figures)])).splitlines()
   assert header == f"|  | seeds | {' | '.join(COLUMNS)} |"
-  assert COLUMNS[0] == "control/accuracy_mean" and {"quality/fid", "bound/ratio", "leakage/image"} < set(COLUMNS)
+  assert [figure.name for figure in column_figures()] == COLUMNS
+
+
+def test_a_figure_of_a_users_measurement_is_a_column_and_comes_last(make_run):
+  run = make_run("a", **{"sharpness/all": 0.25, "sharpness/color/x": 0.5, "sharpness/hidden": 3.0, "bound/ratio": 0.5})
+  with MEASUREMENTS.temporary():
+
+    @MEASUREMENTS.register("sharpness_of_a_test")
+    class Sharpness(Measurement):
+      figures = (Figure("sharpness/hidden"), Figure("sharpness/all", column=True), Figure("sharpness/x", column=True))
+
+    header, _, line, *_ = markdown(read_runs([run])).splitlines()
+  assert header.endswith("| quality/psnr | bound/ratio | sharpness/all | sharpness/color/x |")
+  assert line.endswith("| 0.2500 [0.2400, 0.2700] | 0.5000 [0.4900, 0.5200] |")
 
 
 def test_the_table_says_what_its_intervals_are_over(make_run):

@@ -220,7 +220,7 @@ def test_a_weight_that_an_objective_gets_is_no_part_of_the_plain_vae():
     lambda8: float = 5.0
     lambda10: float = 1.0
 
-  plain = judges._plain(Wider(stddev=0.3, lambda1=0.1, lambda2=0.2))
+  plain = judges._only_vae(Wider(stddev=0.3, lambda1=0.1, lambda2=0.2))
   weights = {name: value for name, value in plain.items() if name.startswith("lambda")}
   assert weights == {**{f"lambda{i}": 0.0 for i in (3, 4, 5, 6, 7, 8, 10)}, "lambda1": 0.1, "lambda2": 0.2}
   assert plain["stddev"] == 0.3
@@ -271,7 +271,7 @@ def test_a_plain_vae_has_the_models_encoder_learns_without_z2_and_is_kept(
 
 @pytest.fixture(scope="module")
 def parts():
-  return {"train": bands(400, 0), "validation": bands(100, 1), "test": bands(200, 2)}
+  return {"fit": bands(400, 0), "select": bands(100, 1), "score": bands(200, 2)}
 
 
 def column(parts, name):
@@ -280,20 +280,20 @@ def column(parts, name):
 
 def test_a_class_is_read_from_images_that_show_it(parts):
   read = read_images(column(parts, "image"), column(parts, "label"), epochs=2)
-  assert read.shape == (200, 4) and np.mean(read.argmax(1) == parts["test"]["label"]) > 0.98
+  assert read.shape == (200, 4) and np.mean(read.argmax(1) == parts["score"]["label"]) > 0.98
 
 
 def test_numbers_are_read_in_their_own_unit(parts):
   target = {part: 100 * color for part, color in column(parts, "color").items()}
   read = read_images(column(parts, "image"), target, epochs=4)
-  assert np.abs(read - target["test"]).mean() < 7
+  assert np.abs(read - target["score"]).mean() < 7
 
 
 def test_what_only_the_code_tells_is_read_from_it(parts):
   random_state = np.random.default_rng(0)
-  code = {part: random_state.normal(size=(len(image), 2)) for part, image in column(parts, "image").items()}
-  target = {part: (z[:, 0] > 0).astype(int) for part, z in code.items()}
+  z1 = {part: random_state.normal(size=(len(image), 2)) for part, image in column(parts, "image").items()}
+  target = {part: (z[:, 0] > 0).astype(int) for part, z in z1.items()}
   blind = read_images(column(parts, "image"), target, epochs=2)
-  seeing = read_images(column(parts, "image"), target, code=code, epochs=2)
-  right = [np.mean(read.argmax(1) == target["test"]) for read in (blind, seeing)]
+  seeing = read_images(column(parts, "image"), target, z1=z1, epochs=2)
+  right = [np.mean(read.argmax(1) == target["score"]) for read in (blind, seeing)]
   assert right[0] < 0.65 and right[1] > 0.9

@@ -10,34 +10,34 @@ from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from tfdisent.evaluation import PROBES, chance, leakage, predict, probes, score
-from tfdisent.evaluation.protocol import _pixels
+from tfdisent.evaluation.leaks import _pixels
 
-SIZES = {"train": 600, "validation": 200, "test": 400}
+SIZES = {"fit": 600, "select": 200, "score": 400}
 
 
-def parts_of(make):
-  """`make(random_state, count)` for each part."""
+def by_role(make):
+  """`make(random_state, count)` for each role."""
   random_state = np.random.default_rng(0)
-  return {part: make(random_state, count) for part, count in SIZES.items()}
+  return {role: make(random_state, count) for role, count in SIZES.items()}
 
 
 @pytest.fixture(scope="module")
 def label():
   """Three classes; the first has half of the examples."""
-  return parts_of(lambda random_state, count: random_state.choice(3, size=count, p=[0.5, 0.3, 0.2]))
+  return by_role(lambda random_state, count: random_state.choice(3, size=count, p=[0.5, 0.3, 0.2]))
 
 
 @pytest.fixture(scope="module")
 def number():
-  return parts_of(lambda random_state, count: random_state.random((count, 2)))
+  return by_role(lambda random_state, count: random_state.random((count, 2)))
 
 
 def one_hot(label):
-  return {part: np.eye(3, dtype=np.float32)[y] for part, y in label.items()}
+  return {role: np.eye(3, dtype=np.float32)[y] for role, y in label.items()}
 
 
-def constant(parts):
-  return {part: np.ones((len(y), 4), np.float32) for part, y in parts.items()}
+def constant(data):
+  return {role: np.ones((len(y), 4), np.float32) for role, y in data.items()}
 
 
 # --- Known answers ----------------------------------------------------------------------------------------------------
@@ -52,9 +52,9 @@ def test_the_identity_code_leaks_all(probe, label, number):
 @pytest.mark.parametrize("probe", PROBES)
 def test_a_constant_code_leaks_nothing(probe, label, number):
   figure = leakage(constant(label), label, probe)
-  assert figure == chance(label) and figure["value"] == np.mean(label["test"] == 0)
-  mean = {part: np.broadcast_to(number["train"].mean(0), y.shape) for part, y in number.items()}
-  of_the_mean = r2_score(number["test"], mean["test"])
+  assert figure == chance(label) and figure["value"] == np.mean(label["score"] == 0)
+  mean = {role: np.broadcast_to(number["fit"].mean(0), y.shape) for role, y in number.items()}
+  of_the_mean = r2_score(number["score"], mean["score"])
   assert -0.05 < of_the_mean < 0
   # the MLP's bias is still on its way to the mean when its validation score is the best
   assert leakage(constant(number), number, probe)["value"] == pytest.approx(
@@ -66,23 +66,23 @@ def test_a_constant_code_leaks_nothing(probe, label, number):
 @pytest.mark.parametrize("probe", PROBES)
 def test_a_copied_code_leaks_as_much_as_the_original(probe, label):
   random_state = np.random.default_rng(1)
-  noisy = {part: z + random_state.normal(0, 0.5, z.shape) for part, z in one_hot(label).items()}
-  copied = {part: np.concatenate([z, z], 1) for part, z in noisy.items()}
+  noisy = {role: z + random_state.normal(0, 0.5, z.shape) for role, z in one_hot(label).items()}
+  copied = {role: np.concatenate([z, z], 1) for role, z in noisy.items()}
   once, twice = leakage(noisy, label, probe)["value"], leakage(copied, label, probe)["value"]
   assert 0.6 < once < 0.99 and twice == pytest.approx(once, abs=0.03)
 
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_noise_leaks_nothing(probe, label):
-  noise = parts_of(lambda random_state, count: random_state.normal(size=(count, 4)))
+  noise = by_role(lambda random_state, count: random_state.normal(size=(count, 4)))
   assert leakage(noise, label, probe)["value"] < chance(label)["value"] + 0.02
-  shuffled = {part: np.random.default_rng(2).permutation(y) if part != "test" else y for part, y in label.items()}
+  shuffled = {role: np.random.default_rng(2).permutation(y) if role != "score" else y for role, y in label.items()}
   assert leakage(one_hot(label), shuffled, probe)["value"] == chance(label)["value"]
 
 
 def test_what_is_not_linear_needs_more_than_a_linear_probe():
-  z = parts_of(lambda random_state, count: random_state.normal(size=(count, 2)))
-  xor = {part: (v.prod(1) > 0).astype(int) for part, v in z.items()}
+  z = by_role(lambda random_state, count: random_state.normal(size=(count, 2)))
+  xor = {role: (v.prod(1) > 0).astype(int) for role, v in z.items()}
   linear, mlp, trees = (leakage(z, xor, probe)["value"] for probe in PROBES)
   assert linear < 0.65 and mlp > 0.9 and trees > 0.9
 
@@ -92,78 +92,78 @@ def test_what_is_not_linear_needs_more_than_a_linear_probe():
 
 @pytest.fixture(scope="module")
 def moved(label):
-  """Codes [N, 3] that tell the label but for some noise, in parts that lie apart and differ in their scale."""
-  random_state, place = np.random.default_rng(3), {"train": (0, 1), "validation": (0.5, 1.5), "test": (-1, 3)}
+  """Codes [N, 3] that tell the label but for some noise, in roles that lie apart and differ in their scale."""
+  random_state, place = np.random.default_rng(3), {"fit": (0, 1), "select": (0.5, 1.5), "score": (-1, 3)}
   return {
-    part: shift + scale * (z + random_state.normal(0, 0.5, z.shape))
-    for (part, z), (shift, scale) in zip(one_hot(label).items(), place.values())
+    role: shift + scale * (z + random_state.normal(0, 0.5, z.shape))
+    for (role, z), (shift, scale) in zip(one_hot(label).items(), place.values())
   }
 
 
-def by_train(parts):
-  """What the mean and the spread of the part "train" make of all parts, float32."""
-  mean, spread = np.mean(parts["train"], 0), np.std(parts["train"], 0)
-  return {part: ((values - mean) / spread).astype(np.float32) for part, values in parts.items()}
+def by_fit(data):
+  """All roles in units of the mean and the spread of "fit", float32."""
+  mean, spread = np.mean(data["fit"], 0), np.std(data["fit"], 0)
+  return {role: ((values - mean) / spread).astype(np.float32) for role, values in data.items()}
 
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_a_prediction_does_not_depend_on_the_other_test_examples(probe, moved, label):
   """So neither the scaler nor the probe was fitted on them."""
-  few = predict({**moved, "test": moved["test"][:40]}, {**label, "test": label["test"][:40]}, probe)
+  few = predict({**moved, "score": moved["score"][:40]}, {**label, "score": label["score"][:40]}, probe)
   assert len(set(few)) == 3
   np.testing.assert_array_equal(few, predict(moved, label, probe)[:40])
-  shifted = {**moved, "test": np.concatenate([moved["test"][:40], 100 + moved["test"]])}
-  many = predict(shifted, {**label, "test": np.concatenate([label["test"][:40], label["test"]])}, probe)
+  shifted = {**moved, "score": np.concatenate([moved["score"][:40], 100 + moved["score"]])}
+  many = predict(shifted, {**label, "score": np.concatenate([label["score"][:40], label["score"]])}, probe)
   np.testing.assert_array_equal(few, many[:40])
 
 
 def test_the_linear_probe_is_logistic_regression_of_standardised_codes(moved, label):
-  codes, target = {**moved, "train": moved["train"][:30]}, {**label, "train": label["train"][:30]}
-  z = by_train(codes)
+  codes, target = {**moved, "fit": moved["fit"][:30]}, {**label, "fit": label["fit"][:30]}
+  z = by_fit(codes)
   expected, other = (
-    LogisticRegression(C=c, max_iter=1000).fit(z["train"], target["train"]).predict(z["test"]) for c in (1.0, 2.0)
+    LogisticRegression(C=c, max_iter=1000).fit(z["fit"], target["fit"]).predict(z["score"]) for c in (1.0, 2.0)
   )
   assert (expected != other).any()  # so few examples that the penalty counts
   np.testing.assert_array_equal(predict(codes, target, "linear"), expected)
 
 
 def test_the_linear_probe_is_ridge_regression_by_the_normal_equations(moved, number):
-  """Codes and targets in units of the training part's spread, a penalty of 1."""
-  target = {part: [5, -7] + y * [10, 0.1] + moved[part][:, :2] for part, y in number.items()}
-  z, y = by_train(moved), by_train(target)
-  weights = np.linalg.solve(z["train"].T @ z["train"] + np.eye(3), z["train"].T @ y["train"])
-  expected = target["train"].mean(0) + target["train"].std(0) * (z["test"] @ weights)
+  """Codes and targets in units of the spread of "fit", a penalty of 1."""
+  target = {role: [5, -7] + y * [10, 0.1] + moved[role][:, :2] for role, y in number.items()}
+  z, y = by_fit(moved), by_fit(target)
+  weights = np.linalg.solve(z["fit"].T @ z["fit"] + np.eye(3), z["fit"].T @ y["fit"])
+  expected = target["fit"].mean(0) + target["fit"].std(0) * (z["score"] @ weights)
   np.testing.assert_allclose(predict(moved, target, "linear"), expected, rtol=1e-4)
 
 
 def stopped_early(mlp, z, target, **first):
-  """scikit-learn's MLP, epoch by epoch; what it predicts at the epoch that scores best on "validation"."""
+  """scikit-learn's MLP, epoch by epoch; what it predicts at the epoch that scores best on "select"."""
   best, scores, read = -np.inf, [], None
   while len(scores) - 1 - (int(np.argmax(scores)) if scores else 0) < 10:
-    mlp.partial_fit(z["train"], target["train"], **(first if not scores else {}))
-    scores.append(mlp.score(z["validation"], target["validation"]))
+    mlp.partial_fit(z["fit"], target["fit"], **(first if not scores else {}))
+    scores.append(mlp.score(z["select"], target["select"]))
     if scores[-1] > best:
-      best, read = scores[-1], mlp.predict(z["test"])
+      best, read = scores[-1], mlp.predict(z["score"])
   return read, scores
 
 
 def test_the_mlp_stops_where_the_validation_says(moved, label):
-  """It keeps the epoch that scores best on the validation part, ten epochs before its end."""
-  codes, target = ({part: values[:300] for part, values in parts.items()} for parts in (moved, label))
-  z = by_train(codes)
+  """It keeps the epoch that scores best on "select", ten epochs before its end."""
+  codes, target = ({role: values[:300] for role, values in data.items()} for data in (moved, label))
+  z = by_fit(codes)
   mlp = MLPClassifier(hidden_layer_sizes=(256, 256), batch_size=128, random_state=3)
   expected, scores = stopped_early(mlp, z, target, classes=[0, 1, 2])
-  assert 0 < np.argmax(scores) < len(scores) - 1 and (mlp.predict(z["test"]) != expected).any()
+  assert 0 < np.argmax(scores) < len(scores) - 1 and (mlp.predict(z["score"]) != expected).any()
   np.testing.assert_array_equal(predict(codes, target, "mlp", seed=3), expected)
 
 
 def test_the_mlp_of_numbers_stops_where_the_validation_says(moved, number):
   rows = slice(100)  # a batch is no larger than this
-  codes = {part: values[rows] for part, values in moved.items()}
-  target = {part: values[rows] * [10, 0.1] + codes[part][:, :2] for part, values in number.items()}
-  z, y = by_train(codes), {part: values.astype(float) for part, values in by_train(target).items()}
+  codes = {role: values[rows] for role, values in moved.items()}
+  target = {role: values[rows] * [10, 0.1] + codes[role][:, :2] for role, values in number.items()}
+  z, y = by_fit(codes), {role: values.astype(float) for role, values in by_fit(target).items()}
   read, _ = stopped_early(MLPRegressor(hidden_layer_sizes=(256, 256), batch_size=100, random_state=0), z, y)
-  expected = target["train"].mean(0) + target["train"].std(0) * read
+  expected = target["fit"].mean(0) + target["fit"].std(0) * read
   np.testing.assert_allclose(predict(codes, target, "mlp"), expected, rtol=1e-3, atol=1e-4)
 
 
@@ -176,11 +176,11 @@ class Scripted:
     self.epochs = 0
 
   def partial_fit(self, z, target, classes=None):
-    assert z[0] == target[0] == "train" and (classes is not None) == (self.epochs == 0)
+    assert z[0] == target[0] == "fit" and (classes is not None) == (self.epochs == 0)
     self.epochs += 1
 
   def score(self, z, target):
-    assert z[0] == target[0] == "validation"
+    assert z[0] == target[0] == "select"
     return self.scores[self.epochs - 1]
 
   def predict(self, z):
@@ -205,46 +205,46 @@ def test_the_epoch_that_is_kept(scores, kept, read, monkeypatch):
   )
   monkeypatch.setattr(probes, "MLPClassifier", Scripted)
   monkeypatch.setattr(probes, "is_classes", lambda target: True)
-  z = {part: np.array([part]) for part in SIZES}
-  assert (probes._fit_mlp(z, z, 0)(z["test"]), len(asked)) == (kept, read)
+  z = {role: np.array([role]) for role in SIZES}
+  assert (probes._fit_mlp(z, z, 0)(z["score"]), len(asked)) == (kept, read)
 
 
 def test_the_trees_stop_where_the_validation_says(moved, label, number):
-  z = by_train(moved)
+  z = by_fit(moved)
   arguments = {"max_iter": 200, "early_stopping": True, "n_iter_no_change": 10, "random_state": 0}
   fit = HistGradientBoostingClassifier(**arguments).fit
-  trees = fit(z["train"], label["train"], X_val=z["validation"], y_val=label["validation"])
+  trees = fit(z["fit"], label["fit"], X_val=z["select"], y_val=label["select"])
   assert 10 < trees.n_iter_ < 200
-  np.testing.assert_array_equal(predict(moved, label, "trees"), trees.predict(z["test"]))
-  target = {part: y + moved[part][:, :2] for part, y in number.items()}
+  np.testing.assert_array_equal(predict(moved, label, "trees"), trees.predict(z["score"]))
+  target = {role: y + moved[role][:, :2] for role, y in number.items()}
   for k in range(2):
     fit = HistGradientBoostingRegressor(**arguments).fit
-    trees = fit(z["train"], target["train"][:, k], X_val=z["validation"], y_val=target["validation"][:, k])
-    np.testing.assert_allclose(predict(moved, target, "trees")[:, k], trees.predict(z["test"]), rtol=1e-3, atol=1e-4)
+    trees = fit(z["fit"], target["fit"][:, k], X_val=z["select"], y_val=target["select"][:, k])
+    np.testing.assert_allclose(predict(moved, target, "trees")[:, k], trees.predict(z["score"]), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_the_test_targets_are_never_seen(probe, label):
-  z = parts_of(lambda random_state, count: random_state.normal(size=(count, 3)))
-  other = {**label, "test": label["test"][::-1].copy()}
+  z = by_role(lambda random_state, count: random_state.normal(size=(count, 3)))
+  other = {**label, "score": label["score"][::-1].copy()}
   np.testing.assert_array_equal(predict(z, label, probe), predict(z, other, probe))
 
 
 def test_the_seed_decides(moved, label):
-  few = {part: values[:50] for part, values in moved.items()}
-  target = {part: y[:50] for part, y in label.items()}
+  few = {role: values[:50] for role, values in moved.items()}
+  target = {role: y[:50] for role, y in label.items()}
   same, again, other, default = (predict(few, target, "mlp", seed=seed) for seed in (3, 3, 4, 0))
   np.testing.assert_array_equal(same, again)
   assert (same != other).any()
   np.testing.assert_array_equal(default, predict(few, target))
-  assert leakage(few, target, seed=4) == score(target["test"], other)
-  assert leakage(few, target) == score(target["test"], default)
+  assert leakage(few, target, seed=4) == score(target["score"], other)
+  assert leakage(few, target) == score(target["score"], default)
 
 
 def test_a_class_that_no_probe_was_shown_is_missed(label):
-  unseen = {part: np.where(y == 2, 0, y) if part == "train" else y for part, y in label.items()}
+  unseen = {role: np.where(y == 2, 0, y) if role == "fit" else y for role, y in label.items()}
   for probe in PROBES:
-    assert leakage(one_hot(label), unseen, probe)["value"] == pytest.approx(np.mean(label["test"] < 2))
+    assert leakage(one_hot(label), unseen, probe)["value"] == pytest.approx(np.mean(label["score"] < 2))
 
 
 # --- Scores -----------------------------------------------------------------------------------------------------------
@@ -275,9 +275,9 @@ def test_all_of_288_is_not_beyond_doubt():
 
 
 def test_chance_is_the_share_in_test_of_the_class_that_train_has_most_of():
-  target = {"train": np.array([2, 2, 0, 1]), "validation": np.zeros(9, int), "test": np.array([0, 0, 2, 0, 1])}
+  target = {"fit": np.array([2, 2, 0, 1]), "select": np.zeros(9, int), "score": np.array([0, 0, 2, 0, 1])}
   figure = chance(target)
-  assert (figure["value"], figure["range"]) == (0.2, [0, 1]) and figure == score(target["test"], np.full(5, 2))
+  assert (figure["value"], figure["range"]) == (0.2, [0, 1]) and figure == score(target["score"], np.full(5, 2))
 
 
 def test_pixels_are_fitted_without_a_copy_in_float64():

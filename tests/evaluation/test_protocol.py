@@ -29,17 +29,26 @@ from tests.bands import (
   swaps_nothing,
 )
 from tfdisent.data.dataset import Judge
-from tfdisent.evaluation import evaluate, judges, other_feature, protocol
+from tfdisent.evaluation import bound, case, evaluate, judges, leaks, other_feature, quality, strokes
+from tfdisent.evaluation.measurement import BUILT_IN
 from tfdisent.feature.contract import Feature
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
+from tfdisent.registry import MEASUREMENTS
 
 BANDS = DigitLabel(num_classes=4)
 
 
+def check_declared(metrics):
+  """Every figure is of the record of a measurement."""
+  figures = [figure for name in BUILT_IN for figure in MEASUREMENTS[name].figures]
+  assert [key for key in metrics if not any(figure.matches(key) for figure in figures)] == []
+  return metrics
+
+
 def measure(*arguments, **keywords):
   """The values of the quick subset."""
-  metrics = evaluate(*arguments, **{"quick": True, **keywords})
+  metrics = check_declared(evaluate(*arguments, **{"quick": True, **keywords}))
   return {key: figure["value"] for key, figure in metrics.items()}
 
 
@@ -56,7 +65,7 @@ def oracle(monkeypatch):
     assert column == "label"
     return lambda image: read_label(image) % 3
 
-  monkeypatch.setattr(protocol, "Oracle", make)
+  monkeypatch.setattr(judges, "Oracle", make)
 
 
 def share_below_the_fourth(dataset, split="test"):
@@ -101,7 +110,7 @@ def test_a_perfect_swap_of_the_band(dataset, oracle):
 
 
 def test_no_swap_of_the_band_never_hits(dataset, monkeypatch):
-  monkeypatch.setattr(protocol, "Oracle", lambda dataset, column: read_label)
+  monkeypatch.setattr(judges, "Oracle", lambda dataset, column: read_label)
   metrics = measure(Fake(BANDS, swaps_nothing), dataset)
   assert metrics["oracle/test_accuracy"] == 1
   assert metrics["control/accuracy_mean"] == metrics["control/accuracy_sample"] == 0
@@ -109,7 +118,7 @@ def test_no_swap_of_the_band_never_hits(dataset, monkeypatch):
 
 
 def test_a_swap_that_spoils_the_rest_shows_in_the_complement(dataset, monkeypatch):
-  monkeypatch.setattr(protocol, "Oracle", lambda dataset, column: read_label)
+  monkeypatch.setattr(judges, "Oracle", lambda dataset, column: read_label)
   metrics = measure(Fake(Color(), lambda x, f: draw((read_label(x) + 1) % 4, f)), dataset)
   assert metrics["control/mae_mean"] == pytest.approx(0, abs=1e-6) and metrics["complement/band_accuracy"] == 0
   half = measure(Fake(BANDS, lambda x, f: draw(np.argmax(f, 1), read_color(x) / 2)), dataset)
@@ -165,10 +174,10 @@ def test_the_quality_is_the_mean_psnr_of_the_reconstructions(dataset, oracle):
 @pytest.fixture
 def whole(monkeypatch):
   """All of the protocol, with a perfect oracle and a distance that is not trained."""
-  monkeypatch.setattr(protocol, "TRAINING_FUSIONS", 400)
-  for name in ("read_images", "information_bound"):
-    monkeypatch.setattr(protocol, name, functools.partial(getattr(protocol, name), epochs=3))
-  monkeypatch.setattr(protocol, "Oracle", lambda dataset, column: read_label)
+  monkeypatch.setattr(case, "TRAINING_FUSIONS", 400)
+  for module, name in ((leaks, "read_images"), (bound, "information_bound")):
+    monkeypatch.setattr(module, name, functools.partial(getattr(module, name), epochs=3))
+  monkeypatch.setattr(judges, "Oracle", lambda dataset, column: read_label)
   dataset, lines = bands_dataset(probe=400, validation=100, test=200), []
 
   class Pixels:
@@ -177,9 +186,9 @@ def whole(monkeypatch):
     def __call__(self, image):
       return image.mean((1, 2)) / 255
 
-  monkeypatch.setattr(protocol, "FIDExtractor", lambda dataset, column: Pixels())
-  monkeypatch.setattr(protocol, "plain_vae", lambda model, dataset: Fake(model.feature, swaps_nothing))
-  return lambda model, **keywords: evaluate(model, dataset, progress=lines.append, **keywords), lines
+  monkeypatch.setattr(quality, "FIDExtractor", lambda dataset, column: Pixels())
+  monkeypatch.setattr(leaks, "plain_vae", lambda model, dataset: Fake(model.feature, swaps_nothing))
+  return lambda model, **keywords: check_declared(evaluate(model, dataset, progress=lines.append, **keywords)), lines
 
 
 KEYS = {
@@ -270,15 +279,15 @@ SCORES = (0.3, 0.1, 0.9, 0.2, 0.5, 0.4, 0.91, 0.92, 0.93, 0.94)  # of the probes
 def calls(monkeypatch):
   """Replaces all that learns within the protocol, and notes what it is given."""
   calls, scores = Calls(), iter(SCORES)
-  for name, answer in {
-    "leakage": lambda representation, target, probe="mlp", seed=0: {"value": next(scores)},
-    "read_images": lambda image, target, *_: np.eye(4)[np.zeros(len(target["test"]), int)],
-    "information_bound": lambda *_: {"nats": {"value": 1.0}},
-    "plain_vae": lambda model, dataset: Fake(model.feature, swaps_nothing),
-    "Oracle": lambda dataset, column: read_label,
-  }.items():
-    monkeypatch.setattr(protocol, name, calls.spy(name, answer))
-  monkeypatch.setattr(protocol, "TRAINING_FUSIONS", 60)
+  for module, name, answer in (
+    (leaks, "leakage", lambda representation, target, probe="mlp", seed=0: {"value": next(scores)}),
+    (leaks, "read_images", lambda image, target, *_: np.eye(4)[np.zeros(len(target["score"]), int)]),
+    (bound, "information_bound", lambda *_: {"nats": {"value": 1.0}}),
+    (leaks, "plain_vae", lambda model, dataset: Fake(model.feature, swaps_nothing)),
+    (judges, "Oracle", lambda dataset, column: read_label),
+  ):
+    monkeypatch.setattr(module, name, calls.spy(name, answer))
+  monkeypatch.setattr(case, "TRAINING_FUSIONS", 60)
 
   def extractor(dataset, column):
     assert column == "label"
@@ -286,7 +295,7 @@ def calls(monkeypatch):
     features.name = "mean colour"
     return features
 
-  monkeypatch.setattr(protocol, "FIDExtractor", extractor)
+  monkeypatch.setattr(quality, "FIDExtractor", extractor)
   return calls
 
 
@@ -307,6 +316,14 @@ def test_a_perfect_copy_is_as_far_from_the_reference_as_the_floor(calls):
   assert metrics["quality/fid"]["value"] == pytest.approx(frechet(features[0], features[1]), rel=1e-6)
 
 
+def test_fid_and_kid_do_not_depend_on_what_is_measured_before(calls):
+  """They draw on from the random numbers of the pairs."""
+  dataset = marked_bands_dataset(train=20, probe=25, validation=15, test=30)
+  whole = evaluate(Fake(BANDS, swaps_band), dataset, progress=None)
+  alone = evaluate(Fake(BANDS, swaps_band), dataset, quick=True, progress=None, measurements=("fid", "fid"))
+  assert {key: whole[key] for key in alone} == alone and "quality/kid" in alone and "quality/ssim" not in alone
+
+
 def frechet(a, b):
   """The Fréchet distance, by the matrix root of the product of the covariances itself."""
   root = scipy.linalg.sqrtm(np.cov(a.T) @ np.cov(b.T)).real
@@ -321,8 +338,8 @@ def test_real_images_and_fusions_are_as_many_as_the_smaller_of_the_two(calls, mo
   few = min(counts["probe"] + counts["validation"], counts["test"])
   for limit in (few, 7):
     calls["features"] = []
-    monkeypatch.setattr(protocol, "leakage", lambda *_, **__: {"value": 0.5})
-    monkeypatch.setattr(protocol, "FID_IMAGES", limit)
+    monkeypatch.setattr(leaks, "leakage", lambda *_, **__: {"value": 0.5})
+    monkeypatch.setattr(quality, "FID_IMAGES", limit)
     metrics = evaluate(Fake(BANDS, swaps_band), dataset, progress=None)
     assert [len(arguments[0]) for arguments, _ in calls["features"]] == [limit] * 3
     assert metrics["quality/kid"]["images"] == limit
@@ -335,75 +352,71 @@ def test_which_images_each_probe_learns_stops_early_and_is_scored_on(calls, spli
   model = Telling(BANDS)
   metrics = evaluate(model, dataset, split, seed=3, limit=limit, progress=None)
   measured = [0, 3, 6, 9, 12, 15, 18, 21, 24, 27] if limit else range(28)
-  of_part = {  # split and rows
-    "test": {"train": ("probe", range(25)), "validation": ("validation", range(15)), "test": ("test", measured)},
-    "validation": {
-      "train": ("probe", range(20)), "validation": ("probe", range(20, 25)), "test": ("validation", range(15))
-    },
-  }[split]  # fmt: skip
-  assert model.seen == {MARKS[of_split] for of_split, _ in of_part.values()}
-  label = {part: dataset[of_split]["label"][list(rows)] for part, (of_split, rows) in of_part.items()}
+  of_role = {  # split and rows
+    "test": {"fit": ("probe", range(25)), "select": ("validation", range(15)), "score": ("test", measured)},
+    "validation": {"fit": ("probe", range(20)), "select": ("probe", range(20, 25)), "score": ("validation", range(15))},
+  }[split]
+  assert model.seen == {MARKS[of_split] for of_split, _ in of_role.values()}
+  label = {role: dataset[of_split]["label"][list(rows)] for role, (of_split, rows) in of_role.items()}
 
-  def expected(part, sign, count=None):
-    of_split, rows = of_part[part]
+  def expected(role, sign, count=None):
+    of_split, rows = of_role[role]
     rows = np.resize(rows, count or len(rows))
     return np.stack([np.full(len(rows), MARKS[of_split]), rows, np.full(len(rows), sign)], axis=1)
 
-  sample = {"test": 4, "train": 5, "validation": 6}  # 1 + the seed, of each part another one
+  sample = {"score": 4, "fit": 5, "select": 6}  # 1 + the seed, of each role another one
   kinds = [dict.fromkeys(sample, 0), sample] * 3 + [dict.fromkeys(sample, 0)] * 4
   assert len(calls["leakage"]) == len(kinds)
   probes = ["linear", "linear", "mlp", "mlp", "trees", "trees", *["mlp"] * 4]
   for number, ((arguments, keywords), signs, probe) in enumerate(zip(calls["leakage"], kinds, probes)):
     representation, target = arguments[:2]
     assert [*arguments[2:], *keywords.values()] == ([probe, 3] if number < 6 else [3])
-    for part in sample:
-      np.testing.assert_array_equal(marks(representation[part]), expected(part, signs[part]))
-      shuffled = number == 6 and part != "test"
-      assert (target[part] == label[part]).all() != shuffled
-      np.testing.assert_array_equal(np.sort(target[part]), np.sort(label[part]))
+    for role in sample:
+      np.testing.assert_array_equal(marks(representation[role]), expected(role, signs[role]))
+      shuffled = number == 6 and role != "score"
+      assert (target[role] == label[role]).all() != shuffled
+      np.testing.assert_array_equal(np.sort(target[role]), np.sort(label[role]))
 
   (((fusion_of_mean, source, seed), _),) = calls["read_images"]
   (((z1, fusion, asked, same_seed), _),) = calls["information_bound"]
   assert seed == same_seed == 3
-  assert 0.05 < np.mean(asked["train"] == source["train"]) < 0.6  # another image's, whatever its class is
-  for part, sign in sample.items():
-    count = 60 if part == "train" else None  # few images are fused several times
-    np.testing.assert_array_equal(marks(fusion_of_mean[part]), expected(part, 0, count))
-    np.testing.assert_array_equal(source[part], np.resize(label[part], count or len(label[part])))
+  assert 0.05 < np.mean(asked["fit"] == source["fit"]) < 0.6  # another image's, whatever its class is
+  for role, sign in sample.items():
+    count = 60 if role == "fit" else None  # few images are fused several times
+    np.testing.assert_array_equal(marks(fusion_of_mean[role]), expected(role, 0, count))
+    np.testing.assert_array_equal(source[role], np.resize(label[role], count or len(label[role])))
     for made_of_sample in (z1, fusion):
-      np.testing.assert_array_equal(marks(made_of_sample[part]), expected(part, sign, count))
-    np.testing.assert_array_equal(asked[part], fusion[part][:, 7, 6, 0])
-    np.testing.assert_array_equal(asked[part], fusion_of_mean[part][:, 7, 6, 0])
-    np.testing.assert_array_equal(np.sort(asked[part]), np.sort(source[part]))
+      np.testing.assert_array_equal(marks(made_of_sample[role]), expected(role, sign, count))
+    np.testing.assert_array_equal(asked[role], fusion[role][:, 7, 6, 0])
+    np.testing.assert_array_equal(asked[role], fusion_of_mean[role][:, 7, 6, 0])
+    np.testing.assert_array_equal(np.sort(asked[role]), np.sort(source[role]))
 
   real, others, fused = (marks(arguments[0]) for arguments, _ in calls["features"])
-  rows = {tuple(row) for row in expected("test", 0)}
-  assert {tuple(row) for row in real} <= rows and len(real) == min(
-    len(rows), len(label["train"]) + len(label["validation"])
-  )
-  pool = np.concatenate([expected(part, sample[part]) for part in ("train", "validation")])
+  rows = {tuple(row) for row in expected("score", 0)}
+  assert {tuple(row) for row in real} <= rows and len(real) == min(len(rows), len(label["fit"]) + len(label["select"]))
+  pool = np.concatenate([expected(role, sample[role]) for role in ("fit", "select")])
   assert {tuple(row) for row in fused} <= {tuple(row) for row in pool}
   np.testing.assert_array_equal(others[:, :2], fused[:, :2])
 
   scores = {key: figure["value"] for key, figure in metrics.items() if key.startswith("leakage/")}
   names = [f"{probe}_{kind}" for probe in ("linear", "mlp", "trees") for kind in ("mean", "sample")]
   names += [f"control_{name}" for name in ("shuffled", "pixels", "untrained", "plain_vae")]
-  most_frequent = np.bincount(label["train"]).argmax()
+  most_frequent = np.bincount(label["fit"]).argmax()
   assert scores == {
     **{f"leakage/{name}": score for name, score in zip(names, SCORES)},
     "leakage/worst": 0.9,
-    "leakage/chance": np.mean(label["test"] == most_frequent),
-    "leakage/image": np.mean(label["test"] == 0),  # what the double of `read_images` reads
+    "leakage/chance": np.mean(label["score"] == most_frequent),
+    "leakage/image": np.mean(label["score"] == 0),  # what the double of `read_images` reads
   }
   assert metrics["leakage/worst"]["probe"] == "mlp_mean" and metrics["bound/nats"] == {"value": 1.0}
   assert calls["Oracle"][0][0] == (dataset, "label") and calls["plain_vae"][0][0] == (model, dataset)
 
 
 def test_from_many_images_each_is_fused_once(calls, monkeypatch):
-  monkeypatch.setattr(protocol, "TRAINING_FUSIONS", 10)
+  monkeypatch.setattr(case, "TRAINING_FUSIONS", 10)
   evaluate(Telling(BANDS), marked_bands_dataset(train=20, probe=25, validation=15, test=28), progress=None)
   (((fusion, _, _), _),) = calls["read_images"]
-  assert marks(fusion["train"])[:, 1].tolist() == list(range(25))
+  assert marks(fusion["fit"])[:, 1].tolist() == list(range(25))
 
 
 # --- Known answers ----------------------------------------------------------------------------------------------------
@@ -424,8 +437,8 @@ def of_seed(f, seed):
 
 def test_every_figure_of_a_class(dataset, oracle, monkeypatch):
   """G never swaps the third band, and dims the ink; the red stands for the slant, the green for the thickness."""
-  monkeypatch.setattr(protocol.m, "slant", lambda image: read_color(image)[:, 0].astype(float))
-  monkeypatch.setattr(protocol.m, "stroke_thickness", lambda image: read_color(image)[:, 1].astype(float))
+  monkeypatch.setattr(strokes, "slant", lambda image: read_color(image)[:, 0].astype(float))
+  monkeypatch.setattr(strokes, "stroke_thickness", lambda image: read_color(image)[:, 1].astype(float))
   keeps_the_third = Careless(
     BANDS, lambda x, f: draw(np.where(read_label(x) == 2, 2, np.argmax(f, 1)), 0.8 * read_color(x))
   )
@@ -503,13 +516,13 @@ class Turn(Feature):
 
 def test_every_figure_of_an_angle(dataset, monkeypatch):
   """The angle is told by the red; its judge misses by more the lower the band, and so does it on the fusions."""
-  monkeypatch.setattr(protocol, "Oracle", lambda dataset, column: read_label)
+  monkeypatch.setattr(judges, "Oracle", lambda dataset, column: read_label)
 
   def estimator(dataset, column, turn):
     assert (column, turn) == ("turn", 360.0)
     return lambda image: read_color(image)[:, 0] * (360 / 255) + 10.0 * read_label(image)
 
-  monkeypatch.setattr(protocol, "Estimator", estimator)
+  monkeypatch.setattr(judges, "Estimator", estimator)
   splits = {split: {**dataset[split], "turn": dataset[split]["color"][:, 0] * 360} for split in MARKS}
   readers = (dataset.judges[0], Judge("turn", "turn", "angle", 360.0))
   turning = dataclasses.replace(dataset, **splits, judges=readers, class_names={"label": ("a", "b", "c", "d")})
@@ -601,7 +614,7 @@ def test_a_feature_that_nothing_reads_is_said_to_have_no_control(dataset, oracle
 
 def test_the_random_numbers_of_the_caller_stay_as_they_are(calls, monkeypatch, tmp_path):
   monkeypatch.setenv("TFDISENT_CACHE", str(tmp_path))
-  monkeypatch.setattr(protocol, "plain_vae", judges.plain_vae)
+  monkeypatch.setattr(leaks, "plain_vae", judges.plain_vae)
   monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: None)
   network = {"conv": (2,), "dense": (4,)}
   model = TrainedModel(DisentangledVAE((8, 8, 3), BANDS, z1_width=2, E1=network, G=network, q=network, D=network))

@@ -157,12 +157,13 @@ def test_it_shows_the_curves(report):
   assert (height, width) == (210, 1000)
 
 
-def test_curves_of_two_epochs_and_more_are_drawn_in_order_three_to_a_line():
-  names = ("psnr", "L", "reconstruction", "L_f", "unknown")
+def test_curves_of_two_epochs_and_more_are_drawn_as_they_were_logged_three_to_a_line():
+  names = ("L", "my_term", "L_f", "L_f/color", "psnr")
   curves = {f"train/{name}": {3: 1.0, 1: 3.0, 2: 2.0} for name in names}
+  curves |= {"learning_rate": {1: 1.0, 2: 2.0}, "gradient_norm/G": {1: 1.0, 2: 2.0}}
   curves |= {"validation/L": {1: 2.0, 2: 4.0}, "validation/psnr": {1: 5.0}}
   figure = draw_curves(curves)
-  assert [axes.get_title() for axes in figure.axes if axes.axison] == ["L", "reconstruction", "L_f", "psnr"]
+  assert [axes.get_title() for axes in figure.axes if axes.axison] == ["L", "my_term", "L_f", "psnr"]
   assert len(figure.axes) == 6 and tuple(figure.get_size_inches()) == (10, 4.2)
   of_l, of_psnr = figure.axes[0].lines, figure.axes[3].lines
   assert [(line.get_label(), *line.get_xydata().tolist()) for line in of_l] == [
@@ -172,7 +173,7 @@ def test_curves_of_two_epochs_and_more_are_drawn_in_order_three_to_a_line():
   assert [line.get_color() for line in of_l] == [module.COLORS["train"], module.COLORS["validation"]]
   assert [line.get_label() for line in of_psnr] == ["train"]  # a single epoch is no curve
   assert [text.get_text() for text in figure.legends[0].get_texts()] == ["train", "validation"]
-  assert draw_curves({"train/L": {1: 1.0}, "train/unknown": {1: 1.0, 2: 1.0}}) is None
+  assert draw_curves({"train/L": {1: 1.0}, "evaluation/quality/psnr": {1: 1.0, 2: 1.0}}) is None
 
 
 def test_it_draws_a_curve_of_each_term_over_the_epochs(digit_run):

@@ -15,7 +15,7 @@ from tests.conftest import small, train_tiny
 from tfdisent import ConfigError, FeatureError, LearnedFeature, RunError, fit_feature, load
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.data.dataset import SPLITS, Dataset, Judge
-from tfdisent.evaluation import Estimator, evaluate, protocol
+from tfdisent.evaluation import Estimator, evaluate, judges
 from tfdisent.feature.check import check_feature
 from tfdisent.feature.contract import feature_from_config, feature_values
 from tfdisent.networks import plain as networks
@@ -291,7 +291,7 @@ def test_the_evaluation_judges_by_a_second_network(run, turned, monkeypatch):
   metrics = evaluate(trained, turned, quick=True, progress=None)
   assert {f"control/median_error_{kind}" for kind in ("mean", "sample", "prior")} <= set(metrics)
   assert "oracle/test_rotation_median_error" in metrics
-  monkeypatch.setattr(protocol, "Oracle", lambda dataset, column: lambda image: np.zeros(len(image), int))
+  monkeypatch.setattr(judges, "Oracle", lambda dataset, column: lambda image: np.zeros(len(image), int))
   digits = dataclasses.replace(turned, judges=(*turned.judges, Judge("digit", "label", "classifier")))
   metrics = evaluate(trained, digits, quick=True, progress=None)
   for key in ("control_by_source", "oracle_by_class"):

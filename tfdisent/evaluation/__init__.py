@@ -5,9 +5,9 @@ Each measure is a function of arrays and a random state, so it takes the codes o
 | what | by | source |
 |---|---|---|
 | `leakage` of f from a representation | logistic or ridge regression, an MLP, boosted trees (scikit-learn), on held-out data | Alain & Bengio 2017, Locatello et al. 2019 |
-| `plain_vae`: what leaks when nobody asks it not to | a VAE without z2, of the model's own E1 and G | Kingma & Welling 2014 |
+| `plain_vae`: what leaks when no loss prevents it | a VAE without z2, of the model's own E1 and G | Kingma & Welling 2014 |
 | `read_images`: leakage from images | a convolutional network trained on fusions | Denton & Birodkar 2017 |
-| `information_bound` of I(z̃2; x̂ \\| z1), nats | a q that is trained once the model is frozen | Barber & Agakov 2003, Tang et al. |
+| `information_bound` of I(z̃2; x̂ \\| z1), nats | a q that is trained after the model is frozen | Barber & Agakov 2003, Tang et al. |
 | `Oracle`: a class in an image; `Estimator`: an angle, numbers | a convolutional network trained on real images | |
 | `measured_color`, `axis`, `slant`, `stroke_thickness`, `ink_iou` | pixels | Hu 1962, Teow & Loe 2002, Jaccard 1912 |
 | `psnr`, `ssim` | pixels | Wang et al. 2004 |
@@ -15,45 +15,40 @@ Each measure is a function of arrays and a random state, so it takes the codes o
 | `proportion_interval` of a share | the binomial distribution | Clopper & Pearson 1934 |
 | `bootstrap_interval` of all else, `with_interval` | resampled test examples | Efron 1979 |
 
-`evaluate` runs them all on a trained model, and names every figure.
+`evaluate` runs them all on a trained model. What it runs are measurements (`Measurement`), a record and a function of a
+`Case` each, in `control`, `quality`, `leaks` and `bound`; `measurement` says how to add one.
 
-A figure's interval is over the choice of the test examples alone, each taken as independent of the others. It does not
-hold
+A figure's interval is over the choice of the test examples alone, and takes each as independent of the others. It does
+not include
 
 - another seed of the training (compare several runs: `comparison.Group.figure` joins seeds and test images),
-- another seed of a probe, of q or of a judge, or other examples that it learned from,
-- that an image is in several fusions, as source and as partner, so that their errors go together a little,
-- that `leakage/worst` is the largest of six scores: it comes with the interval of that one, and lies above the truth
-  rather than below.
+- another seed of a probe, of q or of a judge, or other examples to learn from,
+- that an image is in several fusions, as source and as partner, so that the errors of these are correlated a little,
+- that `leakage/worst` is the largest of six scores. It has the interval of that score, and errs upwards.
 """  # noqa: E501 (a table)
 
 from tfdisent.evaluation.bound import cells, entropy, information_bound
-from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae, read_images
-from tfdisent.evaluation.metrics import (
-  angle_error,
-  axis,
+from tfdisent.evaluation.case import Case, other_feature
+from tfdisent.evaluation.intervals import (
   bootstrap_interval,
-  fid,
-  ink,
-  ink_iou,
-  kid,
-  measured_color,
   median_with_interval,
-  other_feature,
   proportion_interval,
-  psnr,
-  slant,
-  ssim,
-  stroke_thickness,
   with_interval,
 )
+from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae, read_images
+from tfdisent.evaluation.measurement import Figure, Measurement, Metrics, printed_figures, without_part
 from tfdisent.evaluation.probes import PROBES, chance, leakage, predict, score
-from tfdisent.evaluation.protocol import Metrics, evaluate
+from tfdisent.evaluation.protocol import evaluate, train_judges
+from tfdisent.evaluation.quality import fid, kid, psnr, ssim
+from tfdisent.evaluation.strokes import angle_error, axis, ink, ink_iou, measured_color, slant, stroke_thickness
 
 __all__ = [
   "PROBES",
+  "Case",
   "Estimator",
   "FIDExtractor",
+  "Figure",
+  "Measurement",
   "Metrics",
   "Oracle",
   "angle_error",
@@ -74,6 +69,7 @@ __all__ = [
   "other_feature",
   "plain_vae",
   "predict",
+  "printed_figures",
   "proportion_interval",
   "psnr",
   "read_images",
@@ -81,5 +77,7 @@ __all__ = [
   "slant",
   "ssim",
   "stroke_thickness",
+  "train_judges",
   "with_interval",
+  "without_part",
 ]

@@ -4,7 +4,7 @@ import json
 import math
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,31 +12,7 @@ from scipy import stats
 
 from tfdisent import run
 from tfdisent.errors import RunError
-from tfdisent.evaluation.protocol import Metrics
-
-COLUMNS = (
-  "control/accuracy_mean",
-  "control/accuracy_sample",
-  "control/accuracy_prior",
-  "control/mae_mean",
-  "control/mae_sample",
-  "control/mae_prior",
-  "control/median_error_mean",
-  "control/median_error_sample",
-  "control/median_error_prior",
-  "leakage/worst",
-  "leakage/image",
-  "complement/color_mae",
-  "complement/digit_accuracy",
-  "complement/ink_iou",
-  "quality/psnr",
-  "quality/fid",
-  "bound/ratio",
-)
-"""The figures of the Markdown table, where the runs have them; `comparison.json` has all.
-
-Those of a part of f ("control/color/mae_mean") stand where those of a single f do.
-"""
+from tfdisent.evaluation.measurement import Metrics, column_figures, figure_keys, without_part
 
 TABLE_FILE, FIGURES_FILE, PLOT_FILE = run.COMPARISON_FILE, run.COMPARISON_FIGURES_FILE, run.COMPARISON_PLOT_FILE
 
@@ -86,15 +62,15 @@ class Group:
     """
     figures = [metrics[key] for metrics in self.runs.values()]
     if len(figures) == 1:
-      own = {name: figures[0][name] for name in ("value", "low", "high") if name in figures[0]}
-      return {**own, "over": "images"} if "low" in own else own
+      figure = {name: figures[0][name] for name in ("value", "low", "high") if name in figures[0]}
+      return {**figure, "over": "images"} if "low" in figure else figure
     values = np.array([figure["value"] for figure in figures])
     value = float(values.mean())
     if not np.isfinite(value):
       return {"value": value}
     t = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
     below = above = 0.0
-    if has_own := all("low" in figure for figure in figures):
+    if have_intervals := all("low" in figure for figure in figures):
       below, above = (_rms([figure[end] - figure["value"] for figure in figures]) for end in ("low", "high"))
     least, most = figures[0].get("range", (None, None))
     low, high = value - math.hypot(t, below), value + math.hypot(t, above)
@@ -102,7 +78,7 @@ class Group:
       "value": value,
       "low": low if least is None else max(low, least),
       "high": high if most is None else min(high, most),
-      "over": "seeds and images" if has_own else "seeds",
+      "over": "seeds and images" if have_intervals else "seeds",
     }
 
 
@@ -137,7 +113,8 @@ def read_metrics(run_dir: str, split: str = "test", checkpoint: str = "best") ->
     metrics = {}
   except RunError as error:
     raise RunError(f"{error} Write it anew: {command}") from error
-  if not (_columns(["leakage/worst"], metrics) and all("value" in figure for figure in metrics.values())):
+  is_whole = any(without_part(key) == "leakage/worst" for key in metrics)
+  if not (is_whole and all("value" in figure for figure in metrics.values())):
     raise RunError(f"{run_dir} is not measured yet. Run: {command}")
   return metrics
 
@@ -169,7 +146,7 @@ def write_comparison(folder: pathlib.Path, groups: Sequence[Group]) -> str:
 
 def markdown(groups: Sequence[Group]) -> str:
   """The Markdown table: a line for each configuration; below it, each run by itself."""
-  columns = _columns(COLUMNS, dict.fromkeys(key for group in groups for key in group.keys))
+  columns = figure_keys(column_figures(), dict.fromkeys(key for group in groups for key in group.keys))
   lines = _lines(columns, [(group.name, len(group.runs), group) for group in groups])
   text = "\n".join(lines) + "\n\n"
   text += (
@@ -180,12 +157,6 @@ def markdown(groups: Sequence[Group]) -> str:
     runs = [(run, 1, Group({run: metrics})) for group in groups for run, metrics in group.runs.items()]
     text += "\nEach run:\n\n" + "\n".join(_lines(columns, runs)) + "\n"
   return text
-
-
-def _columns(asked: Sequence[str], keys: Iterable[str]) -> list[str]:
-  """The keys that are asked for, in that order: each as it is, then of the parts of f."""
-  whole = {key: f"{key.split('/')[0]}/{key.split('/')[-1]}" for key in keys}
-  return [key for name in asked for key in whole if name in (key, whole[key])]
 
 
 def _lines(columns, rows):
@@ -212,8 +183,8 @@ def scatter(groups: Sequence[Group]) -> Figure:
   A run is a small dot, the mean of its configuration a large one with the interval over seeds.
   """
   control, worst = (
-    next(iter(_columns(asked, groups[0].keys)), None)
-    for asked in (("control/accuracy_mean", "control/mae_mean", "control/median_error_mean"), ("leakage/worst",))
+    next((key for name in names for key in groups[0].keys if without_part(key) == name), None)
+    for names in (("control/accuracy_mean", "control/mae_mean", "control/median_error_mean"), ("leakage/worst",))
   )
   keys = ((control, worst), ("quality/psnr", worst), ("quality/psnr", control))
   pairs = [pair for pair in keys if all(pair)]
@@ -221,7 +192,7 @@ def scatter(groups: Sequence[Group]) -> Figure:
   for axes, (x, y) in zip(np.atleast_1d(figure.subplots(1, len(pairs))), pairs):
     for i, group in enumerate(groups):
       if not {x, y} <= set(group.keys):
-        continue  # of another feature
+        continue  # a run of another feature
       color, runs = f"C{i}", group.runs.values()
       axes.plot([m[x]["value"] for m in runs], [m[y]["value"] for m in runs], ".", color=color, alpha=0.6)
       of_x, of_y = group.figure(x), group.figure(y)

@@ -1,10 +1,17 @@
-"""Networks that judge images: trained on real images, or on fusions, but never together with a model.
+"""What reads a property from images, and the other networks that the evaluation trains.
 
-The *oracle* reads a class, the *estimator* an angle or a number; the *extractor* gives the features of FID and KID.
-They are trained once on the `train` split of a data set and kept in the cache, `$TFDISENT_CACHE` or
-`~/.cache/tfdisent`. Their architectures differ from every network of the model (4x4 convolutions of stride 2), and so
-do their seeds. The *plain VAE*, with which a model's leakage is compared, is kept there as well.
-"""
+| word | what it is |
+|---|---|
+| *judge* | a `Judge` of the data set: a property, the column that holds its true value, and how it is read from images |
+| *reader* | what reads the property of a judge from images: a network that is trained on real images, or a measure of pixels of `strokes` |
+| *oracle*, *estimator* | the networks among the readers: of a class, and of an angle or of numbers |
+| *extractor* | the network whose hidden layer gives the features of FID and KID |
+| *plain VAE* | a baseline: the model's E1 and G, trained without f |
+
+The networks are trained once on the `train` split of a data set, never together with a model, and kept in the cache,
+`$TFDISENT_CACHE` or `~/.cache/tfdisent`. Their architectures differ from every network of the model (4x4 convolutions
+of stride 2), and so do their seeds. `read_images` trains a network of the same kind on fusions, anew for every model.
+"""  # noqa: E501 (a table)
 
 import hashlib
 import json
@@ -21,25 +28,50 @@ from absl import logging
 from sklearn.preprocessing import StandardScaler
 
 from tfdisent.cache import cache_folder
-from tfdisent.data.batches import image_reader, training_batches
-from tfdisent.data.dataset import Dataset, Examples, fingerprint
-from tfdisent.evaluation.probes import Parts, is_classes
+from tfdisent.data.batches import training_batches
+from tfdisent.data.dataset import Dataset, Examples, Judge, fingerprint
+from tfdisent.evaluation import strokes
+from tfdisent.evaluation.probes import ProbeData, is_classes
+from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel, fresh_model
+from tfdisent.networks import fitting
 
 ORACLE_SEED, EXTRACTOR_SEED, VAE_SEED = 1_000_003, 2_000_003, 3_000_017
 BATCH_SIZE = 128
 CROSS_ENTROPY = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 
 
-class _CachedJudge:
-  """A network that reads a column from real images, trained once on the `train` split of a data set.
+Reader = Callable[[np.ndarray], np.ndarray]
+"""From images uint8 [N, H, W, C] to a property of them, [N] or [N, K], in its unit."""
+
+
+def reader(judge: Judge, dataset: Dataset) -> Reader:
+  """What reads the property of a judge from images."""
+  if judge.kind == "classifier":
+    return Oracle(dataset, judge.column)
+  of_pixels = {"color": strokes.measured_color, "axis": strokes.axis}
+  return of_pixels.get(judge.kind) or Estimator(dataset, judge.column, judge.turn)
+
+
+def feature_reader(feature: Feature, dataset: Dataset) -> Reader:
+  """A second network for a learned, continuous f, which reads f itself, [N, width]."""
+  return Estimator(dataset, feature.name, values=lambda examples: feature_values(feature.as_known, examples))
+
+
+def class_column(dataset: Dataset) -> str | None:
+  """The column of the first judge that judges a class."""
+  return next((judge.column for judge in dataset.judges if judge.kind == "classifier"), None)
+
+
+class _CachedNetwork:
+  """A network that learns a column of real images, once, on the `train` split of a data set.
 
   Args:
-    dataset: its `train` split is learned, or that of `unbiased`, where it has one: a judge that learned from correlated
-      properties would tell one by the other.
-    what: is read: a column, or the name of what `values` gives.
-    epochs: of training, should there be none in the cache.
-    values: from examples to what is read of them, [N] or [N, K]; None for the column `what`.
+    dataset: its `train` split is learned, or that of `unbiased`, where it has one: from correlated properties the
+      network would learn to tell one by the other.
+    what: the name of what is learned: a column, or what `values` gives.
+    epochs: of the training, if the cache does not hold the network.
+    values: from examples to what is learned of them, [N] or [N, K]; None for the column `what`.
   """
 
   name: str
@@ -58,17 +90,18 @@ class _CachedJudge:
     recipe |= {"steps": steps, "batch_size": BATCH_SIZE}
 
     def fit():
-      self._network.compile(optimizer, loss=keras.losses.get(loss), jit_compile=False)
-      read, targets = image_reader(train["image"]), tf.constant(target)
-      batches = (
-        tf.data.Dataset.range(count)
-        .shuffle(count, self.seed)
-        .batch(BATCH_SIZE, drop_remainder=count >= BATCH_SIZE)
-        .map(lambda rows: (read(rows), tf.gather(targets, rows)))
-        .repeat(rounds)
+      fitting.fit(
+        self._network,
+        train["image"],
+        target,
+        optimizer,
+        keras.losses.get(loss),
+        batch_size=BATCH_SIZE,
+        epochs=epochs // rounds,
+        seed=self.seed,
+        passes_per_epoch=rounds,
+        verbose=1 if sys.stdout.isatty() else 0,
       )
-      verbose = 1 if sys.stdout.isatty() else 0
-      self._network.fit(batches.prefetch(2), epochs=epochs // rounds, shuffle=False, verbose=verbose)
 
     _keep(
       self._network,
@@ -80,29 +113,30 @@ class _CachedJudge:
     )
 
   def _task(self, values: np.ndarray):
-    """How many outputs there are, what they learn from `values`, and their loss; here, a class [N]."""
+    """The number of outputs, what they learn from `values`, and their loss. Here `values` are classes, [N]."""
     return int(values.max()) + 1, values, CROSS_ENTROPY
 
 
 def _keep(
   network: keras.Model, name: str, fit: Callable[[], None], what: str, learned: Examples, recipe: Mapping
 ) -> None:
-  """Gives a network the weights of the cache; where there are none, those that `fit` leaves it with, and keeps them.
+  """Loads the weights of a network from the cache. If the cache does not hold them, fits the network and keeps them.
 
-  They are kept under a hash of all that they depend on: a judge that learned from wrong labels, or by another recipe,
-  is not used any more once those are corrected.
+  The file's name has a hash of all that the weights depend on, so that a network that learned from wrong labels, or by
+  another recipe, is no longer used after these are corrected.
 
   Args:
-    network: with all of its weights.
-    name: the first part of the file's.
+    network: a network that is built; its weights are set.
+    name: the first part of the file's name.
     fit: trains the network.
-    what: is trained, for the line that says so.
-    learned: the columns that it learns from.
-    recipe: how it learns them, as what JSON can hold.
+    what: what is trained, for the line that announces it.
+    learned: the columns that the network learns from.
+    recipe: how the network learns them, as data of JSON.
   """
   cache = cache_folder()
   image = learned["image"]
-  file_of_image = os.stat(image.filename) if getattr(image, "filename", None) else None  # read in part by `fingerprint`
+  # Of a large file, `fingerprint` reads only a part.
+  file_of_image = os.stat(image.filename) if getattr(image, "filename", None) else None
   depends_on = {
     "network": [network.get_config(), [list(weight.shape) for weight in network.weights]],
     "data": fingerprint(learned),
@@ -122,23 +156,23 @@ def _keep(
   print(f"Training {what}; it is kept in {cache}.", flush=True)
   fit()
   cache.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=cache) as folder:  # and renamed: another process may be at it, too
+  with tempfile.TemporaryDirectory(dir=cache) as folder:  # renamed when whole: another process may write it, too
     network.save_weights(pathlib.Path(folder) / file.name)
     os.replace(pathlib.Path(folder) / file.name, file)
 
 
 def _without_name(config: dict) -> dict:
-  """A part of a Keras config without the name, in which Keras counts the objects that the process has made.
+  """A part of a Keras config without its name: Keras numbers objects in the order in which the process makes them.
 
   The name of a type, {"name": "float32"}, stays.
   """
   return config if len(config) == 1 else {key: value for key, value in config.items() if key != "name"}
 
 
-class Oracle(_CachedJudge):
-  """A classifier of real images, used as a judge.
+class Oracle(_CachedNetwork):
+  """Reads a class: a classifier of real images.
 
-  Three 3x3 convolutions with batch normalisation and pooling, and dropout; none of the model's networks has those.
+  It has three 3x3 convolutions with batch normalisation and pooling, and dropout; no network of the model has those.
   """
 
   name, seed = "oracle", ORACLE_SEED
@@ -156,13 +190,13 @@ class Oracle(_CachedJudge):
     return np.argmax(self._network.predict(image, batch_size=500, verbose=0), axis=1)
 
 
-class Estimator(_CachedJudge):
-  """An oracle of an angle or of numbers: of the same convolutions.
+class Estimator(_CachedNetwork):
+  """Reads an angle or numbers, with the convolutions of the oracle.
 
   Args:
-    dataset, what, values: as of `_CachedJudge`.
+    dataset, what, values: as of `_CachedNetwork`.
     turn: of angles, a full turn in their unit; 0 for numbers.
-    epochs: of training, should there be none in the cache.
+    epochs: of the training, if the cache does not hold the network.
   """
 
   name, seed = "estimator", ORACLE_SEED
@@ -200,7 +234,7 @@ class Estimator(_CachedJudge):
     return (read * self._scale + self._mean).reshape(-1, *self._shape)
 
 
-class FIDExtractor(_CachedJudge):
+class FIDExtractor(_CachedNetwork):
   """The features of FID and KID: the last hidden layer, of 64 in units of their spread, of a classifier of real images.
 
   Inception, trained on photographs, has little to say of digits: an extractor of their own domain is the honest choice,
@@ -242,10 +276,14 @@ class FIDExtractor(_CachedJudge):
 
 
 def plain_vae(model: TrainedModel, dataset: Dataset, epochs: int = 3) -> TrainedModel:
-  """A VAE with the E1 and G of `model`, whose z2 is nothing: what z1 tells of f when nobody asked it not to.
+  """A VAE with the E1 and G of `model` and a z2 of zeros: its z1 shows how much leaks when no loss prevents leakage.
 
-  It is trained on L_VAE alone, on the `train` split, for so many epochs (of at least 20,000 images), and kept in the
-  cache.
+  It is trained on L_VAE alone, on the `train` split, and kept in the cache.
+
+  Args:
+    model: gives the architecture.
+    dataset: gives the images.
+    epochs: of the training, of at least 20,000 images each, if the cache does not hold the VAE.
   """
   config = model.model.get_config()
   config |= {"objective": model.model.objective.only_vae().get_config(), "precision": "float32", "seed": VAE_SEED}
@@ -269,63 +307,59 @@ def plain_vae(model: TrainedModel, dataset: Dataset, epochs: int = 3) -> Trained
 # --- Networks that are trained on fusions, once the model is frozen ---------------------------------------------------
 
 
-def read_images(image: Parts, target: Parts, seed: int = 0, code: Parts | None = None, epochs: int = 15) -> np.ndarray:
-  """What a new network of the oracle's kind reads from images: a probe of images.
+def read_images(
+  image: ProbeData, target: ProbeData, seed: int = 0, z1: ProbeData | None = None, epochs: int = 15
+) -> np.ndarray:
+  """What a new network, with the layers of the oracle, reads from images: a probe of images.
 
-  It is trained on the part "train" and stops early by its loss on the part "validation".
+  It is trained on "fit" and stops early by its loss on "select".
 
   Args:
-    image: uint8 [N, H, W, C] for each part.
-    target: int classes [N] for each part, or float [N, K].
+    image: uint8 [N, H, W, C] for each role.
+    target: int classes [N] for each role, or float [N, K].
     seed: of the network.
-    code: float [N, Z] for each part, given to the network beside the image; None for none.
-    epochs: at most so many.
+    z1: float [N, Z1] for each role, given to the network beside the image; None for the image alone.
+    epochs: of the training, at most.
 
   Returns:
-    On the part "test": logits [N, classes], of all classes up to the largest of "train"; or the numbers [N, K].
+    Of "score": logits [N, classes], of all classes up to the largest of "fit"; or the numbers [N, K].
   """
-  classes = is_classes(target["train"])
-  unit = None if classes else StandardScaler().fit(target["train"])
-  target = {part: y if classes else unit.transform(y).astype(np.float32) for part, y in target.items()}
-  inputs, given = [keras.Input(image["train"].shape[1:])], {part: [x] for part, x in image.items()}
-  h = inputs[0]
+  classes = is_classes(target["fit"])
+  unit = None if classes else StandardScaler().fit(target["fit"])
+  target = {role: y if classes else unit.transform(y).astype(np.float32) for role, y in target.items()}
+  inputs, given = keras.Input(image["fit"].shape[1:]), image
+  h = inputs
   for layer in _convolutions(seed, momentum=0.9):  # a short training
     h = layer(h)
-  if code is not None:
-    scaler = StandardScaler().fit(code["train"])
-    given = {part: [*arrays, scaler.transform(code[part]).astype(np.float32)] for part, arrays in given.items()}
-    inputs.append(keras.Input(code["train"].shape[1:]))
+  if z1 is not None:
+    scaler = StandardScaler().fit(z1["fit"])
+    given = {role: (x, scaler.transform(z1[role]).astype(np.float32)) for role, x in image.items()}
+    inputs = (inputs, keras.Input(z1["fit"].shape[1:]))
     h = keras.layers.Concatenate()([keras.layers.Flatten()(h), inputs[1]])
     h = keras.layers.Dense(128, "swish", kernel_initializer=keras.initializers.HeNormal(seed))(h)
-  outputs = int(target["train"].max()) + 1 if classes else target["train"].shape[1]
+  outputs = int(target["fit"].max()) + 1 if classes else target["fit"].shape[1]
   for layer in _head(outputs, seed, dropout=0.4 if classes else 0.0):
     h = layer(h)
   network = keras.Model(inputs, h)
-  network.compile(
+  known = np.isin(target["select"], target["fit"]) if classes else slice(None)
+  fitting.fit(
+    network,
+    given["fit"],
+    target["fit"],
     keras.optimizers.Adam(2e-3),
-    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True) if classes else "mse",
-    jit_compile=False,
-  )
-  known = np.isin(target["validation"], target["train"]) if classes else slice(None)
-  batches = _dataset([*given["train"], target["train"]]).shuffle(len(target["train"]), seed).repeat().batch(128)
-  network.fit(
-    batches.prefetch(2),
+    keras.losses.SparseCategoricalCrossentropy(from_logits=True) if classes else "mse",
+    batch_size=BATCH_SIZE,
     epochs=epochs,
-    steps_per_epoch=max(50, len(target["train"]) // 128),
-    validation_data=_dataset([values[known] for values in (*given["validation"], target["validation"])]).batch(500),
-    shuffle=False,  # they are already
+    seed=seed,
+    steps_per_epoch=max(50, len(target["fit"]) // BATCH_SIZE),
+    validation=tf.nest.map_structure(lambda values: values[known], (given["select"], target["select"])),
     callbacks=[
       keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=1),
       keras.callbacks.EarlyStopping(patience=4, restore_best_weights=True),
     ],
-    verbose=0,
   )
-  read = network.predict(given["test"], batch_size=500, verbose=0)
+  read = network.predict(given["score"], batch_size=500, verbose=0)
   return read if classes else unit.inverse_transform(read)
-
-
-def _dataset(arrays):
-  return tf.data.Dataset.from_tensor_slices((tuple(arrays[:-1]), arrays[-1]))
 
 
 def _convolutions(seed: int, momentum: float = 0.99) -> list[Callable]:

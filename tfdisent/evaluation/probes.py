@@ -2,9 +2,9 @@
 
 What a probe may see is fixed by its arguments, mappings with the keys
 
-  "train"        the probe and its scaler are fitted on these alone,
-  "validation"   it stops early on these alone,
-  "test"         it is scored on these, once,
+  "fit"     the probe and its scaler are fitted on these alone,
+  "select"  the probe stops early by its score or loss on these alone,
+  "score"   the probe is scored on these, once,
 
 so the four disjoint sets of the protocol are these three and the model's own training set. A representation is any
 float array [N, Z]: the codes of a model or of a baseline, pixels, … Targets are int classes [N], or float [N, K].
@@ -19,20 +19,20 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
-from tfdisent.evaluation.metrics import with_interval
+from tfdisent.evaluation.intervals import with_interval
 
 PROBES = ("linear", "mlp", "trees")
 
-Parts = Mapping[str, np.ndarray]
-"""Arrays of the parts "train", "validation" and "test"."""
+ProbeData = Mapping[str, np.ndarray]
+"""Arrays by their role, "fit", "select" and "score": what a probe is fitted on, stopped early on, and scored on."""
 
 
-def leakage(representation: Parts, target: Parts, probe: str = "mlp", seed: int = 0) -> dict[str, float]:
-  """How well a probe reads the target from a representation, on the part "test".
+def leakage(representation: ProbeData, target: ProbeData, probe: str = "mlp", seed: int = 0) -> dict[str, float]:
+  """How well a probe reads the target from a representation, on "score".
 
   Args:
-    representation: float [N, Z] for each part.
-    target: int classes [N] for each part, or float [N, K].
+    representation: float [N, Z] for each role.
+    target: int classes [N] for each role, or float [N, K].
     probe: "linear" (logistic or ridge regression), "mlp" (two hidden layers of 256) or "trees" (gradient boosting).
     seed: of the probe.
 
@@ -40,18 +40,18 @@ def leakage(representation: Parts, target: Parts, probe: str = "mlp", seed: int 
     The accuracy in [0, 1] of classes, or R² (at most 1; 0 is what the mean tells) averaged over the K components, with
     its interval: see `score`.
   """
-  return score(target["test"], predict(representation, target, probe, seed))
+  return score(target["score"], predict(representation, target, probe, seed))
 
 
-def predict(representation: Parts, target: Parts, probe: str = "mlp", seed: int = 0) -> np.ndarray:
-  """What a probe reads from the part "test": classes [N], or float [N, K]; the arguments are those of `leakage`."""
-  scaler = _fit_scaler(representation["train"])
-  z = {part: scaler.transform(values).astype(np.float32, copy=False) for part, values in representation.items()}
-  if is_classes(target["train"]):
-    return _FITS[probe](z, target, seed)(z["test"])
-  unit = StandardScaler().fit(target["train"])
-  read = _FITS[probe](z, {part: unit.transform(values) for part, values in target.items()}, seed)
-  return unit.inverse_transform(read(z["test"]).reshape(target["test"].shape))
+def predict(representation: ProbeData, target: ProbeData, probe: str = "mlp", seed: int = 0) -> np.ndarray:
+  """What a probe reads from "score": classes [N], or float [N, K]; the arguments are those of `leakage`."""
+  scaler = _fit_scaler(representation["fit"])
+  z = {role: scaler.transform(values).astype(np.float32, copy=False) for role, values in representation.items()}
+  if is_classes(target["fit"]):
+    return _FITS[probe](z, target, seed)(z["score"])
+  unit = StandardScaler().fit(target["fit"])
+  read = _FITS[probe](z, {role: unit.transform(values) for role, values in target.items()}, seed)
+  return unit.inverse_transform(read(z["score"]).reshape(target["score"].shape))
 
 
 def _fit_scaler(values: np.ndarray) -> StandardScaler:
@@ -76,10 +76,10 @@ def score(target: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
   return with_interval(columns, r_squared, within=(None, 1))
 
 
-def chance(target: Parts) -> dict[str, float]:
+def chance(target: ProbeData) -> dict[str, float]:
   """What a probe scores that knows nothing: the share of the most frequent class; an R² of 0."""
-  if is_classes(target["train"]):
-    return with_interval(target["test"] == np.bincount(target["train"]).argmax())
+  if is_classes(target["fit"]):
+    return with_interval(target["score"] == np.bincount(target["fit"]).argmax())
   return {"value": 0.0}
 
 
@@ -93,24 +93,24 @@ def is_classes(target: np.ndarray) -> bool:
 
 def _fit_linear(z, target, seed):
   """Logistic or ridge regression; so little regularised that there is nothing to stop early."""
-  if is_classes(target["train"]):
-    return LogisticRegression(C=1.0, max_iter=1000).fit(z["train"], target["train"]).predict
-  return Ridge(alpha=1.0).fit(z["train"], target["train"]).predict
+  if is_classes(target["fit"]):
+    return LogisticRegression(C=1.0, max_iter=1000).fit(z["fit"], target["fit"]).predict
+  return Ridge(alpha=1.0).fit(z["fit"], target["fit"]).predict
 
 
 def _fit_mlp(z, target, seed, epochs=100, patience=10):
-  """Two hidden layers of 256; the epoch that scores best on the part "validation" is kept.
+  """Two hidden layers of 256; the epoch that scores best on "select" is kept.
 
   scikit-learn's own early stopping would take its validation from the training data.
   """
-  arguments = {"hidden_layer_sizes": (256, 256), "batch_size": min(128, len(z["train"])), "random_state": seed}
-  classes = is_classes(target["train"])
+  arguments = {"hidden_layer_sizes": (256, 256), "batch_size": min(128, len(z["fit"])), "random_state": seed}
+  classes = is_classes(target["fit"])
   mlp = MLPClassifier(**arguments) if classes else MLPRegressor(**arguments)
-  first = {"classes": np.unique(target["train"])} if classes else {}
+  first = {"classes": np.unique(target["fit"])} if classes else {}
   best, best_score, best_epoch = None, -np.inf, 0
   for epoch in range(epochs):
-    mlp.partial_fit(z["train"], target["train"], **(first if not epoch else {}))
-    if (now := mlp.score(z["validation"], target["validation"])) > best_score:
+    mlp.partial_fit(z["fit"], target["fit"], **(first if not epoch else {}))
+    if (now := mlp.score(z["select"], target["select"])) > best_score:
       best, best_score, best_epoch = copy.deepcopy(mlp), now, epoch
     elif epoch - best_epoch >= patience:
       break
@@ -118,17 +118,17 @@ def _fit_mlp(z, target, seed, epochs=100, patience=10):
 
 
 def _fit_trees(z, target, seed, iterations=200):
-  """Histogram gradient boosting (Ke et al. 2017), stopped early by its loss on the part "validation"."""
+  """Histogram gradient boosting (Ke et al. 2017), stopped early by its loss on "select"."""
   arguments = {"max_iter": iterations, "early_stopping": True, "n_iter_no_change": 10, "random_state": seed}
-  if is_classes(target["train"]):
-    known = np.isin(target["validation"], target["train"])
-    validation = {"X_val": z["validation"][known], "y_val": target["validation"][known]}
-    return HistGradientBoostingClassifier(**arguments).fit(z["train"], target["train"], **validation).predict
+  if is_classes(target["fit"]):
+    known = np.isin(target["select"], target["fit"])
+    validation = {"X_val": z["select"][known], "y_val": target["select"][known]}
+    return HistGradientBoostingClassifier(**arguments).fit(z["fit"], target["fit"], **validation).predict
   trees = [
     HistGradientBoostingRegressor(**arguments).fit(
-      z["train"], target["train"][:, k], X_val=z["validation"], y_val=target["validation"][:, k]
+      z["fit"], target["fit"][:, k], X_val=z["select"], y_val=target["select"][:, k]
     )
-    for k in range(target["train"].shape[1])
+    for k in range(target["fit"].shape[1])
   ]
   return lambda test: np.stack([component.predict(test) for component in trees], axis=1)
 

@@ -15,15 +15,14 @@ from matplotlib.figure import Figure
 
 from tfdisent import __version__, pictures
 from tfdisent.data.dataset import Examples
+from tfdisent.evaluation.measurement import Metrics
 from tfdisent.evaluation.probes import PROBES
-from tfdisent.evaluation.protocol import Metrics
 from tfdisent.feature.contract import feature_values
 from tfdisent.inference import TrainedModel
 
 Curve = dict[int, float]
 """A scalar by step."""
 
-CURVES = ("L", "reconstruction", "KL_z1", "KL_z2", "L_f", "L_q", "L_GAN", "L_D", "L_mirror", "L_a", "L_cycle", "psnr")
 COLORS = {"train": "#1f6f8b", "validation": "#d1495b"}
 
 STYLE = """
@@ -176,24 +175,24 @@ def _table(metrics: Metrics) -> str:
 
 
 def draw_curves(curves: Mapping[str, Curve]) -> Figure | None:
-  """Every term by epoch, in training and on validation; None where there are no curves.
+  """Every term by epoch, in training and on validation, in the order of `curves`; None where there are no curves.
 
-  Values that are not finite leave a gap.
+  Terms of one part of f ("L_f/color") are left out. Values that are not finite leave a gap.
   """
-  terms = {
-    name: {part: curves[f"{part}/{name}"] for part in COLORS if len(curves.get(f"{part}/{name}", ())) > 1}
-    for name in CURVES
-  }
-  terms = {name: parts for name, parts in terms.items() if parts}
+  terms: dict[str, dict[str, Curve]] = {}
+  for tag, curve in curves.items():
+    split, _, name = tag.partition("/")
+    if split in COLORS and name and "/" not in name and len(curve) > 1:
+      terms.setdefault(name, {})[split] = curve
   if not terms:
     return None
   rows = math.ceil(len(terms) / 3)
   figure = Figure(figsize=(10, 2.1 * rows), layout="constrained")
   all_axes = figure.subplots(rows, 3, squeeze=False).ravel()
-  for axes, (name, parts) in zip(all_axes, terms.items()):
-    for part, curve in parts.items():
+  for axes, (name, splits) in zip(all_axes, terms.items()):
+    for split, curve in splits.items():
       steps = sorted(curve)
-      axes.plot(steps, [curve[step] for step in steps], color=COLORS[part], linewidth=1.2, label=part)
+      axes.plot(steps, [curve[step] for step in steps], color=COLORS[split], linewidth=1.2, label=split)
     axes.set_title(name)
   for axes in all_axes[len(terms) :]:
     axes.set_axis_off()

@@ -1,0 +1,88 @@
+"""Leakage: how well f can be read from z1, and how well the source's f can be read from fusions.
+
+| key | what it is |
+|---|---|
+| `leakage/{linear,mlp,trees}_{mean,sample}` | f read from z1 by each of `PROBES`: accuracy, or R² of a continuous f |
+| `leakage/worst`, `leakage/chance` | the largest of the six, its `probe`, and that one's interval (so it lies above the truth rather than below); the majority class, or 0 |
+| `leakage/control_{shuffled,pixels,untrained,plain_vae}` | the MLP with shuffled targets, on raw pixels, and on the means of an untrained encoder and of a plain VAE's |
+| `leakage/image` | the *source's* f, read from fusions with independent features (z1 the mean) |
+"""  # noqa: E501 (a table)
+
+import numpy as np
+
+from tfdisent.evaluation.case import Case
+from tfdisent.evaluation.judges import plain_vae, read_images
+from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
+from tfdisent.evaluation.probes import PROBES, chance, is_classes, leakage, score
+from tfdisent.registry import register_measurement
+
+
+@register_measurement("leakage")
+class Leakage(Measurement):
+  """Each part of f, read from the means and the samples of z1."""
+
+  stage = "leakage"
+  figures = (
+    *(Figure(f"leakage/{probe}_{kind}", "low") for probe in PROBES for kind in ("mean", "sample")),
+    Figure("leakage/worst", "low", column=True, curve=True),
+    Figure("leakage/chance"),
+  )
+
+  def measure(self, case: Case) -> Metrics:
+    metrics: Metrics = {}
+    for part in case.parts:
+      scores = {}
+      for probe in PROBES:
+        for kind, codes in (("mean", case.z1), ("sample", case.z1_sample)):
+          case.progress(f"leakage of {part.name}: {probe} on the {kind} of z1")
+          scores[f"{probe}_{kind}"] = leakage(codes, part.target, probe, case.seed)
+      worst = max(scores, key=lambda name: scores[name]["value"])
+      scores |= {"worst": {**scores[worst], "probe": worst}, "chance": chance(part.target)}
+      metrics |= {part.key(f"leakage/{name}"): figure for name, figure in scores.items()}
+    return metrics
+
+
+@register_measurement("leakage_controls")
+class LeakageControls(Measurement):
+  """What the MLP scores where there is nothing to read, where everything is, and where no loss prevents leakage."""
+
+  stage = "leakage: controls of the probe"
+  figures = tuple(Figure(f"leakage/control_{name}") for name in ("shuffled", "pixels", "untrained", "plain_vae"))
+
+  def measure(self, case: Case) -> Metrics:
+    others = {"untrained": case.model.untrained(case.seed), "plain_vae": plain_vae(case.model, case.dataset)}
+    codes = {name: {role: other.encode_z1(x)[0] for role, x in case.image.items()} for name, other in others.items()}
+    metrics: Metrics = {}
+    for part in case.parts:
+      random_state = np.random.default_rng([case.seed, 2])
+      shuffled = {role: y if role == "score" else random_state.permutation(y) for role, y in part.target.items()}
+      metrics |= {
+        part.key("leakage/control_shuffled"): leakage(case.z1, shuffled, seed=case.seed),
+        part.key("leakage/control_pixels"): leakage(
+          {role: _pixels(x) for role, x in case.image.items()}, part.target, seed=case.seed
+        ),
+        **{part.key(f"leakage/control_{name}"): leakage(z1, part.target, seed=case.seed) for name, z1 in codes.items()},
+      }
+    return metrics
+
+
+@register_measurement("leakage_image")
+class ImageLeakage(Measurement):
+  """The source's f, read from fusions: G may write what z1 tells no probe."""
+
+  stage = "leakage of the source's f into the fusion"
+  figures = (Figure("leakage/image", "low", column=True, curve=True),)
+
+  def measure(self, case: Case) -> Metrics:
+    metrics: Metrics = {}
+    for part in case.parts:
+      source = {role: target[case.pairs.row[role]] for role, target in part.target.items()}
+      read = read_images(case.fusion_of_mean, source, case.seed)
+      read = read.argmax(1) if is_classes(source["score"]) else read
+      metrics[part.key("leakage/image")] = score(source["score"], read)
+    return metrics
+
+
+def _pixels(x: np.ndarray) -> np.ndarray:
+  """Images uint8 [N, H, W, C] as float32 [N, H·W·C] in [0, 1], without a float64 copy in between."""
+  return np.divide(x.reshape(len(x), -1), 255, dtype=np.float32)
