@@ -14,13 +14,12 @@ from features.composite import Composite
 from features.digit_label import DigitLabel
 from features.pose import Pose, Rotation
 from tests.conftest import TINY, train_tiny
-from tfdisent import api, config, evaluation, inference, run
-from tfdisent.errors import ConfigError, RunError
+from tfdisent import api, config, evaluation, inference, run, serving
+from tfdisent.errors import ConfigError, RegistryError, RunError
 from tfdisent.evaluation import report
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.registry import MEASUREMENTS
-from tfdisent.serving import litert, saved_model
 
 PLAIN = {"lambda3": 0.0, "lambda4": 0.0}  # a VAE with nothing but E1 and G: quick to build
 BRIEF = {"objective": PLAIN, "epochs": 1, "evaluate_every": 0}
@@ -182,7 +181,7 @@ def test_an_evaluation_keeps_its_figures_and_counts_reads_of_the_test_split(fold
     ("test", "best", False),
     ("validation", "last", False),
   ]
-  assert not hasattr(measured[0], "measurements")
+  assert not measured[0].measurements
   assert report.read_curves(folder / "tensorboard" / "evaluation")["quality/psnr"] == {0: 9.0}
 
 
@@ -197,16 +196,25 @@ def test_the_data_set_of_a_run_is_that_of_its_description(folder, few_digits, me
 
 
 def test_an_export_is_of_the_format_and_in_the_folder_that_is_wanted(folder, tmp_path, monkeypatch):
-  def fake(name):
-    return lambda trained, path, *config: (name, trained.checkpoint.kind, path)
+  lines = []
 
-  monkeypatch.setattr(saved_model, "export", fake("saved_model"))
-  monkeypatch.setattr(litert, "export_litert", fake("litert"))
-  assert tfdisent.export(folder) == ("saved_model", "best", folder / "export" / "run")
-  phone = tfdisent.export(folder, tmp_path / "phone", "litert", "last")
-  assert phone == ("litert", "last", tmp_path / "phone.tflite")
-  with pytest.raises(ConfigError, match="unknown export format 'onnx': choose one of saved_model, litert"):
-    tfdisent.export(folder, format="onnx")
+  def fake(trained, path, format, config):
+    return (format, trained.checkpoint.kind, path, config)
+
+  monkeypatch.setattr(serving, "export", fake)
+  config = run.read_config(folder)
+  assert tfdisent.export(folder) == ("saved_model", "best", folder / "export" / "run", config)
+  phone = tfdisent.export(folder, "litert", tmp_path, "phone", "last", progress=lines.append)
+  assert phone == ("litert", "last", tmp_path / "phone", config)
+  assert lines[0].startswith("LiteRT: ")
+  for name in ("a/b", "..", 'a"b'):
+    with pytest.raises(ConfigError, match="a model cannot be called"):
+      tfdisent.export(folder, model_name=name)
+
+
+def test_an_unknown_format_is_refused(folder):
+  with pytest.raises(RegistryError, match=r"unknown export format 'litertt'\. Did you mean 'litert'"):
+    tfdisent.export(folder, "litertt")
 
 
 def test_samples_follow_their_seed(folder):

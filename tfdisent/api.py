@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfdisent import evaluation, inference, pictures, plugins, run
+from tfdisent import evaluation, inference, pictures, plugins, run, serving
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, RunError
@@ -30,14 +30,12 @@ from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.registry import MEASUREMENTS
-from tfdisent.serving import litert, saved_model
+from tfdisent.serving import saved_model
 from tfdisent.training.loop import check_counts, make_optimizer_of_d, train_model
 from tfdisent.training.optimizers import make_optimizer
 
 Progress = Callable[[str], None]
 """Is told of each stage, as a line of text."""
-
-FORMATS = ("saved_model", "litert")
 
 
 def _print(line: str) -> None:
@@ -272,8 +270,7 @@ def evaluate(
 
 def _measure(run_dir, trained, dataset, split, progress, measurements, quick=False):
   """The figures of a run on a split, printed and kept; with their provenance, and the path of their file."""
-  besides = {"measurements": measurements} if measurements else {}
-  metrics = evaluation.evaluate(trained, dataset, split, quick=quick, progress=progress, **besides)
+  metrics = evaluation.evaluate(trained, dataset, split, quick=quick, progress=progress, measurements=measurements)
   for name, figure in sorted(metrics.items()):
     interval = f"  [{figure['low']:.4f}, {figure['high']:.4f}]" if "low" in figure else ""
     progress(f"  {name:<32} {figure['value']:.4f}{interval}")
@@ -295,20 +292,23 @@ def _is_measured(run_dir, trained, dataset, split) -> bool:
 
 def export(
   run_dir: str,
-  folder: str | None = None,
   format: str = "saved_model",
+  export_dir: str | None = None,
+  model_name: str | None = None,
   checkpoint: str = "best",
   trust: Sequence[str] = (),
   progress: Progress = _print,
 ) -> pathlib.Path:
-  """Exports the model of a run for a server, or for phones and browsers.
+  """Exports the model of a run for a server, for phones and browsers, or in a format of a plug-in.
 
-      path = tfdisent.export("runs/color", "models/color")  # models/color/1, for TensorFlow Serving
+      path = tfdisent.export("runs/color", export_dir="models")  # models/color/1, for TensorFlow Serving
 
   Args:
     run_dir: the run folder.
-    folder: of the model; its name is the model's. None for RUN_DIR/export/RUN_NAME.
-    format: "saved_model", which gets a new version in `folder`; or "litert", which is the file `folder`.tflite.
+    format: a registered one: "saved_model", which gets a new version in EXPORT_DIR/MODEL_NAME, "litert", which is the
+      file EXPORT_DIR/MODEL_NAME.tflite, or your own.
+    export_dir: where models are; None for RUN_DIR/export.
+    model_name: what the model is called; None for the name of the run folder.
     checkpoint: "best" (on validation) or "last".
     trust: packages that the run may import besides known plug-ins; see `tfdisent.plugins.check_import`.
     progress: told where the model is, as lines.
@@ -317,24 +317,32 @@ def export(
     The path of what was exported.
 
   Raises:
-    ConfigError: there is no such format, or `folder` cannot be the name of a model.
+    ConfigError: there is no such format, or a model cannot be called so.
     RunError: the folder holds no trained model, or the model cannot be written.
   """
-  run_dir = pathlib.Path(run_dir)
-  if format not in FORMATS:
-    raise ConfigError(f"unknown export format '{format}': choose one of {', '.join(FORMATS)}.")
-  folder = pathlib.Path(folder or run_dir / run.EXPORT_FOLDER / run_dir.absolute().name)
-  saved_model.check_name(folder.name)
+  folder = export_folder(run_dir, export_dir, model_name)
   trained = inference.load(run_dir, checkpoint, trust)
-  if format == "litert":
-    path = litert.export_litert(trained, folder.with_name(f"{folder.name}.tflite"))
-    progress(f"LiteRT: {path}, with the signatures `control` and `encode`")
-    return path
-  path = saved_model.export(trained, folder, run.read_config(run_dir))
-  progress(f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}")
-  if not saved_model.has_warmup():
+  path = serving.export(trained, folder, format, run.read_config(pathlib.Path(run_dir)))
+  notes = {
+    "saved_model": f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}",
+    "litert": f"LiteRT: {path}, with the signatures `control` and `encode`",
+  }
+  progress(notes.get(format, f"{format}: {path}"))
+  if format == "saved_model" and not saved_model.has_warmup():
     progress("It has no warm-up requests: `pip install tfdisent[serving]` brings what writes them.")
   return path
+
+
+def export_folder(run_dir: str, export_dir: str | None = None, model_name: str | None = None) -> pathlib.Path:
+  """The folder of the exported model of a run; the arguments are those of `export`.
+
+  Raises:
+    ConfigError: a model cannot be called so.
+  """
+  run_dir = pathlib.Path(run_dir)
+  name = model_name or run_dir.absolute().name
+  saved_model.check_name(name)
+  return pathlib.Path(export_dir or run_dir / run.EXPORT_FOLDER).expanduser() / name
 
 
 def sample(

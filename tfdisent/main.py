@@ -225,41 +225,25 @@ def _sample():
 
 
 def _export():
-  run_dir, name = _run_dir(), _EXPORT_FORMAT.value
-  from tfdisent import config, run, serving
+  run_dir = _run_dir()
+  from tfdisent import api, config
   from tfdisent.serving import litert, saved_model  # noqa: F401  (they register before gin binds their arguments)
 
   if _GIN_FILE.value or _GIN_PARAM.value:
     config.read(_GIN_FILE.value, _GIN_PARAM.value)
-  folder, trained = _export_folder(run_dir), _trained(run_dir)
-  path = serving.export(trained, folder, name, run.read_config(run_dir))
-  notes = {
-    "saved_model": f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}",
-    "litert": f"LiteRT: {path}, with the signatures `control` and `encode`",
-  }
-  print(notes.get(name, f"{name}: {path}"))
-  if name == "saved_model" and not saved_model.has_warmup():
-    print("It has no warm-up requests: `pip install tfdisent[serving]` brings what writes them.")
-
-
-def _export_folder(run_dir) -> pathlib.Path:
-  from tfdisent.serving import saved_model
-
-  folder = pathlib.Path(_EXPORT_DIR.value).expanduser() if _EXPORT_DIR.value else run_dir / "export"
-  name = _MODEL_NAME.value or run_dir.absolute().name
-  saved_model.check_name(name)
-  return folder / name
+  where = (_EXPORT_DIR.value, _MODEL_NAME.value)
+  api.export(run_dir, _EXPORT_FORMAT.value, *where, _CHECKPOINT.value, _TRUST.value, progress=print)
 
 
 def _bench():
   run_dir = _run_dir() if _RUN_DIR.value else None
-  from tfdisent import config
+  from tfdisent import api, config
   from tfdisent.distribution import Worker
   from tfdisent.serving import saved_model
 
   config.read(_GIN_FILE.value, [*_GIN_PARAM.value, *_strategy()])
   if run_dir:
-    path = saved_model.newest_version(_export_folder(run_dir))
+    path = saved_model.newest_version(api.export_folder(run_dir, _EXPORT_DIR.value, _MODEL_NAME.value))
     print(json.dumps(config.bench_export(path, _trained(run_dir))))
     return
   strategy = config.strategy()

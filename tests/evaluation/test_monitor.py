@@ -40,7 +40,11 @@ def test_the_quick_evaluation_is_of_the_validation_split_after_so_many_epochs_an
     callback.on_epoch_end(epoch, {"L": epoch + 1.0, "val_L": epoch + 2.0, "gradient_norm/G": epoch + 3.0})
   callback.on_train_end()
   assert asked == [
-    ((callback._trained, few_digits, "validation"), {"quick": True, "limit": 2000, "progress": None}) for _ in evaluated
+    (
+      (callback._trained, few_digits, "validation"),
+      {"quick": True, "limit": 2000, "progress": None, "measurements": ()},
+    )
+    for _ in evaluated
   ]
   line = "validation images: control/accuracy_mean 0.500, complement/color_mae 0.250\n"
   assert capsys.readouterr().out == line * len(evaluated)

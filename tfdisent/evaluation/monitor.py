@@ -9,14 +9,13 @@ import tensorflow as tf
 from tfdisent import pictures
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
-from tfdisent.evaluation.protocol import Metrics, evaluate
+from tfdisent.evaluation.measurement import Metrics, printed_figures, without_part
+from tfdisent.evaluation.protocol import evaluate
 from tfdisent.feature.contract import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.run import writing
 
 EVALUATED_IMAGES = 2000
-PRINTED = ("accuracy_mean", "mae_mean", "median_error_mean", "color_mae", "digit_accuracy")
-"""The last part of the names of the figures that are printed after an evaluation."""
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -42,7 +41,7 @@ class TensorBoard(keras.callbacks.Callback):
     measurements: Sequence = (),
   ):
     super().__init__()
-    self._besides = {"measurements": measurements} if measurements else {}
+    self._measurements = tuple(measurements)
     self._folder, self._dataset = folder, dataset
     self._epochs, self._evaluate_every = epochs, evaluate_every
 
@@ -80,12 +79,17 @@ class TensorBoard(keras.callbacks.Callback):
 
   def _evaluate(self) -> Metrics:
     metrics = evaluate(
-      self._trained, self._dataset, "validation", quick=True, limit=EVALUATED_IMAGES, progress=None, **self._besides
+      self._trained,
+      self._dataset,
+      "validation",
+      quick=True,
+      limit=EVALUATED_IMAGES,
+      progress=None,
+      measurements=self._measurements,
     )
+    printed = printed_figures()
     figures = ", ".join(
-      f"{name} {figure['value']:.3f}"
-      for name, figure in metrics.items()
-      if name.startswith(("control/", "complement/")) and name.split("/")[-1] in PRINTED
+      f"{key} {figure['value']:.3f}" for key, figure in metrics.items() if without_part(key) in printed
     )
     print(f"validation images: {figures}" if figures else "", flush=True)
     return metrics
