@@ -1,5 +1,6 @@
 """The functions of Python: each on a tiny run, without a configuration."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -16,7 +17,7 @@ from features.pose import Pose, Rotation
 from tests.conftest import TINY, train_tiny
 from tfdisent import api, config, evaluation, inference, run, serving
 from tfdisent.errors import ConfigError, RegistryError, RunError
-from tfdisent.evaluation import report
+from tfdisent.evaluation import Measurement, report
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.registry import MEASUREMENTS
@@ -118,17 +119,29 @@ def test_a_worker_that_is_not_the_chief_leaves_the_rest_to_it(folder, few_digits
 
 def test_a_run_keeps_the_measurements_that_it_is_to_have(folder, few_digits, measured):
   with MEASUREMENTS.temporary():
-    MEASUREMENTS.register("of_test_api")(of_this_test)
-    train_tiny(folder, few_digits, **BRIEF, measurements=["of_test_api"], measure=True)
-    described = [{"name": "of_test_api", "module": __name__, "arguments": {"scale": 1.0}}]
+    MEASUREMENTS.register("of_test_api")(OfThisTest)
+    MEASUREMENTS.register("slow_of_test_api")(Slow)
+    names = ["of_test_api", "slow_of_test_api"]
+    train_tiny(folder, few_digits, **BRIEF, measurements=names, measure=True)
+    described = [{"name": name, "module": __name__, "arguments": {"scale": 1.0}} for name in names]
     assert run.read_description(folder)["measurements"] == described
     api.evaluate(folder, few_digits, "validation", progress=print)
     api.evaluate(folder, few_digits, "validation", measurements=["another"])
-  assert [call.measurements for call in measured] == [[("measures", 1.0)], [("measures", 1.0)], ["another"]]
+  assert [call.measurements for call in measured] == [[OfThisTest()], [OfThisTest(), Slow()], ["another"]]
 
 
-def of_this_test(scale=1.0):
-  return "measures", scale
+@dataclasses.dataclass(frozen=True)
+class OfThisTest(Measurement):
+  """A measurement that is never taken here."""
+
+  stage, figures, quick = "a test", (), True
+  scale: float = 1.0
+
+
+class Slow(OfThisTest):
+  """One that a training leaves out."""
+
+  quick = False
 
 
 # --- Features ---------------------------------------------------------------------------------------------------------

@@ -88,7 +88,8 @@ def train(
     checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`; None is the current one.
-    measurements: names of registered measurements, which are taken in every evaluation of this run.
+    measurements: names of registered measurements, which are taken in every evaluation of this run; in those of the
+      training, the quick ones are.
     measure: whether the trained model is drawn and measured. A run that is not has no `feature_examples.json`.
     describe: gives the configuration as text, once all is built. A run folder is only continued with the configuration
       that it was begun with.
@@ -105,6 +106,7 @@ def train(
   run_dir, start = pathlib.Path(run_dir), time.monotonic()
   check_counts(0, evaluate_every=evaluate_every)
   described, made = (list(map(of_name, measurements)) for of_name in (MEASUREMENTS.describe, MEASUREMENTS.create))
+  quick = [measurement for measurement in made if measurement.quick]
   trained = train_model(
     run_dir,
     dataset,
@@ -118,7 +120,7 @@ def train(
     checkpoint_every=checkpoint_every,
     jit_compile=jit_compile,
     strategy=strategy,
-    callbacks=[TensorBoard(run_dir / run.TENSORBOARD_FOLDER, dataset, epochs, evaluate_every, made)],
+    callbacks=[TensorBoard(run_dir / run.TENSORBOARD_FOLDER, dataset, epochs, evaluate_every, quick)],
     prepare=lambda: train_judges(dataset) if evaluate_every else None,
     describe=describe,
     description={**(description or {"dataset": None}), "measurements": described},
@@ -129,7 +131,7 @@ def train(
     progress("Trained. Worker 0 has written the run.")
     return trained
   progress(f"Trained in {(time.monotonic() - start) / 60:.1f} minutes. Drawing and evaluating …")
-  paths = _draw_and_measure(run_dir, trained, dataset, made, progress)
+  paths = _draw_and_measure(run_dir, trained, dataset, quick, progress)
   progress(_summary(run_dir, paths))
   return trained
 
