@@ -15,7 +15,6 @@ MOVED = {
   "tfdisent.datasets": "tfdisent.data",
   "tfdisent.dataset": "tfdisent.data.dataset",
   "tfdisent.learned": "tfdisent.feature.learned",
-  "tfdisent.export": "tfdisent.serving.saved_model",
 }
 
 BINDINGS = {

@@ -9,10 +9,8 @@ import tensorflow as tf
 from tfdisent.errors import ConfigError, RegistryError
 from tfdisent.model.beyond import Adversary, Cycle, Mirror
 from tfdisent.model.loss import Loss
-from tfdisent.model.objective import Objective
+from tfdisent.model.objective import WEIGHTS, Objective
 from tfdisent.registry import LOSSES, register_loss
-
-WEIGHTS = ("lambda1", "lambda2", "lambda3", "lambda4", "mirror", "adversary", "cycle")
 
 
 def test_an_objective_stays_what_was_checked():
@@ -90,6 +88,22 @@ def test_the_plain_vae_keeps_its_likelihood_and_its_divergences():
   plain = objective.only_vae()
   assert plain == Objective("laplace", 0.2, 1.5, 0.5, lambda3=0.0, lambda4=0.0)
   assert plain.beyond == ()
+
+
+def test_a_plain_vae_has_the_terms_of_l_vae_alone(make_tiny):
+  everything = {**dict.fromkeys(WEIGHTS, 1.0), "losses": (Bright(2.0),)}
+  assert len(make_tiny(**everything).records) > len(WEIGHTS)
+  plain = Objective(**everything).only_vae()
+  model = make_tiny(**{field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)})
+  assert [term.name for term in model.records] == ["L", "reconstruction", "KL_z1"] and set(model.networks) == {
+    "E1",
+    "G",
+  }
+
+
+def test_every_weight_is_checked_and_listed():
+  numbers = {name for name, value in dataclasses.asdict(Objective()).items() if isinstance(value, float)}
+  assert numbers - {"stddev", "q_noise", "prior_fusions"} == set(WEIGHTS)
 
 
 class Bright(Loss):

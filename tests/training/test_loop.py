@@ -37,6 +37,7 @@ from tfdisent.errors import (
 )
 from tfdisent.evaluation import evaluate
 from tfdisent.feature.contract import Feature
+from tfdisent.model.loss import Term
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.training import callbacks, loop, optimizers
@@ -220,19 +221,19 @@ class FakeCheckpoints:
     self.calls.append(("restore_means",))
 
 
-def saving(checkpoints, *arguments, steps=8, **objective) -> callbacks.SaveCheckpoints:
+def saving(checkpoints, *arguments, steps=8, model=types.SimpleNamespace(records=())) -> callbacks.SaveCheckpoints:  # noqa: B008
   callback = callbacks.SaveCheckpoints(checkpoints, *arguments)
   callback.set_params({"steps": steps})
-  callback.set_model(types.SimpleNamespace(objective=Objective(**objective)))
+  callback.set_model(model)
   return callback
 
 
-def test_the_best_loss_leaves_the_gan_and_the_adversary_out():
-  """Since L_GAN tells of D as much as of the images, and L_a of a."""
+def test_the_best_loss_leaves_the_gan_and_the_adversary_out(make_tiny):
+  """Since L_GAN depends on D as much as on the images, and L_a on a."""
   checkpoints = FakeCheckpoints()
-  callback = saving(checkpoints, lambda4=2.0, adversary=5.0)
+  callback = saving(checkpoints, model=make_tiny(lambda4=2.0, adversary=5.0))
   callback.on_epoch_end(0, {"val_L": 10.0, "val_L_GAN": 3.0, "val_L_a": 0.5, "L": 1.0, "L_GAN": 7.0})
-  callback.on_epoch_end(1, {"val_L": 10.0})
+  saving(checkpoints).on_epoch_end(1, {"val_L": 10.0})
   assert checkpoints.calls == [("save", 1, 10.0 - 2 * 3 + 5 * 0.5), ("save", 2, 10.0)]
 
 
@@ -645,6 +646,7 @@ def test_the_progress_shows_the_few_figures_that_tell_how_it_goes(is_terminal, m
   out = Terminal(is_terminal)
   monkeypatch.setattr(sys, "stdout", out)
   progress = callbacks.Progress()
+  progress.set_model(types.SimpleNamespace(records=(Term("L"), Term("KL_z2", is_shown=False), Term("L_a"))))
   progress.set_params({"epochs": 3, "steps": 4, "verbose": 0})
   progress.on_epoch_begin(1)
   assert out.getvalue() == "Epoch 2/3\n"
@@ -658,10 +660,11 @@ def test_the_progress_shows_the_few_figures_that_tell_how_it_goes(is_terminal, m
   assert "4/4" in out.getvalue() and "gradient_norm" not in out.getvalue()
 
 
-def test_the_figures_that_are_shown_are_terms_of_a_training(capsys):
+def test_the_figures_that_are_shown_are_terms_of_a_training(capsys, make_tiny):
   """A name that no term has would show nothing, and no error."""
   shown = ["L", "reconstruction", "KL_z1", "L_f", "L_GAN", "L_D", "L_mirror", "L_a", "psnr", "val_L_f", "val_psnr"]
   progress = callbacks.Progress()
+  progress.set_model(make_tiny(mirror=1.0, adversary=1.0))
   progress.set_params({"epochs": 1, "steps": 4, "verbose": 0})
   progress.on_epoch_begin(0)
   progress.on_epoch_end(0, {name: 1.0 for name in (*shown, "KL_z2", "L_q", "val_L")})
@@ -670,6 +673,7 @@ def test_the_figures_that_are_shown_are_terms_of_a_training(capsys):
 
 def test_one_epoch_needs_no_number(capsys):
   progress = callbacks.Progress()
+  progress.set_model(types.SimpleNamespace(records=(Term("L"),)))
   progress.set_params({"epochs": 1, "steps": 4, "verbose": 0})
   progress.on_epoch_begin(0)
   progress.on_epoch_end(0, {"L": 2.5})

@@ -327,13 +327,13 @@ def read_images(
   classes = is_classes(target["fit"])
   unit = None if classes else StandardScaler().fit(target["fit"])
   target = {role: y if classes else unit.transform(y).astype(np.float32) for role, y in target.items()}
-  inputs, given = [keras.Input(image["fit"].shape[1:])], {role: [x] for role, x in image.items()}
+  inputs, given = [keras.Input(image["fit"].shape[1:])], image
   h = inputs[0]
   for layer in _convolutions(seed, momentum=0.9):  # a short training
     h = layer(h)
   if z1 is not None:
     scaler = StandardScaler().fit(z1["fit"])
-    given = {role: [*arrays, scaler.transform(z1[role]).astype(np.float32)] for role, arrays in given.items()}
+    given = {role: (x, scaler.transform(z1[role]).astype(np.float32)) for role, x in image.items()}
     inputs.append(keras.Input(z1["fit"].shape[1:]))
     h = keras.layers.Concatenate()([keras.layers.Flatten()(h), inputs[1]])
     h = keras.layers.Dense(128, "swish", kernel_initializer=keras.initializers.HeNormal(seed))(h)
@@ -341,32 +341,25 @@ def read_images(
   for layer in _head(outputs, seed, dropout=0.4 if classes else 0.0):
     h = layer(h)
   network = keras.Model(inputs, h)
-  # `fitting.fit` is not used here: its batches gave other weights, and the figures of earlier runs would not compare.
-  network.compile(
-    keras.optimizers.Adam(2e-3),
-    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True) if classes else "mse",
-    jit_compile=False,
-  )
   known = np.isin(target["select"], target["fit"]) if classes else slice(None)
-  batches = _dataset([*given["fit"], target["fit"]]).shuffle(len(target["fit"]), seed).repeat().batch(BATCH_SIZE)
-  network.fit(
-    batches.prefetch(2),
+  fitting.fit(
+    network,
+    given["fit"],
+    target["fit"],
+    keras.optimizers.Adam(2e-3),
+    keras.losses.SparseCategoricalCrossentropy(from_logits=True) if classes else "mse",
+    batch_size=BATCH_SIZE,
     epochs=epochs,
+    seed=seed,
     steps_per_epoch=max(50, len(target["fit"]) // BATCH_SIZE),
-    validation_data=_dataset([values[known] for values in (*given["select"], target["select"])]).batch(500),
-    shuffle=False,  # the batches are shuffled already
+    validation=tf.nest.map_structure(lambda values: values[known], (given["select"], target["select"])),
     callbacks=[
       keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=1),
       keras.callbacks.EarlyStopping(patience=4, restore_best_weights=True),
     ],
-    verbose=0,
   )
   read = network.predict(given["score"], batch_size=500, verbose=0)
   return read if classes else unit.inverse_transform(read)
-
-
-def _dataset(arrays):
-  return tf.data.Dataset.from_tensor_slices((tuple(arrays[:-1]), arrays[-1]))
 
 
 def _convolutions(seed: int, momentum: float = 0.99) -> list[Callable]:

@@ -11,6 +11,10 @@ from tfdisent.model.beyond import Adversary, Cycle, Mirror
 from tfdisent.model.loss import Loss, make_loss
 from tfdisent.moved import BINDINGS
 
+WEIGHTS = ("lambda1", "lambda2", "lambda3", "lambda4", "mirror", "adversary", "cycle")
+OF_VAE = ("lambda1", "lambda2")
+"""The weights of L_VAE; without the others, what is left is a plain VAE."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
@@ -80,8 +84,7 @@ class Objective:
     ):
       if getattr(self, name) not in known:
         raise ConfigError(f"objective.{name} = {getattr(self, name)!r}: choose one of {', '.join(map(repr, known))}.")
-    weights = (*(f"lambda{i}" for i in range(1, 5)), "mirror", "adversary", "cycle")
-    for name in (*weights, "stddev", "q_noise", "prior_fusions", "ramp_steps"):
+    for name in (*WEIGHTS, "stddev", "q_noise", "prior_fusions", "ramp_steps"):
       value = getattr(self, name)
       if not (isinstance(value, numbers.Real) and np.isfinite(value) and value >= 0):
         raise ConfigError(f"objective.{name} = {value!r} must be a number, finite and not negative.")
@@ -103,8 +106,8 @@ class Objective:
     return tuple(loss for loss in (*own, *self.losses) if loss.weight)
 
   def only_vae(self) -> "Objective":
-    """The same without all but L_VAE."""
-    zeros = dict.fromkeys(("lambda3", "lambda4", "mirror", "adversary", "cycle"), 0.0)
+    """The same objective with L_VAE alone."""
+    zeros = dict.fromkeys(set(WEIGHTS) - set(OF_VAE), 0.0)
     return dataclasses.replace(self, **zeros, losses=())
 
   def get_config(self) -> dict:

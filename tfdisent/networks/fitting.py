@@ -82,7 +82,7 @@ def fit(
   if steps_per_epoch is None:
     rows = rows.batch(min(batch_size, count), drop_remainder=True).repeat(passes_per_epoch)
   else:
-    rows = rows.repeat().batch(batch_size, drop_remainder=True)
+    rows = rows.repeat().batch(batch_size)
   batches = in_batches(inputs, target, rows, prepare)
   if augment:
     batches = batches.map(lambda x, y: (augment(x), y))
