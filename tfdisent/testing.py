@@ -1,6 +1,6 @@
 """The contracts of plug-ins as tests, for the suites of those who write one.
 
-from tfdisent.testing import check_dataset, check_exporter, check_feature, check_loss, check_networks
+from tfdisent.testing import check_dataset, check_exporter, check_feature, check_loss, check_measurement, check_networks
 
 def test_my_feature_keeps_the_contract():
   check_feature(MyFeature(), images)
@@ -16,12 +16,16 @@ def test_my_loss_keeps_the_contract():
 
 def test_my_exporter_keeps_the_contract(trained, tmp_path):
   check_exporter(my_exporter, trained, tmp_path / "export" / "my_model")
+
+def test_my_measurement_keeps_the_contract(trained, dataset):
+  check_measurement(MyMeasurement(), trained, dataset)
 """
 
 from tfdisent.data.check import check_dataset
+from tfdisent.evaluation.check import check_measurement
 from tfdisent.feature.check import check_feature
 from tfdisent.model.check import check_loss
 from tfdisent.networks.check import check_networks
 from tfdisent.serving.check import check_exporter
 
-__all__ = ["check_dataset", "check_exporter", "check_feature", "check_loss", "check_networks"]
+__all__ = ["check_dataset", "check_exporter", "check_feature", "check_loss", "check_measurement", "check_networks"]

@@ -11,7 +11,7 @@ from features.digit_label import DigitLabel
 from tests.bands import MARKS, bands, bands_dataset, marked_bands_dataset, marks
 from tfdisent.evaluation import Estimator, FIDExtractor, Oracle, judges, plain_vae, read_images
 from tfdisent.inference import TrainedModel
-from tfdisent.model.objective import Objective
+from tfdisent.model.objective import WEIGHTS, Objective
 from tfdisent.model.vae import DisentangledVAE
 
 
@@ -198,7 +198,7 @@ def test_a_plain_vae_learns_the_training_images_with_its_vae_terms_alone(own_cac
   network = {"conv": (2,), "dense": (4,)}
   networks = dict.fromkeys(("E1", "G", "q", "D", "a"), network)
   networks["a"] = {"dense": (4,)}
-  weights = {f"lambda{i}": float(i) for i in range(1, 8)}
+  weights = {name: float(i) for i, name in enumerate(WEIGHTS, 1)}
   objective = Objective(likelihood="laplace", stddev=0.3, ramp_steps=7, **weights)
   model = TrainedModel(DisentangledVAE((8, 8, 3), DigitLabel(num_classes=4), objective, z1_width=2, **networks))
   data = marked_bands_dataset(train=200, probe=50, validation=50, test=50)
