@@ -145,7 +145,7 @@ def test_figures_of_other_weights_and_splits_leave_those_of_the_best_on_the_test
 ):
   folder, asked = shutil.copytree(measured_run, tmp_path / "run"), []
 
-  def evaluate(trained, dataset, split, quick, progress):
+  def evaluate(trained, dataset, split, quick, progress, measurements):
     asked.append((trained.checkpoint.kind, split, quick))
     return {"quality/psnr": {"value": 1.0}}
 

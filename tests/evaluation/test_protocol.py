@@ -29,7 +29,7 @@ from tests.bands import (
   swaps_nothing,
 )
 from tfdisent.data.dataset import Judge
-from tfdisent.evaluation import bound, case, evaluate, judges, leaks, other_feature, quality, strokes
+from tfdisent.evaluation import bound, case, evaluate, judges, leaks, other_feature, probes, quality, strokes
 from tfdisent.evaluation.measurement import BUILT_IN
 from tfdisent.feature.contract import Feature
 from tfdisent.inference import TrainedModel
@@ -173,8 +173,9 @@ def test_the_quality_is_the_mean_psnr_of_the_reconstructions(dataset, oracle):
 
 @pytest.fixture
 def whole(monkeypatch):
-  """All of the protocol, with a perfect oracle and a distance that is not trained."""
+  """All of the protocol, with a perfect oracle, a distance that is not trained, and short trainings of probes."""
   monkeypatch.setattr(case, "TRAINING_FUSIONS", 400)
+  monkeypatch.setitem(probes._FITS, "trees", functools.partial(probes._fit_trees, iterations=10))
   for module, name in ((leaks, "read_images"), (bound, "information_bound")):
     monkeypatch.setattr(module, name, functools.partial(getattr(module, name), epochs=3))
   monkeypatch.setattr(judges, "Oracle", lambda dataset, column: read_label)
