@@ -7,6 +7,7 @@ import sys
 from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # trees of several processes would wait for one another on few cores
 
 import gin
 import keras
