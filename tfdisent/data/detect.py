@@ -76,7 +76,7 @@ def find(table: Mapping[str, Sequence | np.ndarray], kinds: Mapping[str, str] | 
   """
   wanted = asked(kinds)
   colors = _triples(table, wanted)
-  channels = {channel: name for name, of_color in colors.items() for channel in of_color}
+  channels = {channel: name for name, (of_color, _) in colors.items() for channel in of_color}
   if unknown := [name for name in wanted if name not in table and name not in colors]:
     raise ConfigError(f"there is no column '{unknown[0]}': the columns are {', '.join([*table, *colors])}.")
   found = Found({}, {}, {})
@@ -84,8 +84,8 @@ def find(table: Mapping[str, Sequence | np.ndarray], kinds: Mapping[str, str] | 
     if name in channels:
       color = channels[name]
       if color not in found.columns:
-        rgb = _rgb(np.stack([_numbers(channel, table[channel]) for channel in colors[color]], 1))
-        found.columns[color], found.values[color] = Column(color, "color", sources=colors[color]), rgb
+        sources, found.values[color] = colors[color]
+        found.columns[color] = Column(color, "color", sources=sources)
     elif name not in colors:  # a colour of this name replaces the words for it, since it was asked for
       _find_one(name, values, wanted.get(name, Asked(name)), found)
   return found
@@ -163,7 +163,7 @@ def _read(name: str, kind: str, texts: Sequence[str]) -> tuple[tuple[str, ...], 
   if kind in ("number", "angle"):
     values = [_float(text) for text in texts]
     if wrong := next((text for text, value in zip(texts, values) if not math.isfinite(value)), None):
-      raise DataError(f"column '{name}' is to be a {kind}, and {wrong!r} is no number. {_kinds()}")
+      raise DataError(f"column '{name}' is to be of the kind '{kind}', and {wrong!r} is no number. {_kinds()}")
     return (), np.array(values, np.float32)
   if kind == "attribute" and all(text.lower() in _FALSE | _TRUE for text in texts):
     names = sorted({text.lower() for text in texts}, key=_TRUE.__contains__)
@@ -179,8 +179,8 @@ def _read(name: str, kind: str, texts: Sequence[str]) -> tuple[tuple[str, ...], 
   return tuple(names), np.array([place[text] for text in texts], np.int64)
 
 
-def _triples(table, wanted: Mapping[str, Asked]) -> dict[str, tuple[str, str, str]]:
-  """For each colour that three columns hold, their names in the order red, green, blue."""
+def _triples(table, wanted: Mapping[str, Asked]) -> dict[str, tuple[tuple[str, str, str], np.ndarray]]:
+  """For each colour that three columns hold: their names in the order red, green, blue, and the colours, [N, 3]."""
   stems = dict.fromkeys(match[1] for name in table if (match := _CHANNEL.fullmatch(str(name))))
   colors = {}
   for stem in stems:
@@ -188,12 +188,12 @@ def _triples(table, wanted: Mapping[str, Asked]) -> dict[str, tuple[str, str, st
     if not all(channel in table and channel not in wanted for channel in channels):
       continue
     is_asked = wanted.get(stem, Asked(stem)).kind == "color"
-    numbers_of = [_numbers(channel, table[channel]) for channel in channels]
-    if any(of_channel is None for of_channel in numbers_of) or _rgb(np.stack(numbers_of, 1)) is None:
-      if is_asked and stem not in table:
-        raise DataError(f"{', '.join(channels)} are no color: all three must be within 0 to 1, or within 0 to 255.")
-      continue
-    colors[stem if stem not in table or is_asked else f"{stem}_rgb"] = channels
+    values = [_numbers(table[channel]) for channel in channels]
+    rgb = None if any(of_channel is None for of_channel in values) else _rgb(np.stack(values, 1))
+    if rgb is not None:
+      colors[stem if stem not in table or is_asked else f"{stem}_rgb"] = channels, rgb
+    elif is_asked and stem not in table:
+      raise DataError(f"{', '.join(channels)} are no color: all three must be within 0 to 1, or within 0 to 255.")
   return colors
 
 
@@ -205,7 +205,7 @@ def _rgb(values: np.ndarray) -> np.ndarray | None:
   return (values / (255 if high > 1 else 1)).astype(np.float32)
 
 
-def _numbers(name, values) -> np.ndarray | None:
+def _numbers(values) -> np.ndarray | None:
   """A column of numbers as float64 [N], or None if it has other values."""
   texts, code = _coded(_array(values))
   of_text = np.array([_float(text) for text in texts])
@@ -225,11 +225,13 @@ def _array(values) -> np.ndarray:
 def _coded(values: np.ndarray) -> tuple[list[str], np.ndarray]:
   """The different values of a column as texts, and the number of the text for each row, [N]."""
   if values.dtype.kind in "biuf":
-    values, row = np.unique(values, return_inverse=True)
+    different, row = np.unique(values, return_inverse=True)
   else:
-    row = np.arange(len(values))
+    first: dict[str, int] = {}  # `as_text` is slow, and most texts are there many times
+    row = [first.setdefault(value if type(value) is str else as_text(value), len(first)) for value in values]
+    different = list(first)
   places: dict[str, int] = {}
-  code = np.array([places.setdefault(as_text(value), len(places)) for value in values], int)
+  code = np.array([places.setdefault(as_text(value), len(places)) for value in different], int)
   return list(places), code[row]
 
 

@@ -79,8 +79,11 @@ def describe(dataset: Dataset) -> Findings:
 def _cells(column: Column, values: np.ndarray, dataset: Dataset) -> tuple[str, str, str]:
   """Classes or range, balance, and counts of the rarest class."""
   if not column.is_discrete:
-    unit = f", a full turn is {column.turn:g}" if column.turn else ""
-    return f"{values.min():.4g} to {values.max():.4g}{unit}", f"mean {_mean(values)}", ""
+    range_ = f"{values.min():.4g} to {values.max():.4g}"
+    if column.kind == "angle":
+      return f"{range_}, a full turn is {column.turn:g}", "", ""
+    means = np.atleast_1d(values.mean(0, dtype=np.float64))
+    return range_, f"mean {' '.join(f'{mean:.3g}' for mean in means)}", ""
   counts = np.bincount(values, minlength=len(column.class_names))
   names = column.class_names or tuple(map(str, range(len(counts))))
   share = 100 * counts / counts.sum()
@@ -91,10 +94,6 @@ def _cells(column: Column, values: np.ndarray, dataset: Dataset) -> tuple[str, s
     return of, f"{share.min():.1f} to {share.max():.1f} %", f"{names[rarest]}: {in_splits}"
   balance = " ".join(f"{of_class:.0f}" for of_class in share)
   return ", ".join(names), f"{balance} %", f"{names[rarest]}: {in_splits}"
-
-
-def _mean(values) -> str:
-  return " ".join(f"{mean:.3g}" for mean in np.atleast_1d(values.mean(0, dtype=np.float64)))
 
 
 def _warnings_of_one(column: Column, values: np.ndarray) -> list[str]:

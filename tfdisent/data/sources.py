@@ -59,9 +59,12 @@ def folder(
   root = root_folder(data_dir, "folder")
   folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
   of_folder = {path: USUAL_NAMES.get(path.name.lower()) for path in folders}
-  has_splits = "train" in of_folder.values() and len(folders) > 1 and None not in of_folder.values()
+  has_splits = "train" in of_folder.values() and len({*of_folder.values(), None}) > 2  # a class may be called "train"
+  others = [path.name for path, split in of_folder.items() if has_splits and split is None]
   files, classes, splits = [], [], []
-  for path, split in of_folder.items() if has_splits else ((root, None),):
+  for path, split in of_folder.items() if has_splits else ((root, ""),):
+    if split is None:
+      continue
     of_path, of_classes = files_in_folders(path, "folder")
     files, classes, splits = files + of_path, classes + of_classes, splits + [split] * len(of_path)
   kind = "attribute" if len(set(classes)) == 2 else "category"
@@ -73,6 +76,7 @@ def folder(
     np.array(splits) if has_splits else None,
     (size, channels, broken, seed),
     {"test": test_fraction, "probe": probe_fraction, "validation": validation_fraction},
+    (f"beside the folders of splits, {', '.join(others)} is left out",) if others else (),
   )
 
 

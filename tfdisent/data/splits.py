@@ -34,11 +34,11 @@ def divide(rows: np.ndarray, fractions: Iterable[float], at_least: int = 0) -> l
 
 
 def stratified(classes: np.ndarray, fractions: Sequence[float], random_state: np.random.Generator) -> list[np.ndarray]:
-  """Row numbers for each fraction and for the rest, in which every class is as frequent as in all rows.
+  """Row numbers for each fraction and for the rest, in which every class is about as frequent as in all rows.
 
-  This is iterative stratification (Sechidis, Tsoumakas, Vlahavas 2011): rows of the rarest class are dealt out first,
-  each to the part that needs its class most. A part gets at least one row of every class of which there is one for each
-  part.
+  This is iterative stratification (after Sechidis, Tsoumakas, Vlahavas 2011). Rows of the rarest class are dealt out
+  first. Each goes to the part that lacks most of what the row has, among the parts that lack the rarest of its classes.
+  If a class has a row for each part, each part gets one.
 
   Args:
     classes: int [N, C], the classes of C columns, from 0 on. With C = 0 the rows are only shuffled and divided.
@@ -48,41 +48,40 @@ def stratified(classes: np.ndarray, fractions: Sequence[float], random_state: np
   Returns:
     For each fraction, and for the rest, row numbers in a random order; their counts are near to the fractions of N.
   """
-  count, columns = classes.shape
-  order = random_state.permutation(count)
-  if not columns:
-    return divide(order, fractions, at_least=1)
+  order = random_state.permutation(len(classes))
   shares = np.array([*fractions, 1 - sum(fractions)])
-  classes = classes[order] + np.concatenate([[0], np.cumsum(classes.max(0) + 1)[:-1]])  # each class has its own number
-  left = np.bincount(classes.ravel())
-  need = left[:, None] * shares
-  enough = left >= len(shares)
-  need[enough, :-1] = np.maximum(need[enough, :-1], 1)
-  need[:, -1] = left - need[:, :-1].sum(1)
-  room = count * shares
-  part = np.full(count, -1)
-  while left.any():
-    rarest = int(np.argmin(np.where(left > 0, left, count + 1)))
+  classes = np.column_stack([classes[order], np.zeros(len(order), int)])  # all rows are a class: parts keep their size
+  classes += np.concatenate([[0], np.cumsum(classes.max(0) + 1)[:-1]])  # each class has a number of its own
+  counts = np.bincount(classes.ravel())
+  wanted = counts[:, None] * shares
+  enough = counts >= len(shares)
+  wanted[enough, :-1] = np.maximum(wanted[enough, :-1], 1)
+  wanted[:, -1] = np.maximum(counts - wanted[:, :-1].sum(1), shares[-1])
+  wanted = np.maximum(wanted, 1e-9)  # some numbers are no class
+  lacks, part = wanted.copy(), np.full(len(order), -1)
+  for rarest in np.argsort(counts, kind="stable"):
     for row in np.flatnonzero((classes == rarest).any(1) & (part < 0)):
-      neediest = need[rarest] >= need[rarest].max() - 1e-9
-      part[row] = chosen = int(np.argmax(np.where(neediest, room, -np.inf)))
-      need[classes[row], chosen] -= 1
-      left[classes[row]] -= 1
-      room[chosen] -= 1
+      lacks_rarest = lacks[rarest] >= min(0.5, lacks[rarest].max())
+      of_row = (lacks[classes[row]] / wanted[classes[row]]).sum(0)
+      part[row] = chosen = int(np.argmax(np.where(lacks_rarest, of_row, -np.inf)))
+      lacks[classes[row], chosen] -= 1
   return [order[part == number] for number in range(len(shares))]
 
 
 def absent_classes(columns: Iterable[Column], splits: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
-  """A warning for each column and split in which a class that other splits have is missing."""
+  """A warning for each column with a class that one split has and another one lacks."""
   warnings = []
   for column in columns:
     if column.is_discrete:
       present = {split: set(np.unique(examples[column.name]).tolist()) for split, examples in splits.items()}
+      lacking: dict[tuple[int, ...], list[str]] = {}
       for split, here in present.items():
-        if absent := [str(c) for c in sorted(set().union(*present.values()) - here)]:
-          names = [column.class_names[int(c)] if column.class_names else c for c in absent]
+        lacking.setdefault(tuple(sorted(set().union(*present.values()) - here)), []).append(split)
+      for absent, of_splits in lacking.items():
+        if absent:
+          names = [column.class_names[c] if column.class_names else str(c) for c in absent]
           more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-          warnings.append(f"'{column.name}': the split '{split}' has no image of {', '.join(names[:3])}{more}")
+          warnings.append(f"'{column.name}': no image in {', '.join(of_splits)} is {', '.join(names[:3])}{more}")
   return warnings
 
 
