@@ -58,6 +58,8 @@ __all__ = list(_EXPORTS)
 
 def __getattr__(name):
   """Imports a name when it is used, so that `tfdisent --help` does not wait for TensorFlow."""
+  if name == "data":
+    return importlib.import_module("tfdisent.data")
   if name not in _EXPORTS:
     raise AttributeError(f"module 'tfdisent' has no attribute '{name}'")
   return getattr(importlib.import_module(f"tfdisent.{_EXPORTS[name]}"), name)

@@ -170,7 +170,7 @@ FAULTS = {
   ),
   "a class that is a float": (judge("a", "azimuth", "classifier"), r"needs integers \[N\] in 'azimuth', not float32"),
   "a class below 0": (in_all(label=np.arange(12) - 1), "needs classes from 0 in 'label', and there is -1"),
-  "a number of three": (judge("a", "color", "number"), r"'number', which needs numbers \[N\] in 'color', not .*12, 3"),
+  "a number that is a text": (judge("a", "file", "number"), r"needs numbers \[N\] or \[N, K\] in 'file', not <U"),
   "an angle that is a text": (
     judge("a", "file", "angle", 1.0),
     r"'angle', which needs numbers \[N\] in 'file', not <U",

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tfdisent.data import dataset as dataset_module
+from tfdisent.data.columns import Column
 from tfdisent.data.dataset import SPLITS, Dataset, check_disjoint, check_images, fingerprint
 from tfdisent.errors import DataError
 
@@ -187,3 +188,32 @@ def test_a_fingerprint_of_a_large_split_is_quick():
   start = time.process_time()
   fingerprint({"image": image, "label": np.zeros(48_000)})
   assert time.process_time() - start < 0.1
+
+
+# --- What is known of columns ---
+
+
+def known(**columns):
+  return Dataset(**{split: examples() for split in SPLITS}, name="of_a_test", columns=columns)
+
+
+def test_what_is_known_of_columns_fits_them():
+  angle = Column("angle", "angle", turn=360.0)
+  assert known(angle=angle, label=Column("label", "category", ("a", "b", "c"))).columns["angle"] == angle
+  assert known().columns == {}
+
+
+@pytest.mark.parametrize(
+  ("columns", "words"),
+  [
+    ({"label": Column("digit", "category")}, "has 'digit' under 'label', and the columns of 'train' are angle, image"),
+    ({"age": Column("age", "number")}, "has 'age' under 'age', and the columns of 'train'"),
+    ({"label": Column("label", "attribute")}, "column 'label' of split 'train' of .* 'of_a_test' .*from 0 to 2"),
+    ({"label": Column("label", "category", ("a", "b"))}, r"'label' .*\('a', 'b'\), and has values from 0 to 2"),
+    ({"label": Column("label", "number")}, r"'label' .*must be float32 \[N\], not int64"),
+    ({"angle": Column("angle", "angle")}, "'angle' .*set it to a full turn"),
+  ],
+)
+def test_what_does_not_fit_a_column_is_named(columns, words):
+  with pytest.raises(DataError, match=words):
+    known(**columns)

@@ -141,9 +141,10 @@ def _check_judges(dataset, what):
       _check_integers(dataset, judge.column, of, what)
     elif judge.kind not in MEASURED or judge.column in dataset.train:
       values = _column(dataset, judge.column, of, what)
-      wanted = (3,) if judge.kind == "color" else ()
-      if values.dtype.kind not in KINDS_OF_JUDGES[judge.kind] or values.shape[1:] != wanted:
-        needed = "floats [N, 3]" if judge.kind == "color" else "numbers [N]"
+      dimensions = {"color": (2,), "number": (1, 2)}.get(judge.kind, (1,))
+      is_colors = judge.kind != "color" or values.shape[1:] == (3,)
+      if values.dtype.kind not in KINDS_OF_JUDGES[judge.kind] or values.ndim not in dimensions or not is_colors:
+        needed = {"color": "floats [N, 3]", "number": "numbers [N] or [N, K]"}.get(judge.kind, "numbers [N]")
         raise DataError(
           f"{of} of {what} is of the kind '{judge.kind}', which needs {needed} in '{judge.column}', not "
           f"{values.dtype} {list(values.shape)}."

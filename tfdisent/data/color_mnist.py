@@ -6,6 +6,7 @@ import hashlib
 import keras
 import numpy as np
 
+from tfdisent.data.columns import Column
 from tfdisent.data.dataset import Dataset, Examples, Judge
 from tfdisent.data.splits import check_fractions, divide
 from tfdisent.data.tfds_images import load_builder
@@ -130,6 +131,11 @@ def color_mnist(
     if bias
     else None,
     unseen=unseen if held_out else None,
+    columns={
+      "label": Column("label", "category", tuple(map(str, range(classes)))),
+      "color": Column("color", "color"),
+      **({"angle": Column("angle", "angle", turn=2 * np.pi)} if any(rotation_degrees) else {}),
+    },
   )
 
 

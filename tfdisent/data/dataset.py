@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from tfdisent.data.columns import Column, check_column
 from tfdisent.errors import DataError
 
 SPLITS = ("train", "probe", "validation", "test")
@@ -68,6 +69,10 @@ class Dataset:
     unseen: a function of `Examples` of N sources and of N partners. It returns bool [N]: True where the fusion of a
       source with the feature of its partner is a combination that is absent from `train`. None if none is held out.
     class_names: for each column whose classes have names, the names in the order of the class numbers.
+    columns: what is known of columns, by their names: the kind, the names of classes, the full turn of an angle. A
+      feature that is chosen by the name of a column is made from it.
+    notes: for people, what was left out when the data were read, and what was chosen.
+    warnings: for people, what of the files or of the table may spoil a training.
 
   Raises:
     DataError: a split is empty, a column breaks the contract, or most images of a split are also in another one; the
@@ -83,6 +88,9 @@ class Dataset:
   unbiased: "Dataset | None" = None
   unseen: Callable[[Examples, Examples], np.ndarray] | None = None
   class_names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+  columns: Mapping[str, Column] = dataclasses.field(default_factory=dict)
+  notes: tuple[str, ...] = ()
+  warnings: tuple[str, ...] = ()
 
   def __post_init__(self):
     for split in SPLITS:
@@ -92,6 +100,13 @@ class Dataset:
           f"split '{split}' of the data set '{self.name}' has images of {self[split]['image'].shape[1:]}, "
           f"'train' of {self.image_shape}."
         )
+      for name, column in self.columns.items():
+        if name != column.name or name not in self[split]:
+          raise DataError(
+            f"`columns` of the data set '{self.name}' has '{column.name}' under '{name}', and the columns of '{split}' "
+            f"are {', '.join(sorted(self[split]))}: name each column as it is named there."
+          )
+        check_column(column, self[split][name], f"column '{name}' of split '{split}' of the data set '{self.name}'")
     check_disjoint({split: self[split]["image"] for split in SPLITS}, self.name)
 
   def __getitem__(self, split: str) -> Examples:

@@ -3,9 +3,7 @@
 Images are cropped at their centre and resized once; `tfdisent.data.image_cache` keeps the results.
 """
 
-import csv
 import hashlib
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +13,14 @@ import PIL.Image
 import PIL.ImageOps
 from absl import logging
 
+from tfdisent.data.columns import Column, kind_of_classes
 from tfdisent.data.dataset import SPLITS, Dataset, Judge
+from tfdisent.data.detect import SUFFIXES
 from tfdisent.data.image_cache import cached_images, fitted, state, update_with_columns
 from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
+from tfdisent.data.tables import read_rows
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
 @register_dataset("image_folder")
@@ -53,19 +52,12 @@ def image_folder(
     ConfigError: an argument is out of its range.
     DataError: the folder is not there, has no images, or has a broken image; the message names the file.
   """
-  root = _root(data_dir, "image_folder")
+  root = root_folder(data_dir, "image_folder")
   has_splits = (root / "train").is_dir() and (root / "test").is_dir()
   files, classes, is_test = [], [], []
   for split in ("train", "test") if has_splits else ("",):
-    folders = sorted(path for path in (root / split).iterdir() if path.is_dir() and not path.name.startswith("."))
-    of_split = [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
-    if not of_split:
-      raise DataError(
-        f"{root / split} has no images in folders: image_folder wants a folder for each class, as in "
-        f"{root / split / 'cat' / '1.png'} ({', '.join(SUFFIXES)})."
-      )
-    files += of_split
-    classes += [file.relative_to(root / split).parts[0] for file in of_split]
+    of_split, of_classes = files_in_folders(root / split, "image_folder")
+    files, classes = files + of_split, classes + of_classes
     is_test += [split == "test"] * len(of_split)
   names, label = np.unique(classes, return_inverse=True)
   return _dataset(
@@ -116,9 +108,9 @@ def image_table(
   Raises:
     ConfigError, DataError: as in `image_folder`; also if the table lacks a column or a value, or a value is no number.
   """
-  root = _root(data_dir, "image_table")
+  root = root_folder(data_dir, "image_table")
   discrete, continuous = tuple(discrete), tuple(continuous)  # the name of the data set has them as tuples
-  rows = _read_table(root / table)
+  rows = read_rows(root / table)
   angles = dict(angles or {})
   if not all(turn > 0 for turn in angles.values()):
     raise ConfigError(f"image_table.angles = {angles}: a full turn must be positive, as in {{'azimuth': 360}}.")
@@ -162,7 +154,8 @@ def image_table(
   )
 
 
-def _root(data_dir, name) -> pathlib.Path:
+def root_folder(data_dir: str | None, name: str) -> pathlib.Path:
+  """The folder of the images; raises `ConfigError` or `DataError` that begins with the name of the data set."""
   if not data_dir:
     raise ConfigError(f"{name} needs the folder of your images: pass --data_dir=<folder>.")
   root = pathlib.Path(data_dir).expanduser()
@@ -171,18 +164,16 @@ def _root(data_dir, name) -> pathlib.Path:
   return root
 
 
-def _read_table(path: pathlib.Path) -> list[dict]:
-  try:
-    is_json = path.suffix.lower() in (".jsonl", ".json", ".ndjson")
-    # A row ends with CR, LF or CRLF, and not within a quoted value. `str.splitlines` would split at eight more
-    # characters, and break values that have them.
-    with path.open(encoding="utf-8-sig", newline=None if is_json else "") as file:
-      rows = [json.loads(line) for line in file if line.strip()] if is_json else list(csv.DictReader(file))
-  except (OSError, ValueError, csv.Error) as error:
-    raise DataError(f"the table {path} cannot be read: {error}.") from error
-  if not rows or not all(isinstance(row, dict) for row in rows):
-    raise DataError(f"the table {path} has no rows with named columns.")
-  return rows
+def files_in_folders(root: pathlib.Path, name: str) -> tuple[list[pathlib.Path], list[str]]:
+  """The image files in the folders of `root`, sorted, and the folder of each; raises `DataError` if there are none."""
+  folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+  files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+  if not files:
+    raise DataError(
+      f"{root} has no images in folders: {name} wants a folder for each class, as in "
+      f"{root / 'cat' / '1.png'} ({', '.join(SUFFIXES)})."
+    )
+  return files, [file.relative_to(root).parts[0] for file in files]
 
 
 def _dataset(
@@ -210,8 +201,35 @@ def _dataset(
   probe, validation, train = divide(rest, of_rest.values())
   rows = {"train": train, "probe": probe, "validation": validation, "test": test}
 
+  splits, digest = in_splits(files, columns, rows, (height, width, channels), broken, class_names)
+  arguments = (size if isinstance(size, int) else tuple(size), *arguments[1:])
+  name = f"{name}({description}, {arguments}, {digest})"
+  known = {column: Column(column, kind_of_classes(names), names) for column, names in class_names.items()}
+  for judge in judges:
+    if judge.kind in ("number", "angle"):
+      known[judge.column] = Column(judge.column, judge.kind, turn=judge.turn)
+  return Dataset(**splits, name=name, judges=judges, class_names=class_names, columns=known)
+
+
+def in_splits(
+  files: Sequence[pathlib.Path],
+  columns: Mapping[str, np.ndarray],
+  rows: Mapping[str, np.ndarray],
+  shape: tuple[int, int, int],
+  broken: str,
+  class_names: Mapping[str, tuple[str, ...]],
+) -> tuple[dict[str, dict[str, np.ndarray]], str]:
+  """The examples of each split, and a digest of them and of the class names.
+
+  Args:
+    files: N image files.
+    columns: [N] or [N, K] each.
+    rows: the row numbers of each split.
+    shape, broken: as of `decoded`.
+    class_names: of `Dataset`.
+  """
   in_order = [files[i] for split in SPLITS for i in rows[split]]
-  images, is_image, digest = _decoded(in_order, (height, width, channels), broken)
+  images, is_image, digest = _decoded(in_order, shape, broken)
   splits, file_start, image_start = {}, 0, 0
   content = hashlib.sha256(f"{digest} {class_names}".encode())
   for split in SPLITS:
@@ -221,9 +239,7 @@ def _dataset(
     splits[split] = {"image": images[image_start : image_start + count], **others}
     update_with_columns(content, others)
     file_start, image_start = file_start + len(of_split), image_start + count
-  arguments = (size if isinstance(size, int) else tuple(size), *arguments[1:])
-  name = f"{name}({description}, {arguments}, {content.hexdigest()[:12]})"
-  return Dataset(**splits, name=name, judges=judges, class_names=class_names)
+  return splits, content.hexdigest()[:12]
 
 
 def decoded(

@@ -1,9 +1,10 @@
 """The arguments that several data sets have: the fractions of the splits, and the size and channels of images."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from tfdisent.data.columns import Column
 from tfdisent.errors import ConfigError
 
 
@@ -30,6 +31,58 @@ def divide(rows: np.ndarray, fractions: Iterable[float], at_least: int = 0) -> l
   """
   counts = [max(at_least, round(fraction * len(rows))) for fraction in fractions]
   return np.split(rows, np.cumsum(counts))
+
+
+def stratified(classes: np.ndarray, fractions: Sequence[float], random_state: np.random.Generator) -> list[np.ndarray]:
+  """Row numbers for each fraction and for the rest, in which every class is about as frequent as in all rows.
+
+  This is iterative stratification (after Sechidis, Tsoumakas, Vlahavas 2011). Rows of the rarest class are dealt out
+  first. Each goes to the part that lacks most of what the row has, among the parts that lack the rarest of its classes.
+  If a class has a row for each part, each part gets one.
+
+  Args:
+    classes: int [N, C], the classes of C columns, from 0 on. With C = 0 the rows are only shuffled and divided.
+    fractions: each in (0, 1), of all rows; their sum is below 1.
+    random_state: draws the order of rows.
+
+  Returns:
+    For each fraction, and for the rest, row numbers in a random order; their counts are near to the fractions of N.
+  """
+  order = random_state.permutation(len(classes))
+  shares = np.array([*fractions, 1 - sum(fractions)])
+  classes = np.column_stack([classes[order], np.zeros(len(order), int)])  # all rows are a class: parts keep their size
+  classes += np.concatenate([[0], np.cumsum(classes.max(0) + 1)[:-1]])  # each class has a number of its own
+  counts = np.bincount(classes.ravel())
+  wanted = counts[:, None] * shares
+  enough = counts >= len(shares)
+  wanted[enough, :-1] = np.maximum(wanted[enough, :-1], 1)
+  wanted[:, -1] = np.maximum(counts - wanted[:, :-1].sum(1), shares[-1])
+  wanted = np.maximum(wanted, 1e-9)  # some numbers are no class
+  lacks, part = wanted.copy(), np.full(len(order), -1)
+  for rarest in np.argsort(counts, kind="stable"):
+    for row in np.flatnonzero((classes == rarest).any(1) & (part < 0)):
+      lacks_rarest = lacks[rarest] >= min(0.5, lacks[rarest].max())
+      of_row = (lacks[classes[row]] / wanted[classes[row]]).sum(0)
+      part[row] = chosen = int(np.argmax(np.where(lacks_rarest, of_row, -np.inf)))
+      lacks[classes[row], chosen] -= 1
+  return [order[part == number] for number in range(len(shares))]
+
+
+def absent_classes(columns: Iterable[Column], splits: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
+  """A warning for each column with a class that one split has and another one lacks."""
+  warnings = []
+  for column in columns:
+    if column.is_discrete:
+      present = {split: set(np.unique(examples[column.name]).tolist()) for split, examples in splits.items()}
+      lacking: dict[tuple[int, ...], list[str]] = {}
+      for split, here in present.items():
+        lacking.setdefault(tuple(sorted(set().union(*present.values()) - here)), []).append(split)
+      for absent, of_splits in lacking.items():
+        if absent:
+          names = [column.class_names[c] if column.class_names else str(c) for c in absent]
+          more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+          warnings.append(f"'{column.name}': no image in {', '.join(of_splits)} is {', '.join(names[:3])}{more}")
+  return warnings
 
 
 def check_channels(dataset: str, channels: int | None, may_be_none: bool = False) -> None:

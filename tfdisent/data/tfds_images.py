@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import PIL.Image
 
+from tfdisent.data.columns import Column, kind_of_classes
 from tfdisent.data.dataset import Dataset, Judge
 from tfdisent.data.image_cache import cached_images, fitted, state
 from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
@@ -141,7 +142,25 @@ def tfds_images(
       *(Judge(column, column, "angle", turn) for column, turn in angles.items()),
     ),
     class_names={column: tuple(features[column].names) for column in judged if hasattr(features.get(column), "names")},
+    columns={
+      column: known
+      for column in splits["train"]
+      if column != "image"
+      and (
+        known := _known(column, [splits[split][column] for split in splits], features[column], angles.get(column, 0))
+      )
+    },
   )
+
+
+def _known(name: str, values: Sequence[np.ndarray], feature, turn: float) -> Column | None:
+  """What TFDS knows of a column, from its values in each split; None if it has -1 for an unknown class."""
+  if values[0].dtype != np.int64:
+    return Column(name, "angle" if turn else "number", turn=turn)
+  if min(of_split.min() for of_split in values) < 0:
+    return None
+  names = tuple(getattr(feature, "names", ("false", "true")))
+  return Column(name, kind_of_classes(names), names)
 
 
 def load_builder(name: str, data_dir: str | None):

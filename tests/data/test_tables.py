@@ -1,0 +1,171 @@
+"""Tables beside images: how they are read, which column names the files, and what the files are like."""
+
+import json
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from tfdisent.data.tables import (
+  find_files,
+  find_splits,
+  find_table,
+  look_at,
+  notes_on,
+  read_columns,
+  size_for,
+)
+from tfdisent.errors import ConfigError, DataError
+
+
+def test_the_table_of_a_folder_is_found(tmp_path):
+  with pytest.raises(DataError, match=r"has no table: name the table, as in .*table.csv' \(.csv, .tsv, .jsonl"):
+    find_table(tmp_path)
+  (tmp_path / "people.CSV").touch()
+  assert find_table(tmp_path).name == "people.CSV"
+  (tmp_path / "birds.jsonl").touch()
+  with pytest.raises(DataError, match=r"several tables \(birds.jsonl, people.CSV\)"):
+    find_table(tmp_path)
+  (tmp_path / "Table.tsv").touch()
+  assert find_table(tmp_path).name == "Table.tsv"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_columns_of_csv_are_separated_as_the_header_is(separator, tmp_path):
+  lines = [("file", "note"), ("1.png", '"a, b; c"'), ("2.png", "x")]
+  (tmp_path / "t.csv").write_text("\ufeff" + "\r\n".join(map(separator.join, lines)) + "\r\n", encoding="utf-8")
+  assert read_columns(tmp_path / "t.csv") == ({"file": ["1.png", "2.png"], "note": ["a, b; c", "x"]}, ())
+
+
+def test_json_lines_may_lack_values(tmp_path):
+  rows = [{"file": "1.png", "ok": True}, {"file": "2.png", "n": 3}]
+  (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+  expected = {"file": ["1.png", "2.png"], "ok": [True, None], "n": [None, 3]}
+  assert read_columns(tmp_path / "t.jsonl") == (expected, ())
+
+
+def test_a_row_that_is_torn_is_left_out_with_a_warning(tmp_path):
+  rows = [f"{i}.png,a,1" for i in range(18)]
+  rows[3:3] = ["x.png,a", "y.png,a,1,2"]
+  (tmp_path / "t.csv").write_text("\n".join(["file,b,c", *rows]))
+  columns, warnings = read_columns(tmp_path / "t.csv")
+  assert columns["file"] == [f"{i}.png" for i in range(18)] and len(columns["c"]) == 18
+  said = "2 rows of t.csv do not have one value for each column, and are left out; the first is row 4"
+  assert warnings == (said,)
+
+
+def test_a_table_of_torn_rows_is_refused(tmp_path):
+  (tmp_path / "t.csv").write_text("file,b\n1.png,a\n2.png\n")
+  with pytest.raises(DataError, match=r"row 2 of .*t.csv does not have one value for each column"):
+    read_columns(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "absent.jsonl"])
+def test_a_table_that_is_not_there_is_named(name, tmp_path):
+  with pytest.raises(DataError, match=f"{name} cannot be read"):
+    read_columns(tmp_path / name)
+
+
+# --- The files ---
+
+
+@pytest.fixture
+def root(tmp_path):
+  for name in ("a.png", "b.png"):
+    for folder in (".", "images"):
+      (tmp_path / folder).mkdir(exist_ok=True)
+      (tmp_path / folder / name).touch()
+  (tmp_path / "images" / "c.png").touch()
+  return tmp_path
+
+
+def test_the_column_of_files_is_found(root):
+  table = {
+    "n": ["1.5", "2"],
+    "where": ["images", "images"],
+    "picture": ["a.png", " b.png"],
+    "other": ["b.png", "a.png"],
+  }
+  assert find_files(table, root) == ("picture", [root / "a.png", root / "b.png"])
+  assert find_files(table, root, "other") == ("other", [root / "b.png", root / "a.png"])
+
+
+def test_files_may_be_in_a_folder_within_and_rows_without_one_are_none(root):
+  assert find_files({"f": ["a.png", "c.png", ""]}, root) == ("f", [*(root / "images" / f"{x}.png" for x in "ac"), None])
+  absolute = find_files({"f": [str(root / "a.png"), None]}, root / "images")
+  assert absolute == ("f", [root / "a.png", None])
+
+
+def test_an_error_says_how_to_name_the_files(root):
+  with pytest.raises(DataError, match=r"no column of the table names files .*columns are f, g. .*file_column='file'"):
+    find_files({"f": ["x.png"], "g": ["x" * 5000 + ".png"]}, root)
+  with pytest.raises(DataError, match=r"column 'f' names 'x.png', and there is no such file"):
+    find_files({"f": ["x.png"]}, root, "f")
+  with pytest.raises(ConfigError, match=r"no column 'file' \(file_column\): the columns are f, g"):
+    find_files({"f": ["a.png"], "g": ["1"]}, root, "file")
+
+
+def test_splits_have_their_usual_names_in_any_case():
+  words = ["Train", "VAL", "test ", "training", "valid", "validation", "dev", "TESTING", "probe"]
+  splits = ["train", "validation", "test", "train", "validation", "validation", "validation", "test", "probe"]
+  assert find_splits(words).tolist() == splits
+  assert find_splits(["left", "right"]) is None
+  assert find_splits(["test", "test"]) is None
+  for value in ("tset", None):
+    with pytest.raises(DataError, match=f"column of splits has the value '{value or ''}': write train, validation or"):
+      find_splits(["train", value])
+
+
+# --- What they are like ---
+
+
+def save(path, mode, size=(4, 3), color=0):
+  PIL.Image.new(mode, size, color).save(path)
+  return path
+
+
+def test_sizes_are_read_and_grey_is_seen_in_headers_and_in_pixels(tmp_path):
+  grey = [
+    save(tmp_path / "l.png", "L", (5, 7)),
+    save(tmp_path / "la.png", "LA"),
+    save(tmp_path / "rgb.jpg", "RGB", color=(90, 90, 90)),
+  ]
+  sizes, is_grey = look_at(grey)
+  assert (sizes.tolist(), is_grey) == ([[5, 7], [4, 3], [4, 3]], True)
+  assert look_at(grey, with_channels=False)[1] is False
+  coloured = save(tmp_path / "p.gif", "P")
+  PIL.Image.new("RGB", (4, 3), (90, 90, 99)).convert("P", palette=PIL.Image.Palette.ADAPTIVE).save(coloured)
+  assert look_at([*grey, coloured])[1] is False
+  (tmp_path / "broken.png").write_text("no image")
+  sizes, is_grey = look_at([tmp_path / "broken.png", tmp_path / "absent.png", grey[1]])
+  assert (sizes.tolist(), is_grey) == ([[4, 3]], True)
+
+
+@pytest.mark.parametrize(
+  ("sizes", "expected"),
+  [
+    ([[64, 64]], 64),
+    ([[63, 90]], 32),
+    ([[128, 97]], 96),
+    ([[28, 28]], 28),
+    ([[4000, 3000]], 128),
+    ([[8, 9]], 8),
+    ([[100, 100]] * 19 + [[20, 20]], 96),
+    ([[100, 100]] * 8 + [[40, 50]] * 2, 32),
+  ],
+)
+def test_the_size_is_the_nearest_that_is_not_larger(sizes, expected):
+  assert size_for(np.array(sizes)) == expected
+
+
+def test_sizes_are_noted_and_very_different_aspect_ratios_are_a_warning():
+  assert notes_on(np.array([[64, 64]]), (32, 48, 1)) == (
+    ("the files have 64x64 pixels (width x height); the images are made 48x32 pixels, grey",),
+    (),
+  )
+  (note,), (warning,) = notes_on(np.array([[100, 100], [100, 160]] * 9), (96, 96, 3))
+  assert (
+    note == "the files have 100x100 to 100x160 pixels (width x height); the images are made 96x96 pixels, in colour"
+  )
+  assert warning.startswith("the images have very different aspect ratios, of 0.62 to 1.00 (width / height)")
+  assert notes_on(np.array([[100, 100], [100, 140]] * 9), (96, 96, 3))[1] == ()

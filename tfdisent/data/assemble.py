@@ -1,0 +1,108 @@
+"""From the columns that were found and the images to a data set: splits, judges, names, and what is said of them."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from absl import logging
+
+from tfdisent.data.columns import Column
+from tfdisent.data.dataset import SPLITS, Dataset, Examples, Judge
+from tfdisent.data.detect import Found
+from tfdisent.data.own_images import in_splits
+from tfdisent.data.splits import absent_classes, check_channels, check_fractions, height_and_width, stratified
+from tfdisent.data.tables import look_at, notes_on, size_for
+from tfdisent.errors import ConfigError
+
+
+def judge_of(column: Column) -> Judge:
+  """How the evaluation reads a column from images. A colour is read by an estimator, like three numbers."""
+  if column.is_discrete:
+    return Judge(column.name, column.name, "classifier")
+  return Judge(column.name, column.name, "angle" if column.kind == "angle" else "number", column.turn)
+
+
+def dataset_of_files(
+  name: str,
+  files: Sequence[pathlib.Path],
+  found: Found,
+  given: np.ndarray | None,
+  arguments: tuple,
+  fractions: Mapping[str, float],
+  warnings: tuple[str, ...] = (),
+) -> Dataset:
+  """A data set of image files.
+
+  Args:
+    name: the beginning of its name, "table(/photos/table.csv".
+    files: N files.
+    found: their columns.
+    given, fractions: as of `rows_of_splits`.
+    arguments: size, channels, broken and seed, as of `tfdisent.data.sources.folder`.
+    warnings: for people, what was seen before.
+  """
+  size, channels, broken, seed = arguments
+  kind = name.partition("(")[0]
+  if broken not in ("refuse", "skip"):
+    raise ConfigError(f"{kind}.broken = {broken!r}: choose 'refuse' or 'skip'.")
+  check_channels(kind, channels, may_be_none=True)
+  sizes, is_grey = look_at(files, with_channels=channels is None)
+  if size is None:
+    size = size_for(sizes) if len(sizes) else 1  # of files that are all broken, the decoder names one
+  shape = (*height_and_width(kind, size), channels or (1 if is_grey else 3))
+  notes, more = notes_on(sizes, shape) if len(sizes) else ((), ())
+  rows = rows_of_splits(found, given, len(files), fractions, seed)
+  class_names = {column.name: column.class_names for column in found.columns.values() if column.class_names}
+  splits, digest = in_splits(files, found.values, rows, shape, broken, class_names)
+  return dataset_of(f"{name}, ", splits, found, digest, notes, (*warnings, *more))
+
+
+def rows_of_splits(
+  found: Found, given: np.ndarray | None, count: int, fractions: Mapping[str, float], seed: int
+) -> dict[str, np.ndarray]:
+  """The row numbers of each split, in a random order.
+
+  Args:
+    found: the columns; the splits that are drawn are stratified over the discrete ones.
+    given: the split of each row, [N], if the data tell it; splits that it lacks are drawn from its `train`.
+    count: N.
+    fractions: of `train` or of all rows, for each split but `train`.
+    seed: of the draw.
+  """
+  random_state = np.random.default_rng(seed)
+  missing = {split: of for split, of in fractions.items() if given is None or split not in given}
+  check_fractions("the splits", {f"{split}_fraction": of for split, of in fractions.items()})
+  pool = np.arange(count) if given is None else np.flatnonzero(given == "train")
+  classes = [found.values[column.name][pool] for column in found.columns.values() if column.is_discrete]
+  classes = np.stack(classes, 1) if classes else np.zeros((len(pool), 0), int)
+  parts = stratified(classes, tuple(missing.values()), random_state)
+  rows = {split: pool[of] for split, of in zip((*missing, "train"), parts)}
+  return {
+    split: rows[split] if split in rows else random_state.permutation(np.flatnonzero(given == split))
+    for split in SPLITS
+  }
+
+
+def dataset_of(
+  name: str,
+  splits: Mapping[str, Examples],
+  found: Found,
+  digest: str,
+  notes: tuple[str, ...] = (),
+  warnings: tuple[str, ...] = (),
+) -> Dataset:
+  """A data set with a judge for each column; `digest` is of its examples, and warnings are logged."""
+  counts = tuple(len(splits[split]["image"]) for split in SPLITS)
+  left_out = tuple(f"'{column}' is left out: {reason}" for column, reason in found.left_out.items())
+  missing = absent_classes(found.columns.values(), splits)
+  for warning in (*warnings, *missing):
+    logging.warning("%s", warning)
+  return Dataset(
+    **splits,
+    name=f"{name}{splits['train']['image'].shape[1:]}, {counts}, {digest})",
+    judges=tuple(map(judge_of, found.columns.values())),
+    class_names={column.name: column.class_names for column in found.columns.values() if column.class_names},
+    columns=found.columns,
+    notes=(*notes, *left_out),
+    warnings=warnings,
+  )

@@ -1,0 +1,226 @@
+"""A table beside image files: how it is read, which of its columns names the files, and what the files are like."""
+
+import csv
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import PIL.Image
+
+from tfdisent.data.detect import as_text
+from tfdisent.errors import ConfigError, DataError
+
+JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
+TABLE_SUFFIXES = (".csv", ".tsv", *JSON_SUFFIXES)
+USUAL_NAMES = {
+  **dict.fromkeys(("train", "training", "trn"), "train"),
+  "probe": "probe",
+  **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
+  **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+"""The split that a word means, in any case."""
+MOST_BROKEN = 0.1
+"""Of more broken rows than this, the whole table is taken to be broken."""
+SIZES = (28, 32, 64, 96, 128)
+GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "F")
+"""Of Pillow."""
+GREY_SPREAD = 4
+"""Channels of a grey photograph in RGB differ by no more than this: JPEG rounds them."""
+
+
+def find_table(folder: pathlib.Path) -> pathlib.Path:
+  """The table of a folder: `table.csv` (or .tsv, .jsonl, …), or else the only file that is one.
+
+  Raises:
+    DataError: there is none, or there are several; the message names them.
+  """
+  files = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES)
+  files = [path for path in files if path.stem.lower() == "table"] or files
+  if len(files) != 1:
+    found = f"several tables ({', '.join(path.name for path in files)})" if files else "no table"
+    raise DataError(
+      f"{folder} has {found}: name the table, as in '{folder / 'table.csv'}' ({', '.join(TABLE_SUFFIXES)})."
+    )
+  return files[0]
+
+
+def read_rows(path: pathlib.Path, **csv_format) -> list[dict]:
+  """The rows of a table, each a dict: CSV with a header, or JSON lines.
+
+  Args:
+    path: the file; its suffix tells what it is.
+    csv_format: of `csv.DictReader`.
+
+  Raises:
+    DataError: the table cannot be read or has no rows.
+  """
+  try:
+    is_json = path.suffix.lower() in JSON_SUFFIXES
+    # A row ends with CR, LF or CRLF, and not within a quoted value. `str.splitlines` would split at eight more
+    # characters, and break values that have them.
+    with path.open(encoding="utf-8-sig", newline=None if is_json else "") as file:
+      rows = [json.loads(line) for line in file if line.strip()] if is_json else [*csv.DictReader(file, **csv_format)]
+  except (OSError, ValueError, csv.Error) as error:
+    raise DataError(f"the table {path} cannot be read: {error}.") from error
+  if not rows or not all(isinstance(row, dict) for row in rows):
+    raise DataError(f"the table {path} has no rows with named columns.")
+  return rows
+
+
+def read_columns(path: pathlib.Path) -> tuple[dict[str, list], tuple[str, ...]]:
+  """The columns of a table, and warnings: rows that do not have one value for each column are left out.
+
+  The columns of a CSV file are separated by commas, semicolons or tabs, whichever its header has most of.
+
+  Raises:
+    DataError: the table cannot be read, or more than a tenth of its rows are broken; the message names one.
+  """
+  csv_format = {}
+  if path.suffix.lower() not in JSON_SUFFIXES:
+    try:
+      with path.open(encoding="utf-8-sig") as file:
+        header = file.readline()
+    except (OSError, ValueError) as error:
+      raise DataError(f"the table {path} cannot be read: {error}.") from error
+    csv_format["delimiter"] = max(",;\t", key=header.count)
+  rows = read_rows(path, **csv_format)
+  names = list(dict.fromkeys(name for row in rows for name in row if name is not None))
+  broken = []
+  if csv_format:  # `csv.DictReader` has None as the name of what is too much, and as the value of what is missing
+    broken = [number for number, row in enumerate(rows) if None in row or None in row.values()]
+  if len(broken) > MOST_BROKEN * len(rows):
+    row = rows[broken[0]]
+    raise DataError(f"row {broken[0] + 1} of {path} does not have one value for each column of the header: {row}.")
+  for number in reversed(broken):
+    del rows[number]
+  warning = f"{len(broken)} rows of {path.name} do not have one value for each column, and are left out"
+  warnings = (f"{warning}; the first is row {broken[0] + 1}",) if broken else ()
+  return {name: [row.get(name) for row in rows] for name in names}, warnings
+
+
+class Files(NamedTuple):
+  """The files that a column of a table names."""
+
+  column: str
+  paths: list[pathlib.Path | None]
+  """None where the table has no name."""
+
+
+def find_files(table: Mapping[str, Sequence], root: pathlib.Path, column: str | None = None) -> Files:
+  """The column whose values are files that exist, in `root` or in a folder within it, and their paths.
+
+  Args:
+    table: the columns.
+    root: the folder that names are relative to.
+    column: the name of the column; None to find it.
+
+  Raises:
+    DataError: there is no such column; the message says how to name it.
+  """
+  if column is not None and column not in table:
+    raise ConfigError(f"there is no column '{column}' (file_column): the columns are {', '.join(map(str, table))}.")
+  bases = [root, *(sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ())]
+  for name in table if column is None else (column,):
+    values = [as_text(value) for value in table[name]]
+    some = [value for value in values if value][:20]
+    for base in bases:
+      # Values such as "1" or "cat" may be folders or files without a suffix, and are no images then.
+      if some and all("." in value and _is_file(base / value) for value in some):
+        return Files(name, [base / value if value else None for value in values])
+    if column is not None and some:
+      raise DataError(f"column '{column}' names '{some[0]}', and there is no such file in {root} or the folders in it.")
+  raise DataError(
+    f"no column of the table names files that are in {root} or in the folders in it: the columns are "
+    f"{', '.join(map(str, table))}. Name the column (file_column='file'), or correct the names."
+  )
+
+
+def _is_file(path) -> bool:
+  try:
+    return path.is_file()
+  except (OSError, ValueError):  # free text is too long for a name, or has a NUL
+    return False
+
+
+def find_splits(values: Sequence) -> np.ndarray | None:
+  """The split of each row, [N], or None if the values are no names of splits.
+
+  Raises:
+    DataError: there is a row without a split; the message names its value.
+  """
+  texts = [as_text(value) for value in values]
+  splits = [USUAL_NAMES.get(text.lower()) for text in texts]
+  if "train" not in splits:
+    return None
+  if None in splits:
+    raise DataError(
+      f"the column of splits has the value {texts[splits.index(None)]!r}: write train, validation or test in each row, "
+      "or rename the column."
+    )
+  return np.array(splits)
+
+
+# --- What the files are like ------------------------------------------------------------------------------------------
+
+
+def look_at(files: Sequence[pathlib.Path], with_channels: bool = True) -> tuple[np.ndarray, bool]:
+  """(width, height) of each image file that can be read, [M, 2], and whether all of them are grey.
+
+  Only headers are read, and pixels of files in colour until one is found that is not grey.
+
+  Args:
+    files: N image files.
+    with_channels: whether to look for colour; if not, the answer is False.
+  """
+  with ThreadPoolExecutor() as pool:
+    headers = [header for header in pool.map(_header, files) if header is not None]
+  sizes = np.array([header[:2] for header in headers], int).reshape(-1, 2)
+  is_grey = with_channels and not any(_has_color(header[3]) for header in headers if not header[2])
+  return sizes, is_grey
+
+
+def _header(file):
+  try:
+    with PIL.Image.open(file) as image:
+      return *image.size, image.mode in GREY_MODES, file
+  except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+    return None  # whoever decodes it says what is wrong
+
+
+def _has_color(file) -> bool:
+  try:
+    with PIL.Image.open(file) as image:
+      pixels = np.asarray(image.convert("RGB"), int)
+  except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+    return False
+  return bool(np.ptp(pixels, axis=2).max() > GREY_SPREAD)
+
+
+def size_for(sizes: np.ndarray) -> int:
+  """The size that images are made: of `SIZES`, the nearest that is not larger than nine in ten of the files.
+
+  Files that are smaller than all of `SIZES` keep their own.
+
+  Args:
+    sizes: (width, height) of files, [M, 2].
+  """
+  own = int(np.quantile(sizes.min(1), 0.1, method="lower"))
+  return max((size for size in SIZES if size <= own), default=own)
+
+
+def notes_on(sizes: np.ndarray, shape: tuple[int, int, int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """A note on what becomes of files of these sizes, [M, 2], and a warning if their aspect ratios differ by a half."""
+  (least_w, least_h), (most_w, most_h) = sizes.min(0), sizes.max(0)
+  from_to = f"{least_w}x{least_h}" + ("" if (sizes == sizes[0]).all() else f" to {most_w}x{most_h}")
+  height, width, channels = shape
+  made = f"{width}x{height} pixels, {'grey' if channels == 1 else 'in colour'}"
+  note = f"the files have {from_to} pixels (width x height); the images are made {made}"
+  low, high = np.quantile(sizes[:, 0] / sizes[:, 1], (0.05, 0.95))
+  warning = (
+    f"the images have very different aspect ratios, of {low:.2f} to {high:.2f} (width / height): they are cropped at "
+    "their centre, so much of some of them is lost"
+  )
+  return (note,), (warning,) if high > 1.5 * low else ()
