@@ -67,9 +67,7 @@ def _of_column(text: str, dataset: Dataset) -> tuple[str | None, Feature]:
   found, found_turn = _known(name, dataset)
   kind = forced or found
   if kind is None:
-    raise ConfigError(
-      f"what kind of values has the column '{name}'? Say it, as in '{name}:number': {', '.join(KINDS)}."
-    )
+    raise ConfigError(f"the column '{name}' may be of any kind ({', '.join(KINDS)}): say it, as in '{name}:number'.")
   if kind not in KINDS:
     raise ConfigError(f"'{text}': a column has no kind '{kind}'. {unknown(kind, KINDS)}")
   if found and found != kind and not any({kind, found} <= same for same in _SAME_VALUES):
