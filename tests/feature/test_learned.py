@@ -271,15 +271,16 @@ def test_what_nothing_can_fit_is_refused_before_a_run_begins(turned, tmp_path):
 
 # --- Fitted by the training -------------------------------------------------------------------------------------------
 
-FITTING = {"epochs": 1, "batch_size": 256}
+FITTING = {"epochs": 1, "batch_size": 16}
 QUICK = {"objective": {"lambda3": 1.0, "lambda4": 0.0}, "epochs": 1, "evaluate_every": 0, "seed": 3}
 
 
-def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(turned, tmp_path, capsys):
-  fit_feature(tmp_path / "f", turned, Rotation(), seed=3, **FITTING)
-  before = train_tiny(tmp_path / "before", turned, Rotation(fitted=str(tmp_path / "f")), **QUICK)
+def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(tmp_path, capsys):
+  data = of_splits(**NOISE)
+  fit_feature(tmp_path / "f", data, Rotation(), seed=3, **FITTING)
+  before = train_tiny(tmp_path / "before", data, Rotation(fitted=str(tmp_path / "f")), **QUICK)
   capsys.readouterr()
-  at_once = train_tiny(tmp_path / "at_once", turned, Rotation(), fitting=FITTING, **QUICK)
+  at_once = train_tiny(tmp_path / "at_once", data, Rotation(), fitting=FITTING, **QUICK)
   (line,) = [line for line in capsys.readouterr().out.splitlines() if "itting" in line]
   figures = json.loads((tmp_path / "at_once" / "features" / "rotation" / "feature.json").read_text())["held_out"]
   assert line == (
@@ -294,8 +295,9 @@ def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(turned, tmp
     np.testing.assert_array_equal(weight, of_other)
 
 
-def test_a_run_that_goes_on_finds_what_it_has_fitted_and_trains_on_what_that_reads(turned, tmp_path, monkeypatch):
+def test_a_run_that_goes_on_finds_what_it_has_fitted_and_trains_on_what_that_reads(tmp_path, monkeypatch):
   """It was interrupted once before the first checkpoint, and once after it."""
+  data = of_splits(**NOISE)
   feature, arguments = Rotation(from_pixels=True), {**QUICK, "fitting": FITTING}
   read, given = [], loop.training_batches
 
@@ -308,16 +310,16 @@ def test_a_run_that_goes_on_finds_what_it_has_fitted_and_trains_on_what_that_rea
 
   monkeypatch.setattr(loop, "_fit", interrupted)
   with pytest.raises(KeyboardInterrupt):
-    train_tiny(tmp_path, turned, feature, **arguments)
+    train_tiny(tmp_path, data, feature, **arguments)
   monkeypatch.undo()
   monkeypatch.setattr(loop, "training_batches", spy)
   monkeypatch.setattr(learned, "fit_feature", interrupted)  # a second fit would fail
-  trained = train_tiny(tmp_path, turned, Rotation(from_pixels=True), **arguments)
-  np.testing.assert_array_equal(read[0], feature_values(trained.feature, turned.train))
+  trained = train_tiny(tmp_path, data, Rotation(from_pixels=True), **arguments)
+  np.testing.assert_array_equal(read[0], feature_values(trained.feature, data.train))
   shutil.rmtree(tmp_path / "features")
-  again = train_tiny(tmp_path, turned, Rotation(from_pixels=True), **arguments)
-  f = feature_values(again.feature, turned.test)
-  np.testing.assert_array_equal(f, feature_values(trained.feature, turned.test))
+  again = train_tiny(tmp_path, data, Rotation(from_pixels=True), **arguments)
+  f = feature_values(again.feature, data.test)
+  np.testing.assert_array_equal(f, feature_values(trained.feature, data.test))
 
 
 def test_every_worker_fits_and_all_have_the_network_of_the_chief(tmp_path):
