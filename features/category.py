@@ -4,8 +4,10 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfdisent import DISCRETE, Feature, register_feature
+from tfdisent import DISCRETE, Feature, FeatureError, register_feature
+from tfdisent.data.dataset import SPLITS
 from tfdisent.feature import convert
+from tfdisent.feature.naming import check_column
 
 
 @register_feature("category")
@@ -14,20 +16,35 @@ class Category(Feature):
   """f(x) = the class in `column`, as a one-hot vector; in its natural form an int [B] in [0, num_classes).
 
   A class is not a function of pixels here: z2 is trained with L_f1, and read back with q(z̃2 | z1, x̂).
+
+  Attributes:
+    num_classes: the number of classes; None takes it from the data set, of the names of its classes, or else of its
+      largest label.
+    column: the column that holds the labels, integers from 0 on.
   """
 
-  num_classes: int = 10
+  num_classes: int | None = 10
   column: str = "label"
 
   kind = DISCRETE
 
   @property
   def width(self) -> int:
+    if self.num_classes is None:
+      raise FeatureError(f"{self.name}.num_classes is None, and no data set has told it yet: call of_dataset(dataset).")
     return self.num_classes
 
   @property
   def natural(self):
-    return convert.Classes(self.num_classes)
+    return convert.Classes(self.width)
+
+  def of_dataset(self, dataset):
+    if self.num_classes is not None:
+      return self
+    check_column(dataset, self.column, f"feature '{self.name}'")
+    largest = max(dataset[split][self.column].max() for split in SPLITS)
+    names = dataset.class_names.get(self.column)
+    return dataclasses.replace(self, num_classes=len(names) if names else int(largest) + 1)
 
   def of_example(self, example):
     return tf.constant(self.to_vector(example[self.column]))

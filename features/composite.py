@@ -82,6 +82,11 @@ class Composite(Feature):
       for name, network in part.networks.items()
     }
 
+  def of_dataset(self, dataset):
+    parts = tuple(part.of_dataset(dataset) for part in self.parts)
+    is_same = all(part is before for part, before in zip(parts, self.parts))
+    return self if is_same else dataclasses.replace(self, parts=parts)
+
   def build(self, image_shape):
     for part in self.parts:
       part.build(image_shape)

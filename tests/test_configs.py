@@ -180,12 +180,19 @@ def test_every_binding_of_train_reaches_the_training(spy):
     "make_optimizer_eg": config.optimizer,
     "make_optimizer_d": config.optimizer_d,
     "strategy": "the strategy",
+    "fitting": {},
   }
   assert "train.checkpoint_every = 15" in describe() and "train.jit_compile = True" in describe()
   assert description["dataset"]["arguments"] == {"size": 3, "data_dir": "/data"}
   assert description["bindings"] == sorted(
     f"train.{name} = {value!r}" for name, value in TRAIN.items() if name != "data_dir"
   )
+
+
+def test_a_training_fits_learned_features_with_the_bindings_of_a_fit(spy):
+  config.read([], ["fit_feature.epochs = 3", "fit_feature.noise = 0.1"])
+  config.train("runs/a", "of_a_spy", "f")
+  assert spy.fitting == {"epochs": 3, "noise": 0.1}
 
 
 def test_the_defaults_of_train_are_those_of_the_library(spy):

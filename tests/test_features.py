@@ -17,10 +17,15 @@ from features.category import Category
 from features.color import Color
 from features.composite import Composite
 from features.digit_label import DigitLabel
+from features.number import Number
 from features.pose import HeadPose, Pose, Rotation, Viewpoint
+from features.rgb import Rgb
+from tfdisent import config
+from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, FeatureError
 from tfdisent.feature.check import check_feature
 from tfdisent.feature.contract import Feature, check_gradient, feature_from_config, feature_values
+from tfdisent.feature.learned import LearnedFeature
 from tfdisent.registry import FEATURES
 
 NAMES = sorted(file.stem for file in pathlib.Path(features.__file__).parent.glob("*.py") if file.stem != "__init__")
@@ -30,12 +35,18 @@ for _name in NAMES:
 
 def make(name):
   """The plug-in with its defaults, where it has some that fit digits."""
-  arguments = {"attribute": {"names": ("is_even",)}, "composite": {"parts": ("digit_label", "color")}}
+  arguments = {
+    "attribute": {"names": ("is_even",)},
+    "composite": {"parts": ("digit_label", "color")},
+    "number": {"columns": ("label",), "mean": (4.5,), "scale": (3.0,)},
+  }
   return FEATURES[name](**arguments.get(name, {}))
 
 
-WITH_PIXELS = [name for name in NAMES if make(name).has_pixels]
 CONTINUOUS = [name for name in NAMES if FEATURES[name].kind == "continuous"]
+LEARNED = [name for name in NAMES if issubclass(FEATURES[name], LearnedFeature)]
+WITH_PIXELS = [name for name in NAMES if make(name).has_pixels and name not in LEARNED]
+FORMULAS = [name for name in CONTINUOUS if name not in LEARNED]
 
 
 @pytest.fixture
@@ -118,12 +129,12 @@ def test_plain_images_have_finite_values_and_gradients(name, level, shape):
   assert np.isfinite(tape.gradient(value, image)).all()
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_l_f2_can_train_with_a_continuous_plug_in(name, few_digits):
   check_gradient(make(name), as_tensors(few_digits.train)["image"].numpy())
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_gradients_are_those_of_finite_differences(name):
   feature, image = make(name), blobs()
   random_state, epsilon = np.random.default_rng(1), 1e-2
@@ -398,6 +409,9 @@ SERVED = [
   (Rotation(turn=360.0), [0.0, 60.0, 270.0, 450.0], [[1, 0], [0.5, 0.75**0.5], [0, -1], [0, 1]]),
   (Viewpoint(), [[4.5, 6.0], [9.0, 0.0]], [[0, 1, 0.5], [-1, 0, -1]]),
   (HeadPose(), [[0.5, -0.25]], [[0.5, -0.25]]),
+  (Number(("age",), mean=40.0, scale=20.0), [40.0, 60.0, -20.0], [[0], [1], [-3]]),
+  (Number(("x", "y"), mean=(0.0, 5.0), scale=(1.0, 10.0)), [[0.5, 0.0]], [[0.5, -0.5]]),
+  (Rgb(), [[0.0, 0.5, 1.0]], [[0, 0.5, 1]]),
 ]
 
 
@@ -436,6 +450,9 @@ def test_the_graph_refuses_what_numpy_refuses(feature, value, words):
     (Rotation(), [[0.0, 2.0]], [[-1.0, 0.0]], 90),
     (Viewpoint(), [[1.0, 0.0, 0.5]], [[0.0, 0.0, -0.5]], 2 / 3),
     (HeadPose(), [[0.5, 0.0]], [[0.0, 0.1]], math.degrees(0.3)),
+    (Number(("age",), mean=40.0, scale=20.0), [[0.5]], [[-1.0]], 30),  # years
+    (Number(("x", "y"), mean=(0.0, 0.0), scale=(1.0, 10.0)), [[1.0, 0.0]], [[0.0, 0.5]], 3),
+    (Rgb(), [[0.1, 0.2, 0.3]], [[0.0, 0.0, 0.0]], 0.2),
   ],
 )
 def test_the_error_of_a_feature_by_hand(feature, f, asked, error):
@@ -450,6 +467,96 @@ def test_pose_of_three_pixels_by_hand():
   axis = np.array([2 / 3 - 0.24, 0.8])
   r = np.sqrt((axis**2).sum() + (0.05 * (2 / 3 + 0.24)) ** 2)
   np.testing.assert_allclose(Pose().of_image(image), [axis / r], rtol=1e-5)
+
+
+# --- number, rgb, and what a feature takes from a data set ---
+
+
+def people(**columns) -> Dataset:
+  """Four images a split, all with the same columns but the last, which is of the test split."""
+  random_state = np.random.default_rng(0)
+  splits = {}
+  for split in ("train", "probe", "validation", "test"):
+    image = random_state.integers(256, size=(4, 8, 8, 3), dtype=np.uint8)
+    splits[split] = {"image": image, "age": np.float32([20, 30, 50, 60]), "hair": np.array([0, 1, 1, 0]), **columns}
+  splits["test"]["hair"] = np.array([0, 1, 2, 4])
+  return Dataset(**splits, name="people", class_names={"eyes": ("blue", "brown", "grey")})
+
+
+def test_a_number_is_standardised_by_the_training_split_and_keeps_its_range():
+  data = people(height=np.array([150, 160, 170, 180]))
+  f = Number(("age", "height")).of_dataset(data)
+  assert f.mean == (40.0, 165.0) and f.scale == pytest.approx((math.sqrt(250), math.sqrt(125)))
+  assert (f.lowest, f.highest) == ((20.0, 150.0), (60.0, 180.0))
+  f_train = f.of_example(data.train).numpy()
+  np.testing.assert_allclose(f_train.mean(0), [0, 0], atol=1e-6)
+  np.testing.assert_allclose(f_train.std(0), [1, 1], rtol=1e-6)
+  np.testing.assert_allclose(f.to_natural(f_train)[:, 1], data.train["height"], rtol=1e-6)
+  assert feature_from_config(json.loads(json.dumps(f.get_config()))) == f and f.of_dataset(people()) is f
+  assert (f.column, Number("age").column, Number("age").columns) == (None, "age", ("age",))
+  np.testing.assert_allclose(Number("age").of_dataset(data).to_natural(np.array([[0.0]])), [40])
+
+
+@pytest.mark.parametrize(
+  ("arguments", "words"),
+  [
+    ({"columns": ()}, "one or more columns"),
+    ({"mean": (1.0, 2.0), "scale": (1.0, 1.0)}, r"number\.mean = \(1.0, 2.0\) must hold 1 numbers"),
+    ({"mean": (1.0,)}, "of all of them or of none"),
+    ({"mean": (1.0,), "scale": (0.0,)}, "each scale positive"),
+  ],
+)
+def test_a_number_that_is_none_is_refused(arguments, words):
+  with pytest.raises(FeatureError, match=words):
+    Number(**arguments)
+
+
+@pytest.mark.parametrize(
+  ("feature", "words"),
+  [
+    (Number("aeg"), "'aeg', which 'people' lacks. Did you mean 'age'[?] There are: age, hair, name, one, pair."),
+    (Number("name"), "'name', which is not of numbers"),
+    (Number("pair"), "'pair', which is not of numbers"),
+    (Number("one"), "'one' has the same value"),
+    (Category("hiar", None), "Did you mean 'hair'"),
+  ],
+)
+def test_a_data_set_that_lacks_what_a_feature_takes_is_refused(feature, words):
+  data = people(name=np.array(list("abcd")), pair=np.zeros([4, 2]), one=np.zeros(4))
+  with pytest.raises(FeatureError, match=words):
+    feature.of_dataset(data)
+
+
+def test_what_no_data_set_has_told_yet_is_told_to_be_missing():
+  with pytest.raises(FeatureError, match=r"number\.mean is not known.*of_dataset"):
+    Number("age").to_vector([40.0])
+  with pytest.raises(FeatureError, match=r"category\.num_classes is None.*of_dataset"):
+    Category(num_classes=None).width  # noqa: B018
+
+
+def test_a_category_counts_its_classes_in_all_splits_or_by_their_names():
+  data = people(eyes=np.array([0, 1, 0, 1]))
+  assert Category("hair", None).of_dataset(data) == Category("hair", 5)  # the class 4 is in `test` alone
+  assert Category("eyes", None).of_dataset(data) == Category("eyes", 3)
+  assert DigitLabel(None).of_dataset(people(label=np.array([2, 1, 0, 0]))) == DigitLabel(3)
+  given = Category("hair", 7)
+  assert given.of_dataset(data) is given
+
+
+def test_a_composite_passes_the_data_set_on_and_stays_itself_where_nothing_is_taken():
+  parts = (Category("hair", None), Number("age"), Attribute(("a", "b")))
+  f = Composite(parts, weights=(1, 2, 3), part_names=("hair", "age", "a", "b")).of_dataset(people())
+  assert f.parts[0].num_classes == 5 and f.parts[1].mean == (40.0,)
+  assert f.part_names == ("hair", "age", "a", "b") and f.weights == (1, 2, 3, 3) and f.width == 8
+  assert f.of_dataset(people()) is f
+
+
+def test_a_colour_of_a_column_comes_back_within_its_range():
+  f = Rgb(column="skin")
+  np.testing.assert_array_equal(f.of_example({"skin": np.float32([[0.25, 0.5, 1.0]])}), [[0.25, 0.5, 1.0]])
+  np.testing.assert_array_equal(f.to_natural(np.array([[-0.5, 0.5, 1.5]])), [[0, 0.5, 1]])
+  with pytest.raises(FeatureError, match=r"rgb takes RGB in \[0, 1\], and was given 0 to 255"):
+    f.of_example({"skin": np.float32([[0, 128, 255]])})
 
 
 # --- attribute ---
@@ -584,7 +691,7 @@ def test_a_composite_that_is_none_is_refused(arguments, words):
 
 
 def test_a_part_in_a_scope_has_the_bindings_of_the_scope():
-  gin.parse_config(["hat/category.column = 'hat'", "category.num_classes = 3"])
+  config.read([], ["hat/category.column = 'hat'", "category.num_classes = 3"])
   try:
     f = Composite(("hat/category", "digit_label"))
   finally:

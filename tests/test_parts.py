@@ -1,17 +1,27 @@
 """Several features at once: each part has its own code, its own L_f, and its own control, measures and pictures."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from features.attribute import Attribute
+from features.category import Category
 from features.color import Color
 from features.composite import Composite
 from features.digit_label import DigitLabel
-from tests.conftest import train_tiny
+from tests.conftest import TINY, train_tiny
 from tfdisent import losses
+from tfdisent.data.dataset import SPLITS
+from tfdisent.errors import FeatureError
 from tfdisent.evaluation import evaluate
+from tfdisent.feature.choose import choose
 from tfdisent.inference import load
+from tfdisent.model.objective import Objective
+from tfdisent.model.vae import DisentangledVAE
 from tfdisent.pictures import write_pictures
 
 BOTH = Composite((DigitLabel(), Color()), weights=(2.0, 300.0), adversary_weights=(1.0, 5.0))
@@ -136,3 +146,83 @@ def test_each_part_has_its_pictures(both_run, few_digits, tmp_path):
     "traversal_color.png",
   ]
   assert all((tmp_path / name).stat().st_size > 1000 for name in names)
+
+
+# --- A number, an attribute and a colour of columns, by their names ---------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def people(few_digits):
+  """Digits with an age and a bit that follow from the digit, of which the bit has names."""
+  splits = {
+    split: {
+      **few_digits[split],
+      "age": np.float32(20 + 7 * few_digits[split]["label"]),
+      "odd": few_digits[split]["label"] % 2,
+    }
+    for split in SPLITS
+  }
+  dataset = dataclasses.replace(few_digits, **splits, judges=(), class_names={"odd": ("no", "yes")}, name="people")
+  return dataset, choose("age:number,odd:attribute,color:color", dataset)
+
+
+@pytest.fixture(scope="module")
+def people_run(people, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("runs") / "people"
+  dataset, feature = people
+  objective = {"lambda4": 0.0}
+  return folder, train_tiny(folder, dataset, feature, objective, epochs=1, evaluate_every=0, fitting={"epochs": 1})
+
+
+def test_number_attribute_and_colour_are_trained_at_once_and_loaded_again(people_run, people):
+  folder, trained = people_run
+  loaded, x = load(folder), people[0].test["image"]
+  age = loaded.feature.parts[0]
+  assert loaded.feature == trained.feature and age.mean[0] == pytest.approx(people[0].train["age"].mean())
+  assert json.loads((folder / "model.json").read_text())["feature"]["arguments"]["parts"][0]["arguments"]["scale"]
+  assert trained.model.feature_losses == ("f2", "f1", "f2")  # the attribute alone is no function of pixels
+  assert sorted(path.name for path in (folder / "features").iterdir()) == ["age", "color"]
+  for name, value in trained.encode(x).feature.items():
+    np.testing.assert_array_equal(loaded.encode(x).feature[name], value)
+
+
+def test_control_takes_names_and_one_value_for_all_images(people_run, people):
+  m, x = load(people_run[0]), people[0].test["image"][:5] / np.float32(255)
+  named = m.control(x, {"odd": "yes", "age": 60, "color": [1, 0, 0]})
+  arrays = {"odd": np.ones(5, int), "age": np.full(5, 60.0), "color": np.tile([1.0, 0, 0], (5, 1))}
+  np.testing.assert_array_equal(named, m.control(x, arrays))
+  assert (named != m.control(x, {"odd": "no", "age": 60, "color": [1, 0, 0]})).any()
+  own = m.encode(x).feature
+  np.testing.assert_allclose(m.control(x, {"odd": "no"}), m.control(x, {**own, "odd": np.zeros(5, int)}), atol=1e-6)
+  with pytest.raises(FeatureError, match="'odd' has no class 'yess'"):
+    m.control(x, {"odd": "yess"})
+  all_of = {"odd": "no", "age": 60, "color": [1, 0, 0]}
+  np.testing.assert_array_equal(m.generate(all_of, [3, 4]), m.generate({k: [v] * 2 for k, v in all_of.items()}, [3, 4]))
+  assert len(m.generate({**all_of, "age": [20, 40, 60]})) == 3
+
+
+def test_a_gaussian_q_reads_a_number_where_it_is_asked_for(people):
+  dataset, _ = people
+  feature = choose("age:number", dataset).of_dataset(dataset)
+  model = DisentangledVAE((28, 28, 3), feature, Objective(feature_loss="f1", lambda4=0.0), **TINY)
+  f = feature.of_example(dataset.train)
+  batch = {"image": dataset.train["image"][:8], "feature": f[:8], "partner": f[8:16], "position": tf.range(8)}
+  terms = model.terms(batch, tf.constant(0, tf.int64))
+  assert model.feature_losses == ("f1",) and model.q is not None and np.isfinite(terms["L_f"])
+  assert isinstance(model.variational_z2(*model_inputs(model))[0], tfp.distributions.MultivariateNormalDiag)
+
+
+def model_inputs(model):
+  return tf.zeros([2, model.z1_width]), tf.zeros([2, *model.image_shape])
+
+
+def test_classes_that_are_counted_train_as_those_that_are_given(few_digits, tmp_path):
+  quick = {"objective": {"lambda4": 0.0}, "epochs": 1, "evaluate_every": 0}
+  given, counted = (
+    train_tiny(tmp_path / str(classes), few_digits, Category(num_classes=classes), **quick).model
+    for classes in (10, None)
+  )
+  assert counted.get_config() == given.get_config()
+  for symbol, network in given.networks.items():
+    for weight, again in zip(network.get_weights(), counted.networks[symbol].get_weights()):
+      np.testing.assert_array_equal(weight, again, err_msg=symbol)

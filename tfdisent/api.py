@@ -59,6 +59,7 @@ def train(
   checkpoint_every: int = 500,
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | None = None,
+  fitting: Mapping | None = None,
   measurements: Sequence[str] = (),
   measure: bool = True,
   describe: Callable[[], str] = str,
@@ -88,6 +89,8 @@ def train(
     checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`; None is the current one.
+    fitting: arguments of `fit_feature` for the learned features that were not fitted before, {"epochs": 20}. They are
+      fitted before the training begins, and kept in the run folder.
     measurements: names of registered measurements, which are taken in every evaluation of this run; in those of the
       training, the quick ones are.
     measure: whether the trained model is drawn and measured. A run that is not has no `feature_examples.json`.
@@ -110,7 +113,7 @@ def train(
   trained = train_model(
     run_dir,
     dataset,
-    feature,
+    feature.of_dataset(dataset),
     make_model,
     make_optimizer_eg,
     make_optimizer_d,
@@ -120,6 +123,7 @@ def train(
     checkpoint_every=checkpoint_every,
     jit_compile=jit_compile,
     strategy=strategy,
+    fitting=fitting,
     callbacks=[TensorBoard(run_dir / run.TENSORBOARD_FOLDER, dataset, epochs, evaluate_every, quick)],
     prepare=lambda: train_judges(dataset) if evaluate_every else None,
     describe=describe,
@@ -179,6 +183,8 @@ def fit_feature(
 ) -> dict:
   """Trains the networks of a learned feature, before a model is trained with it.
 
+  `train` does so itself where it is not done before. Fit a feature first for several runs to share it.
+
       figures = tfdisent.fit_feature("runs/rotation_f", color_mnist(rotation_degrees=(-60, 60)), Rotation())
       rotation = Rotation(fitted="runs/rotation_f")
 
@@ -203,6 +209,7 @@ def fit_feature(
     FeatureError: f(x) breaks its contract on the data set.
     RunError: the folder cannot be written.
   """
+  feature = feature.of_dataset(dataset)
   parts = {n: part for n, part in zip(feature.part_names, feature.parts) if isinstance(part, learned.LearnedFeature)}
   if not parts:
     raise ConfigError(f"feature '{feature.name}' is not learned: there is nothing to fit. Train with it as it is.")

@@ -140,6 +140,7 @@ def train(
     checkpoint_every=checkpoint_every,
     jit_compile=jit_compile,
     strategy=devices,
+    fitting=gin.get_bindings("tfdisent.fit_feature"),
     measurements=measurements,
     measure=measure,
     describe=lambda: gin.operative_config_str(max_line_length=140),

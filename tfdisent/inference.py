@@ -14,6 +14,7 @@ from tfdisent.checkpoints import Checkpoint
 from tfdisent.data.dataset import check_images
 from tfdisent.errors import DataError, RunError, TfdisentError
 from tfdisent.feature.contract import Feature
+from tfdisent.feature.naming import natural_values
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.run import CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE, MODEL_FILE, write
 
@@ -131,16 +132,21 @@ class TrainedModel:
   def control(self, images: np.ndarray, feature: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
     """x̂ = G(z1, z̃2): image i of `images` with row i of `feature`.
 
+        m.control(images, {"hair": "blond", "age": [20, 40, 60]})
+
     Args:
       images: x, which give z1.
-      feature: f in its natural form. Of several parts it may name some alone; the others stay as in the image.
+      feature: f in its natural form. One value stands for all images, and a name of `class_names` for its class. Of
+        several parts it may name some alone; the others stay as in the image.
 
     Raises:
       DataError: the two are not equally many, or as in `encode`.
-      FeatureError: `feature` has a wrong shape or range, or does not name a part that cannot be read from the images.
+      FeatureError: `feature` has a wrong shape or range, has a name that is unknown, or does not name a part that
+        cannot be read from the images.
     """
     x = self._images(images)
     z1, _ = self.encode_z1(x)
+    feature = natural_values(self.feature, feature, self.class_names, len(x))
     if isinstance(feature, Mapping) and len(feature) < len(self.feature.parts):
       feature = {**self.feature.to_natural(self._f_of(x, z1)), **feature}
     f = self.feature.to_vector(feature)
@@ -153,7 +159,7 @@ class TrainedModel:
     """New images x̂ = G(z1, z̃2) with `feature`, uint8 [B, H, W, C]; z1 is drawn from its prior N(0, I).
 
     Args:
-      feature: f in its natural form.
+      feature: f in its natural form; one value and names as in `control`.
       seed: int [B], one for each image. An image depends on its own seed and its own feature alone, and the exported
         signature `generate` gives the same image. A single int is the seed of the first image, and the seeds of the
         others are drawn from it, so that every image has another z1.
@@ -162,6 +168,7 @@ class TrainedModel:
       DataError: `seed` is neither an int of 64 bits nor as many of them as images.
       FeatureError: `feature` has a wrong shape or range.
     """
+    feature = natural_values(self.feature, feature, self.class_names, len(seed) if np.ndim(seed) else None)
     f = self.feature.to_vector(feature)
     z1 = self._prior_noise(_seeds(seed, len(f))).numpy()
     return to_uint8(self.decode(z1, self.encode_z2(f)))

@@ -7,6 +7,7 @@
 | `config.gin`            | the operative configuration, for people, and as a `--gin_file` if the user passes it    |
 | `model.json`            | the model and its feature                                                               |
 | `class_names.json`      | names of the classes, of each column of the data set                                    |
+| `features/`             | a folder for each learned feature that the run has fitted itself                        |
 | `checkpoints/`          | see `tfdisent.checkpoints`                                                              |
 | `tensorboard/`          | curves, and the figures of each evaluation in a folder of their own                     |
 | `fusion*.png`, …        | pictures of the validation split                                                        |
@@ -44,6 +45,7 @@ CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE = "class_names.json", "feature_examples.
 METRICS_FILE, REPORT_FILE, TEST_READS_FILE = "metrics.json", "report.html", "test_reads.jsonl"
 FUSION_FILE, SAMPLES_FILE = "fusion.png", "samples.png"
 CHECKPOINTS_FOLDER, TENSORBOARD_FOLDER, EXPORT_FOLDER = "checkpoints", "tensorboard", "export"
+FEATURES_FOLDER = "features"
 EVALUATION_FOLDER = "evaluation"  # within `tensorboard`
 
 # The folder of a fitted feature, and that of a comparison or a sweep.

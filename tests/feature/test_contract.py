@@ -219,6 +219,7 @@ def test_what_a_feature_says_of_itself_unless_it_knows_better():
   )
   assert (f.networks, f.column, f.code, f.unit, f.as_known) == ({}, None, "one_hot", "", f)
   assert f.build((4, 4, 3)) is None and f.check_fitted() is None and f.has_pixels
+  assert f.of_dataset(None) is f
   assert f.served == tf.TensorSpec([None, 1], tf.float32)
   np.testing.assert_array_equal(f.of_served(tf.constant([[0.5]])), [[0.5]])
   np.testing.assert_allclose(

@@ -3,6 +3,8 @@
 import dataclasses
 import inspect
 import json
+import shutil
+import types
 from typing import NamedTuple
 
 import keras
@@ -16,10 +18,12 @@ from tfdisent import ConfigError, FeatureError, LearnedFeature, RunError, fit_fe
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.data.dataset import SPLITS, Dataset, Judge
 from tfdisent.evaluation import Estimator, evaluate, judges
+from tfdisent.feature import learned
 from tfdisent.feature.check import check_feature
 from tfdisent.feature.contract import feature_from_config, feature_values
 from tfdisent.networks import plain as networks
 from tfdisent.registry import FEATURES, register_feature
+from tfdisent.training import loop
 
 OBJECTIVE = {"lambda4": 0.0, "lambda3": 10.0}
 
@@ -245,8 +249,104 @@ def test_a_network_that_was_not_made_or_not_fitted_says_so(turned, tmp_path):
   with pytest.raises(FeatureError, match="call build"):
     Rotation().of_image(tf.zeros([1, 14, 14, 3]))
   with pytest.raises(FeatureError, match=r"(?s)'rotation' is learned.*--mode=fit_feature.*rotation\.fitted = "):
-    train_tiny(tmp_path / "run", turned, Rotation(), OBJECTIVE)
+    Rotation().check_fitted()
+  without = dataclasses.replace(turned, **{split: {"image": turned[split]["image"]} for split in SPLITS})
+  with pytest.raises(FeatureError, match="'rotation' needs the column 'angle' and the data set has image"):
+    train_tiny(tmp_path / "run", without, Rotation(), OBJECTIVE)
   assert not (tmp_path / "run").exists()
+
+
+class Elsewhere(Rotation):
+  """Learned in a way of its own, which the library cannot repeat."""
+
+  def check_fitted(self):
+    raise FeatureError("fit it elsewhere")
+
+
+def test_what_nothing_can_fit_is_refused_before_a_run_begins(turned, tmp_path):
+  with pytest.raises(FeatureError, match="fit it elsewhere"):
+    train_tiny(tmp_path / "run", turned, Elsewhere(fitted="elsewhere"), OBJECTIVE)
+  assert not (tmp_path / "run").exists()
+
+
+# --- Fitted by the training -------------------------------------------------------------------------------------------
+
+FITTING = {"epochs": 1, "batch_size": 16}
+QUICK = {"objective": {"lambda3": 1.0, "lambda4": 0.0}, "epochs": 1, "evaluate_every": 0, "seed": 3}
+
+
+def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(tmp_path, capsys):
+  data = of_splits(**NOISE)
+  fit_feature(tmp_path / "f", data, Rotation(), seed=3, **FITTING)
+  before = train_tiny(tmp_path / "before", data, Rotation(fitted=str(tmp_path / "f")), **QUICK)
+  capsys.readouterr()
+  at_once = train_tiny(tmp_path / "at_once", data, Rotation(), fitting=FITTING, **QUICK)
+  (line,) = [line for line in capsys.readouterr().out.splitlines() if "itting" in line]
+  figures = json.loads((tmp_path / "at_once" / "features" / "rotation" / "feature.json").read_text())["held_out"]
+  assert line == (
+    "Fitting a network that reads 'rotation' in images … On held-out images: "
+    f"median error {figures['median_error']:.4g}, mean error {figures['mean_error']:.4g} degrees."
+  )
+  for model, other in ((at_once.model.E1, before.model.E1), (at_once.model.G, before.model.G)):
+    for weight, of_other in zip(model.get_weights(), other.get_weights()):
+      np.testing.assert_array_equal(weight, of_other)
+  networks = (trained.feature.networks["network"] for trained in (at_once, before))
+  for weight, of_other in zip(*(network.get_weights() for network in networks)):
+    np.testing.assert_array_equal(weight, of_other)
+
+
+def test_a_run_that_goes_on_finds_what_it_has_fitted_and_trains_on_what_that_reads(tmp_path, monkeypatch):
+  """It was interrupted once before the first checkpoint, and once after it."""
+  data = of_splits(**NOISE)
+  feature, arguments = Rotation(from_pixels=True), {**QUICK, "fitting": FITTING}
+  read, given = [], loop.training_batches
+
+  def interrupted(*arguments, **keywords):
+    raise KeyboardInterrupt
+
+  def spy(examples, values, *arguments, **keywords):
+    read.append(values)
+    return given(examples, values, *arguments, **keywords)
+
+  monkeypatch.setattr(loop, "_fit", interrupted)
+  with pytest.raises(KeyboardInterrupt):
+    train_tiny(tmp_path, data, feature, **arguments)
+  monkeypatch.undo()
+  monkeypatch.setattr(loop, "training_batches", spy)
+  monkeypatch.setattr(learned, "fit_feature", interrupted)  # a second fit would fail
+  trained = train_tiny(tmp_path, data, Rotation(from_pixels=True), **arguments)
+  np.testing.assert_array_equal(read[0], feature_values(trained.feature, data.train))
+  shutil.rmtree(tmp_path / "features")
+  again = train_tiny(tmp_path, data, Rotation(from_pixels=True), **arguments)
+  f = feature_values(again.feature, data.test)
+  np.testing.assert_array_equal(f, feature_values(trained.feature, data.test))
+
+
+def test_every_worker_fits_and_all_have_the_network_of_the_chief(tmp_path):
+  data, names = of_splits(**NOISE), []
+  chief, other = Rotation(), Rotation()
+  for part in (chief, other):
+    part.build((8, 8, 1))
+
+  def wait_for_the_chief(value):
+    """The chief writes while this worker fits a network with another seed, as if the hosts computed differently."""
+    names.append([path.name for path in tmp_path.iterdir()])
+    alone = types.SimpleNamespace(is_chief=True, any=lambda value: value)
+    learned.fit_missing({"a/b": chief}, data, tmp_path, alone, epochs=1, seed=0)
+
+  worker = types.SimpleNamespace(is_chief=False, any=wait_for_the_chief)
+  learned.fit_missing({"a/b": other}, data, tmp_path, worker, epochs=1, seed=1)
+  assert names == [[]]  # a worker that is not the chief writes nothing
+  assert [path.name for path in tmp_path.iterdir()] == ["a%2Fb"]
+  for weight, of_chief in zip(other.networks["network"].get_weights(), chief.networks["network"].get_weights()):
+    np.testing.assert_array_equal(weight, of_chief)
+
+
+@pytest.mark.parametrize(
+  ("images", "batch_size", "epochs"), [(64, 32, 150), (1000, 32, 32), (4096, 128, 31), (60000, 128, 10)]
+)
+def test_a_fit_within_a_training_takes_about_a_thousand_steps(images, batch_size, epochs):
+  assert learned._usual(images) == {"batch_size": batch_size, "epochs": epochs}
 
 
 def test_a_folder_of_something_else_is_refused(fitted, turned, tmp_path):

@@ -13,8 +13,9 @@ A plug-in is one small file that subclasses `Feature` and registers it:
 
 Its dataclass fields are its gin bindings, and are stored with a trained model.
 
-A `Feature` answers seven questions, each in a section of the class: its value, its natural form (`convert.py`), its
-loss, its error in the evaluation, its parts, its networks (`learned.py`), and its name and configuration.
+A `Feature` answers eight questions, each in a section of the class: its value, what it takes from a data set, its
+natural form (`convert.py`), its loss, its error in the evaluation, its parts, its networks (`learned.py`), and its name
+and configuration.
 """
 
 import dataclasses
@@ -27,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent import losses
+from tfdisent.data.dataset import Dataset
 from tfdisent.errors import FeatureError, TfdisentError
 from tfdisent.feature import convert
 from tfdisent.moved import BINDINGS, new_name
@@ -83,6 +85,18 @@ class Feature:
   def has_pixels(self) -> bool:
     """Whether f can be computed from pixels."""
     return type(self).of_image is not Feature.of_image
+
+  # --- What it takes from a data set ---
+
+  def of_dataset(self, dataset: Dataset) -> "Feature":
+    """The feature with what it takes from a data set, as a number of classes or a mean; by default the feature itself.
+
+    It is called once, before a training or a fit uses the feature. What is taken becomes fields, which a run keeps.
+
+    Raises:
+      FeatureError: the data set lacks what the feature needs.
+    """
+    return self
 
   # --- The natural form ---
 
@@ -186,7 +200,10 @@ class Feature:
     """Makes `networks`, for images of (H, W, C); called before f is used in a model."""
 
   def check_fitted(self) -> None:
-    """Raises `FeatureError` if f is learned, but was not fitted yet; called before a training."""
+    """Raises `FeatureError` if f is learned, but was not fitted yet.
+
+    It is called before a training, except of a `LearnedFeature`, which the training fits.
+    """
 
   @property
   def as_known(self) -> "Feature":

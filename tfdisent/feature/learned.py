@@ -1,5 +1,8 @@
 """Features without a formula: f is a network, trained on real images of which f(x) is known, and then frozen.
 
+A training fits the network first, and keeps it in the run folder. Several runs may share a network that was fitted
+before:
+
     tfdisent --mode=fit_feature --gin_file=my.gin --run_dir=runs/rotation_f
     tfdisent --gin_file=my.gin --gin_param="rotation.fitted = 'runs/rotation_f'" --run_dir=runs/rotation
 
@@ -12,6 +15,9 @@ import dataclasses
 import json
 import pathlib
 import sys
+import tempfile
+import urllib.parse
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -20,6 +26,7 @@ import tensorflow as tf
 from tfdisent import losses, networks, run
 from tfdisent.codes import make_code
 from tfdisent.data.dataset import Dataset
+from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, FeatureError, RunError
 from tfdisent.feature.contract import DISCRETE, Feature, feature_values
 from tfdisent.networks import fitting
@@ -32,8 +39,9 @@ class LearnedFeature(Feature):
   """f as a network of pixels. A subclass gives `known`: f(x) from columns of the data set.
 
   Attributes:
-    fitted: the folder that `--mode=fit_feature` wrote, its `--run_dir`; None if there is none. A run that was trained
-      with the feature holds the weights itself, and does not read this folder again.
+    fitted: the folder that `--mode=fit_feature` wrote, its `--run_dir`; None for a network that the training fits
+      before it begins. A run that was trained with the feature holds the weights itself, and does not read this folder
+      again.
     from_pixels: where the f(x) of an example comes from. False takes `known`. True takes what the network reads in the
       image: choose it where an image shows the known value only roughly. (Handwriting slants, so a digit that was
       turned by 20° may look as if it were turned by 30°.) With the known value, z1 would have to encode how the image
@@ -90,7 +98,8 @@ class LearnedFeature(Feature):
   def check_fitted(self):
     if not self.fitted:
       raise FeatureError(
-        f"feature '{self.name}' is learned, and {self.name}.fitted does not say where its network is. Train it with\n"
+        f"feature '{self.name}' is learned, and {self.name}.fitted does not say where its network is. A training "
+        "(tfdisent.train) fits it by itself; elsewhere, fit it with\n"
         f"  tfdisent --mode=fit_feature --gin_file=<the same> --run_dir=runs/{self.name}_f\n"
         f"and pass --gin_param=\"{self.name}.fitted = 'runs/{self.name}_f'\"."
       )
@@ -119,6 +128,7 @@ def fit_feature(
   learning_rate: float = 1e-3,
   noise: float = 0.0,
   seed: int = 0,
+  verbose: int | None = None,
 ) -> dict[str, float]:
   """Trains the network of a feature on real images, and writes it into a folder.
 
@@ -134,6 +144,7 @@ def fit_feature(
     learning_rate: of the first step; it falls along a cosine to 2 % of this.
     noise: standard deviation of the normal noise that is added to the images in [0, 1] that the network learns from.
     seed: of weights, order and noise.
+    verbose: of Keras's `fit`; None for a bar in a terminal, and a line for each epoch elsewhere.
 
   Returns:
     On `validation`, `{"median_error": …, "mean_error": …}` in `feature.unit` for a continuous f, `{"accuracy": …}`, in
@@ -170,7 +181,7 @@ def fit_feature(
     prepare=_as_float,
     augment=(lambda x: x + noise * tf.random.normal(tf.shape(x))) if noise else None,
     callbacks=[keras.callbacks.EarlyStopping(patience=epochs, restore_best_weights=True)],
-    verbose=1 if sys.stdout.isatty() else 2,
+    verbose=(1 if sys.stdout.isatty() else 2) if verbose is None else verbose,
   )
   network.trainable = False
 
@@ -189,8 +200,67 @@ def fit_feature(
     "unit": feature.unit,
   }
   network.save_weights(folder / WEIGHTS_FILE)
-  (folder / FEATURE_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+  run.write(folder / FEATURE_FILE, json.dumps(description, indent=2) + "\n")  # last: it says that the fit is whole
   return figures
+
+
+# --- Fitting within a training ----------------------------------------------------------------------------------------
+
+
+def unfitted(feature: Feature) -> dict[str, LearnedFeature]:
+  """The learned parts of a feature, by name, that say no folder with their network: `fit_missing` fits them.
+
+  Raises:
+    FeatureError: another part is learned in a way of its own, and not fitted.
+  """
+  parts = dict(zip(feature.part_names, feature.parts))
+  missing = {name: part for name, part in parts.items() if isinstance(part, LearnedFeature) and not part.fitted}
+  for name, part in parts.items():
+    if name not in missing:
+      part.check_fitted()
+  return missing
+
+
+def fit_missing(
+  parts: Mapping[str, LearnedFeature], dataset: Dataset, folder: pathlib.Path, worker: Worker, **arguments
+) -> None:
+  """Fits the networks of learned features and keeps them in a folder, from which a run that goes on reads them.
+
+  A line tells the error of each on held-out images. Every worker must call it, outside of the scope of a strategy. All
+  of them fit, since one that waits for long is taken for lost; then all read what the chief has written, since their
+  networks must be the same to the bit.
+
+  Args:
+    parts: the features by name, of `unfitted`, built for the images of the data set.
+    dataset: has the columns that they read.
+    folder: gets a folder for each name.
+    worker: this process.
+    arguments: of `fit_feature`; without `epochs` and `batch_size` as the number of images wants.
+  """
+  arguments = {**_usual(len(dataset.train["image"])), **arguments, "verbose": 0}
+  for name, part in parts.items():
+    place = folder / urllib.parse.quote(name, safe=" ")  # a column may be called "a/b"
+    if not (place / FEATURE_FILE).is_file():
+      with tempfile.TemporaryDirectory() as scratch:
+        if worker.is_chief:
+          print(f"Fitting a network that reads '{name}' in images … ", end="", flush=True)
+        figures = fit_feature(
+          str(place if worker.is_chief else scratch), dataset, dataclasses.replace(part), **arguments
+        )
+      if worker.is_chief:
+        told = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in figures.items())
+        print(f"On held-out images: {told}{f' {part.unit}' if part.unit else ''}.", flush=True)
+    worker.any(False)  # the others wait here until the chief has written
+    _load(part.networks["network"], place, part, dataset.image_shape)
+
+
+def _usual(images: int) -> dict[str, int]:
+  """Epochs and batch size of a fit on so many images: 1,000 steps, but from 10 to 150 epochs."""
+  batch_size = 128 if images >= 4096 else 32  # few images make few large batches, from which it learns less
+  return {"batch_size": batch_size, "epochs": min(150, max(10, 1000 * batch_size // images))}
+
+
+# --- Its network ------------------------------------------------------------------------------------------------------
 
 
 def _as_float(image):

@@ -15,6 +15,7 @@ from tfdisent.data.batches import steps_per_epoch, training_batches, validation_
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, DataError
+from tfdisent.feature import learned
 from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
@@ -40,6 +41,7 @@ def train_model(
   checkpoint_every: int = 500,
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | None = None,
+  fitting: Mapping | None = None,
   callbacks: Sequence[keras.callbacks.Callback] = (),
   prepare: Callable[[], None] = lambda: None,
   describe: Callable[[], str] = str,
@@ -62,6 +64,7 @@ def train_model(
     checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`; None is the current one.
+    fitting: arguments of `tfdisent.fit_feature` for the learned features that were not fitted before.
     callbacks: for `fit`, of every worker. They are called once the loss was checked and before a checkpoint is written.
     prepare: called by every worker before `fit`, if epochs are left. What takes long on the chief alone must be done
       here (as the training of judges): within `fit` the other workers wait for the chief, and time out.
@@ -82,7 +85,7 @@ def train_model(
   # --- Check everything that can be checked before hours are spent ---
   check_counts(1, epochs=epochs, batch_size=batch_size)
   check_counts(0, checkpoint_every=checkpoint_every)
-  feature.check_fitted()
+  unfitted = learned.unfitted(feature)
   batches = _Batches(dataset, feature, batch_size, seed, strategy)
 
   # --- Build ---
@@ -104,6 +107,14 @@ def train_model(
     checkpoints = _restored(run_dir, model, worker, epochs)
     if worker.is_chief:
       run.write_description(run_dir, config, model.get_config(), dataset.class_names, description)
+
+    # --- Fit what is learned and was not fitted before; a checkpoint holds it ---
+    if unfitted:
+      if not (checkpoints.epoch or checkpoints.step):
+        learned.fit_missing(
+          unfitted, dataset, run_dir / run.FEATURES_FOLDER, worker, **{"seed": seed, **(fitting or {})}
+        )
+      batches.read()
 
     # --- Train ---
     if checkpoints.epoch < epochs:
@@ -141,14 +152,19 @@ class _Batches:
       )
     with strategy.scope():
       feature.build(dataset.image_shape)  # the values of a learned f are read by its network
-    self._values = {split: feature_values(feature, dataset[split]) for split in ("train", "validation")}
-    self._dataset, self._batch_size, self._seed, self._strategy = dataset, batch_size, seed, strategy
+    self._dataset, self._feature, self._batch_size = dataset, feature, batch_size
+    self._seed, self._strategy = seed, strategy
+    self.read()
     self.steps_per_epoch = steps_per_epoch(dataset.train, batch_size)
     if len(dataset.validation["image"]) < 2:
       raise DataError("the validation split has 1 image, and a fusion is of two: give it more.")
     # A validation split smaller than a batch is one batch, filled up to the next multiple only.
     self._validation_size = min(batch_size, multiple * validation_steps(dataset.validation, multiple))
     self.validation_steps = validation_steps(dataset.validation, self._validation_size)
+
+  def read(self) -> None:
+    """Reads f(x) of the examples: at first, and again once a network that reads it in their pixels was fitted."""
+    self._values = {split: feature_values(self._feature, self._dataset[split]) for split in ("train", "validation")}
 
   def training(self, first_step: int) -> tf.distribute.DistributedDataset:
     """Batches of the training split, from a step of the whole training on."""

@@ -1,0 +1,83 @@
+"""Names in place of numbers: what a user asks of f, as `to_vector` takes it."""
+
+import numpy as np
+import pytest
+
+from features.attribute import Attribute
+from features.category import Category
+from features.composite import Composite
+from features.number import Number
+from features.rgb import Rgb
+from tfdisent.errors import FeatureError
+from tfdisent.feature.naming import natural_values, unknown
+
+NAMES = {"hair": ("black", "blond", "grey"), "smile": ("no", "yes")}
+HAIR, AGE, SKIN = Category("hair", 3), Number("age", mean=40.0, scale=10.0), Rgb("skin")
+ALL = Composite((HAIR, AGE, Attribute(("smile",)), SKIN), part_names=("hair", "age", "smile", "skin"))
+
+
+def same(found, expected):
+  assert set(found) == set(expected)
+  for name, value in expected.items():
+    np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize(
+  ("feature", "value", "expected"),
+  [
+    (HAIR, "blond", [1, 1, 1]),
+    (HAIR, ["grey", "black", "grey"], [2, 0, 2]),
+    (HAIR, np.array(["grey", "black", "grey"], object), [2, 0, 2]),
+    (HAIR, 2, [2, 2, 2]),
+    (HAIR, [2, 1, 0], [2, 1, 0]),
+    (HAIR, {"hair": "blond"}, [1, 1, 1]),  # by its column
+    (HAIR, {"category": "blond"}, [1, 1, 1]),  # by its own name
+    (Attribute(("smile",)), "yes", [1, 1, 1]),
+    (AGE, 60, [60, 60, 60]),
+    (AGE, {"age": [20, 40, 60]}, [20, 40, 60]),
+    (SKIN, [0, 0.5, 1], [[0, 0.5, 1]] * 3),
+  ],
+)
+def test_one_value_is_for_all_images_and_a_name_is_its_code(feature, value, expected):
+  np.testing.assert_array_equal(natural_values(feature, value, NAMES, 3), expected)
+
+
+def test_each_part_is_asked_by_its_own_names():
+  found = natural_values(ALL, {"hair": ["grey", "blond"], "age": 60, "skin": [1, 0, 0], "smile": "no"}, NAMES)
+  same(found, {"hair": [2, 1], "age": [60, 60], "skin": [[1, 0, 0]] * 2, "smile": [0, 0]})
+  assert ALL.to_vector(found).shape == (2, 8)
+  same(natural_values(ALL, {"age": 60, "smile": "yes"}, NAMES), {"age": [60], "smile": [1]})  # of one image
+  same(natural_values(ALL, {}, NAMES, 3), {})
+
+
+@pytest.mark.parametrize(
+  ("feature", "value", "words"),
+  [
+    (HAIR, "blnod", "'category' has no class 'blnod'. Did you mean 'blond'[?] There are: black, blond, grey.$"),
+    (ALL, {"hair": ["grey", "x"]}, "'hair' has no class 'x'. There are: black"),
+    (ALL, {"hiar": "grey"}, "no part 'hiar'. Did you mean 'hair'[?] There are: hair, age, smile, skin.$"),
+    (HAIR, 3, None),
+    (ALL, "grey", None),
+    (HAIR, {"hat": "grey"}, None),
+    (HAIR, [[1, 2], [1]], None),
+    (AGE, "old", None),
+  ],
+)
+def test_what_is_unknown_is_refused_here_or_by_the_form(feature, value, words):
+  if words:
+    with pytest.raises(FeatureError, match=words):
+      natural_values(feature, value, NAMES, 2)
+  else:
+    with pytest.raises(FeatureError, match="takes"):
+      feature.to_vector(natural_values(feature, value, NAMES, 2))
+
+
+def test_without_names_a_text_is_no_class():
+  with pytest.raises(FeatureError, match="category takes int labels"):
+    HAIR.to_vector(natural_values(HAIR, "blond", {}, 2))
+
+
+def test_what_was_meant_is_told_where_something_is_near():
+  assert unknown("zzz", ("age", "hair")) == "There are: age, hair."
+  assert unknown("aeg", ("age", "hair")) == "Did you mean 'age'? There are: age, hair."
+  assert unknown("a", ()) == "There are: none."
