@@ -38,7 +38,20 @@ def uses(path: pathlib.Path, package: str) -> bool:
 
 
 ROOMS = (
-  *("errors", "cache", "moved", "registry", "plugins", "codes", "losses", "data", "run", "distribution", "networks"),
+  *(
+    "errors",
+    "cache",
+    "moved",
+    "keras_names",
+    "registry",
+    "plugins",
+    "codes",
+    "losses",
+    "data",
+    "run",
+    "distribution",
+    "networks",
+  ),
   *("feature", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation", "sweep"),
   *("benchmark", "api", "config", "main", "testing"),
 )
