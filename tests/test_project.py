@@ -10,6 +10,7 @@ import tomllib
 import numpy as np
 import pytest
 
+import tfdisent
 from tests.conftest import train_tiny
 from tfdisent import config
 from tfdisent.feature.check import check_feature
@@ -38,7 +39,20 @@ def uses(path: pathlib.Path, package: str) -> bool:
 
 
 ROOMS = (
-  *("errors", "cache", "moved", "registry", "plugins", "codes", "losses", "data", "run", "distribution", "networks"),
+  *(
+    "errors",
+    "cache",
+    "moved",
+    "keras_names",
+    "registry",
+    "plugins",
+    "codes",
+    "losses",
+    "data",
+    "run",
+    "distribution",
+    "networks",
+  ),
   *("feature", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation", "sweep"),
   *("benchmark", "api", "config", "main", "testing"),
 )
@@ -91,6 +105,14 @@ def test_importing_tfdisent_loads_no_plugin_and_not_even_tensorflow():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     == "False\n"
   )
+
+
+def test_type_checkers_see_every_export():
+  """The names are imported when they are used, which no type checker follows: it reads `__init__.pyi`."""
+  tree = ast.parse((ROOT / "tfdisent" / "__init__.pyi").read_text(encoding="utf-8"))
+  told = {alias.asname: node.module for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+  assert told == {name: f"tfdisent.{module}" for name, module in tfdisent._EXPORTS.items()}
+  assert (ROOT / "tfdisent" / "py.typed").exists()
 
 
 def bazel_targets() -> list[dict]:

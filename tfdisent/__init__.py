@@ -10,11 +10,12 @@ Information-Theoretic Perspective.
 
 import importlib
 
-from tfdisent import moved
+from tfdisent import keras_names, moved
 
 __version__ = "0.1.0"
 
 moved.install()
+keras_names.install()
 
 _EXPORTS = {
   "load": "inference",

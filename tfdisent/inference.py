@@ -262,7 +262,7 @@ def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> Traine
   try:
     description = json.loads(file.read_text(encoding="utf-8"))
     plugins.check_model(description, str(file), trust)
-    model = DisentangledVAE.from_config(description)
+    model = DisentangledVAE.from_config(description, trust)
     names = run_dir / CLASS_NAMES_FILE
     class_names = dict(json.loads(names.read_text(encoding="utf-8"))) if names.is_file() else {}
   except TfdisentError:

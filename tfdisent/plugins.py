@@ -26,7 +26,8 @@ def check_import(module: str, what: str, trusted: Sequence[str] = ()) -> None:
     return
   raise ConfigError(
     f"{what} imports the module '{module}', which runs its code, and the package '{package}' does not say that it has "
-    f"plug-ins (an entry point '{GROUP}'). If you trust it, pass --trust={package} (from Python, trust=['{package}'])."
+    f"plug-ins (an entry point '{GROUP}'). If you trust it, pass --trust={package} (from Python, trust=['{package}'], "
+    "or import the module before)."
   )
 
 

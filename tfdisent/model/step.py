@@ -1,36 +1,52 @@
 """The training step: every network goes down the term that it learns from."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfdisent.errors import ConfigError
+from tfdisent.model import keras_data
 
 
 class TrainingStep(keras.Model):
   """A model of several networks, each of which learns from a term of its own: what Keras's `compile` and `fit` need.
 
-  A subclass gives `networks` by their symbols, `terms` of a batch, and `records` of the terms.
+  A subclass gives `networks` by their symbols, `terms` of a batch, `records` of the terms, and what `keras_data` reads:
+  `feature`, `image_shape` and `seed`.
   """
 
   def compile(
     self,
     optimizer: str | keras.optimizers.Optimizer = "adam",
     optimizer_d: str | keras.optimizers.Optimizer | None = None,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
     jit_compile: bool = False,
-  ):
+    run_eagerly: bool = False,
+    steps_per_execution: int = 1,
+  ) -> None:
     """Sets the optimizer of E1, E2, G and q, and that of D; the networks of a `Loss` have the one that it names.
 
     Args:
-      optimizer: of Keras, or its name.
+      optimizer: of Keras, or its name. The default is Adam at a rate of 1e-3.
       optimizer_d: another one, or its name; None is Adam at a rate of 2e-4 with β1 = 0.5 (Radford et al. 2016).
+      learning_rate: of `optimizer`, where that is a name; None is Keras's own.
       jit_compile: whether XLA compiles the step.
+      run_eagerly: whether the step runs without a graph, to be debugged.
+      steps_per_execution: the callbacks are called once in so many steps.
 
     Raises:
-      ConfigError: both are one and the same object, which can keep the state of one set of weights.
+      ConfigError: both are one and the same object, which can keep the state of one set of weights; or the learning
+        rate is given besides an optimizer, which has its own.
     """
-    super().compile(optimizer=None, jit_compile=jit_compile)
+    super().compile(
+      optimizer=None, jit_compile=jit_compile, run_eagerly=run_eagerly, steps_per_execution=steps_per_execution
+    )
+    if learning_rate is not None:
+      if not isinstance(optimizer, str):
+        raise ConfigError("learning_rate goes with the name of an optimizer: give the rate to the optimizer itself.")
+      optimizer = keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": learning_rate}})
     if optimizer_d is None:
       optimizer_d = keras.optimizers.Adam(2e-4, beta_1=0.5)
     self.optimizer, self.optimizer_d = keras.optimizers.get(optimizer), keras.optimizers.get(optimizer_d)
@@ -41,6 +57,21 @@ class TrainingStep(keras.Model):
     names = [*(term.name for term in self.records), "psnr", *(f"gradient_norm/{symbol}" for symbol in self.networks)]
     # Created here, since a tf.function may not create variables when it is traced.
     self._means = {name: keras.metrics.Mean(name=name) for name in names}
+
+  def get_compile_config(self) -> dict:
+    """What `compile` is called with again when Keras loads the model."""
+    if not self.compiled:
+      return {}
+    optimizers = {"optimizer": self.optimizer, "optimizer_d": self.optimizer_d}
+    return {
+      **{name: keras.optimizers.serialize(optimizer) for name, optimizer in optimizers.items()},
+      **{name: getattr(self, name) for name in ("jit_compile", "run_eagerly", "steps_per_execution")},
+    }
+
+  def compile_from_config(self, config: Mapping[str, Any]) -> None:
+    """`compile`, with what `get_compile_config` gave. Keras restores the state of the optimizers thereafter."""
+    optimizers = {name: keras.optimizers.deserialize(config[name]) for name in ("optimizer", "optimizer_d")}
+    self.compile(**{**config, **optimizers})
 
   @property
   def _optimizers(self):
@@ -76,15 +107,57 @@ class TrainingStep(keras.Model):
     norms = {f"gradient_norm/{symbol}": tf.linalg.global_norm(of_network) for symbol, of_network in gradients.items()}
     return terms | norms
 
-  def train_step(self, batch):
-    """`update`, with running means for `fit`."""
-    return self._track(self.update(batch))
+  def fit(self, x=None, y=None, *arguments, validation_data=None, **keywords) -> keras.callbacks.History:
+    """Trains the model as Keras does, with arguments of `keras.Model.fit`.
 
-  def test_step(self, batch):
+        model.fit(images, labels, batch_size=64, epochs=5, validation_split=0.1)
+
+    The logs have the terms, and L as `loss`, too, which Keras's callbacks monitor unless told otherwise.
+
+    Args:
+      x: images [N, H, W, C], uint8, or float in [0, 1]; or a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
+        generator of batches: (x, f), (x, f, weight), or those of `tfdisent.data.batches.training_batches`.
+      y: f(x) of the images in its natural form, as in labels [N], or as vectors [N, width]; of several parts a dict of
+        these by their names, as in {"smile": [N], "age": [N]}. None where it is computed from pixels, or x has it.
+      arguments: of Keras.
+      validation_data: (images, f), (images, f, weight), or as x.
+      keywords: of Keras.
+
+    Raises:
+      DataError: the images have another shape, dtype or range.
+      FeatureError: f has a wrong shape or range, or is missing.
+    """
+    x, y = keras_data.arrays(self, x, y)
+    if isinstance(validation_data, (tuple, list)):
+      x_val, f_val, weight = keras.utils.unpack_x_y_sample_weight(validation_data)
+      validation_data = keras.utils.pack_x_y_sample_weight(*keras_data.arrays(self, x_val, f_val), weight)
+    return super().fit(x, y, *arguments, validation_data=validation_data, **keywords)
+
+  def evaluate(self, x=None, y=None, *arguments, **keywords) -> Any:
+    """The terms, without training, of data as `fit` takes them; a list, or with `return_dict` a dict by their names."""
+    if not keywords.get("_use_cached_eval_dataset"):  # `fit` has converted its validation data
+      x, y = keras_data.arrays(self, x, y)
+    return super().evaluate(x, y, *arguments, **keywords)
+
+  def train_step(self, data) -> dict[str, tf.Tensor]:
+    """`update`, with running means for `fit`."""
+    batch, count = keras_data.as_batch(self, data, self.optimizer.iterations)
+    return self._logs(data, self._track(self.update(batch), count))
+
+  def test_step(self, data) -> dict[str, tf.Tensor]:
     """The terms on a batch of validation data, with the same noise every time."""
-    weight = batch.get("weight")
-    terms = self.terms(batch, tf.constant(-1, tf.int64))
-    return self._track(terms, None if weight is None else tf.reduce_sum(weight))
+    step = tf.constant(-1, tf.int64)
+    batch, count = keras_data.as_batch(self, data, step)
+    return self._logs(data, self._track(self.terms(batch, step), count))
+
+  def predict_step(self, data) -> tf.Tensor:
+    """x' of images, or of pairs (x, f): see `call`."""
+    x, f, _ = keras.utils.unpack_x_y_sample_weight(data)
+    return self(x) if f is None else self(x, f)
+
+  def _logs(self, data, means):
+    """`means` with L as the loss that Keras's callbacks look for; those of a run of `tfdisent.train` look for L."""
+    return means if isinstance(data, Mapping) else {"loss": means["L"], **means}
 
   def _maybe_symbolic_build(self, *_, **__):
     """Disabled. All weights exist already, and Keras's symbolic build fails on dict batches under several workers."""
@@ -114,12 +187,27 @@ class TrainingStep(keras.Model):
   def _of_iterator(self, step):
     strategy = self.distribute_strategy
 
-    @tf.function(jit_compile=self.jit_compile)
     def on_replicas(batch):
       logs = strategy.run(step, args=(batch,))
       return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 
-    return lambda iterator: on_replicas(next(iterator))
+    if not self.run_eagerly:
+      on_replicas = tf.function(on_replicas, jit_compile=self.jit_compile, reduce_retracing=True)
+
+    def steps(iterator):
+      logs = on_replicas(next(iterator))
+      for _ in range(self.steps_per_execution - 1):
+        if (batch := next(iterator, None)) is None:  # the epoch ends amid an execution
+          break
+        logs = on_replicas(batch)
+      return logs
+
+    return steps
+
+  @property
+  def networks_of_feature(self) -> dict[str, keras.Model]:
+    """The frozen networks of a learned f. Keras stores a model with all networks that its attributes hold."""
+    return dict(self.feature.networks)
 
   @property
   def metrics(self):

@@ -5,22 +5,26 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
+from tfdisent import plugins
 from tfdisent.codes import Code, diagonal_gaussian, make_code, reparameterise
 from tfdisent.errors import ConfigError, FeatureError
 from tfdisent.feature.contract import CONTINUOUS, DISCRETE, Feature, feature_from_config
+from tfdisent.model.keras_data import vectors
 from tfdisent.model.loss import Term
 from tfdisent.model.objective import Objective
 from tfdisent.model.step import TrainingStep
 from tfdisent.model.terms import records, terms
 from tfdisent.networks import Family, describe, make
+from tfdisent.registry import FEATURES
 
 
+@keras.saving.register_keras_serializable("tfdisent")
 class DisentangledVAE(TrainingStep):
   """A VAE with a latent code of two parts, trained so that z2 alone decides f of the output.
 
   Args:
     image_shape: (H, W, C).
-    feature: f.
+    feature: f, or the name of a registered one, or its description (`Feature.get_config`).
     objective: the loss.
     z1_width: components of z1.
     z2_width: components of a learned (Gaussian) z2; the other codes have f's width.
@@ -40,7 +44,7 @@ class DisentangledVAE(TrainingStep):
   def __init__(
     self,
     image_shape: Sequence[int],
-    feature: Feature,
+    feature: Feature | str | Mapping,
     objective: Objective = Objective(),
     z1_width: int = 16,
     z2_width: int = 8,
@@ -56,6 +60,8 @@ class DisentangledVAE(TrainingStep):
     seed: int = 0,
   ):
     super().__init__(name="disentangled_vae")
+    if not isinstance(feature, Feature):
+      feature = FEATURES.create(feature) if isinstance(feature, str) else feature_from_config(feature)
     every = {"E1": E1, "E2": E2, "G": G, "q": q, "D": D, "a": a}
     self._config = {
       "image_shape": list(image_shape),
@@ -74,13 +80,8 @@ class DisentangledVAE(TrainingStep):
     for name, width in (("z1_width", z1_width), ("z2_width", z2_width)):
       if not isinstance(width, int) or width < 1:
         raise ConfigError(f"model.{name} = {width!r} must be a whole number of at least 1.")
-    self.image_shape, self.feature, self.objective, self.z1_width, self.seed = (
-      tuple(image_shape),
-      feature,
-      objective,
-      z1_width,
-      seed,
-    )
+    self.image_shape, self.feature, self.objective = tuple(image_shape), feature, objective
+    self.z1_width, self.seed = z1_width, seed
     for part in feature.parts:
       if part.kind == CONTINUOUS and code not in (None, "gaussian"):
         raise ConfigError(
@@ -129,11 +130,13 @@ class DisentangledVAE(TrainingStep):
     network(*inputs)
     return network
 
-  def get_config(self):
+  def get_config(self) -> dict:
     return self._config
 
   @classmethod
-  def from_config(cls, config):
+  def from_config(cls, config: Mapping, trust: Sequence[str] = ()) -> "DisentangledVAE":
+    """The model of `get_config`, with new weights; `ConfigError` if a plug-in may not be imported: see `plugins`."""
+    plugins.check_model(config, "the model", trust)
     config = dict(config)
     feature, objective = feature_from_config(config.pop("feature")), Objective.from_config(config.pop("objective"))
     return cls(feature=feature, objective=objective, **config)
@@ -235,7 +238,7 @@ class DisentangledVAE(TrainingStep):
 
     Args:
       x: images [B, H, W, C], uint8, or float in [0, 1].
-      f: f(x), [B, width]; None reads z2 from the images: see `read_z2`.
+      f: f(x), in its natural form or as vectors [B, width]; None reads z2 from the images: see `read_z2`.
 
     Raises:
       FeatureError: f is None, and z2 cannot be read.
@@ -243,7 +246,7 @@ class DisentangledVAE(TrainingStep):
     x = tf.image.convert_image_dtype(x, tf.float32)
     z1 = self.posterior_z1(x).mean()
     if f is not None:
-      return self.decode(z1, self.mean_z2(f))
+      return self.decode(z1, self.mean_z2(vectors(self.feature, f, in_graph=True)))
     self.check_reading()
     return self.decode(z1, self.read_z2(z1, x))
 
