@@ -17,7 +17,9 @@ __version__ = "0.1.0"
 moved.install()
 
 _EXPORTS = {
-  "load": "inference",
+  "load": "api",
+  "TrainedRun": "api",
+  "show_fusions": "pictures",
   "TrainedModel": "inference",
   "Encoding": "inference",
   "Feature": "feature.contract",
