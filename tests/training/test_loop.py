@@ -472,28 +472,35 @@ def longer(epochs: int) -> str:
   return CONFIG.replace("epochs = 3", f"epochs = {epochs}")
 
 
-def test_a_finished_run_is_extended_exactly_and_says_what_its_rate_does(
-  digit_run, few_digits, tmp_path, monkeypatch, capsys
-):
-  """Interrupted or not; the best checkpoint and the curves go on."""
-  whole = shutil.copytree(digit_run.folder, tmp_path / "whole")
+def test_a_finished_run_is_extended_exactly_and_says_what_its_rate_does(few_digits, tmp_path, monkeypatch, capsys):
+  def train(name, epochs, **arguments):
+    train_tiny(
+      tmp_path / name,
+      few_digits,
+      objective=PLAIN,
+      evaluate_every=0,
+      epochs=epochs,
+      describe=lambda: longer(epochs),
+      **arguments,
+    )
+    return capsys.readouterr().out
+
+  train("whole", 1)
+  whole, stopped = tmp_path / "whole", shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
   (whole / "feature_examples.json").write_text("[]")
-  train_tiny(whole, few_digits, epochs=5, describe=lambda: longer(5))
-  out = capsys.readouterr().out
-  assert "The run was begun with 3 epochs and has 5 now." in out and "after epoch 3 of 5 epochs" in out
-  assert "of all 5: it goes on at 0.00036, after 2e-05." in out  # 1e-3 (0.98 (1 + cos 0.6 π) / 2 + 0.02)
+  out = train("whole", 2)
+  assert "The run was begun with 1 epochs and has 2 now." in out and "after epoch 1 of 2 epochs" in out
+  assert "of all 2: it goes on at 0.00051, after 2e-05." in out  # 1e-3 (0.98 (1 + cos π/2) / 2 + 0.02)
   assert not (whole / "feature_examples.json").exists()  # its presence says that a training has ended
-  assert (whole / "config.gin").read_text() == longer(5) and run.read_description(whole)["epochs"] == 5
-  assert sorted(events(whole)["train/L"]) == [1, 2, 3, 4, 5]
-  stopped = shutil.copytree(digit_run.folder, tmp_path / "stopped")
+  assert (whole / "config.gin").read_text() == longer(2) and run.read_description(whole)["epochs"] == 2
+  assert sorted(events(whole)["train/L"]) == [1, 2]
   with monkeypatch.context() as context:
     interrupt_at_step(context, 1)
     with pytest.raises(KeyboardInterrupt):
-      train_tiny(stopped, few_digits, epochs=5, checkpoint_every=1, describe=lambda: longer(5))
+      train("stopped", 2, checkpoint_every=1)
   capsys.readouterr()
-  train_tiny(stopped, few_digits, epochs=5, describe=lambda: longer(5))
-  assert "The run was begun with" not in capsys.readouterr().out
-  assert_equal_to_the_bit(checkpoint(stopped, 5), checkpoint(whole, 5))
+  assert "The run was begun with" not in train("stopped", 2)
+  assert_equal_to_the_bit(checkpoint(stopped, 2), checkpoint(whole, 2))
 
 
 def test_fewer_epochs_than_a_run_was_begun_with_change_nothing(digit_run, few_digits, tmp_path):
