@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import gc
 import json
 import shutil
+import tempfile
 import types
 
 import numpy as np
@@ -16,7 +18,7 @@ from features.digit_label import DigitLabel
 from features.pose import Pose, Rotation
 from tests.conftest import TINY, train_tiny
 from tfdisent import api, config, evaluation, inference, run, serving
-from tfdisent.errors import ConfigError, RegistryError, RunError
+from tfdisent.errors import ConfigError, FeatureError, Interrupted, RegistryError, RunError
 from tfdisent.evaluation import Measurement, report
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -60,7 +62,7 @@ def weights(folder) -> dict[str, np.ndarray]:
 
 
 def test_they_are_the_functions_of_the_package():
-  for name in ("train", "fit_feature", "evaluate", "export"):
+  for name in ("train", "load", "fit_feature", "evaluate", "export"):
     assert getattr(tfdisent, name) is getattr(api, name)
 
 
@@ -83,7 +85,8 @@ def test_a_training_without_a_configuration_has_the_weights_of_one_with_it(few_d
   assert python.keys() == gin.keys()
   for name, value in python.items():
     np.testing.assert_array_equal(value, gin[name], err_msg=name)
-  assert json.loads((tmp_path / "python" / "run.json").read_text()) == {"dataset": None, "measurements": []}
+  description = {"dataset": None, "measurements": [], "epochs": 1}
+  assert json.loads((tmp_path / "python" / "run.json").read_text()) == description
   assert set(bindings) <= set(run.read_description(tmp_path / "gin")["bindings"])
 
 
@@ -108,6 +111,34 @@ def test_a_training_draws_and_measures_validation_images_and_says_so(folder, few
     assert words in lines[4]
   train_tiny(folder, few_digits, **arguments)
   assert len(measured) == 1  # the figures of these weights are there
+
+
+def test_a_run_without_a_folder_has_one_for_as_long_as_its_model(few_digits, tmp_path, monkeypatch):
+  lines = []
+  monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+  trained = train_tiny(None, few_digits, **BRIEF, progress=lines.append)
+  (folder,) = tmp_path.iterdir()
+  assert trained.run_dir == folder and (folder / "model.json").is_file() and str(folder) in lines[0]
+  assert tfdisent.load(folder).control(few_digits.test["image"][:2], [3, 4]).any()
+  del trained
+  gc.collect()
+  assert not folder.exists()
+
+
+@pytest.mark.parametrize("error", [ConfigError, Interrupted, KeyboardInterrupt])
+def test_the_folder_stays_where_the_training_was_stopped(error, few_digits, tmp_path, monkeypatch):
+  def fail(run_dir, *arguments, **keywords):
+    raise error("why.")
+
+  monkeypatch.setattr(api, "train_model", fail)
+  monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+  with pytest.raises(error, match=r"^why\.") as caught:
+    train_tiny(None, few_digits)
+  folders = list(map(str, tmp_path.iterdir()))
+  assert len(folders) == (error is not ConfigError)
+  if error is Interrupted:
+    assert str(caught.value) == f"why. Its run_dir is {folders[0]!r}."
+    assert caught.value._render_traceback_() == [f"Interrupted: {caught.value}"]  # what a notebook shows
 
 
 def test_a_worker_that_is_not_the_chief_leaves_the_rest_to_it(folder, few_digits, measured, monkeypatch):
@@ -223,6 +254,24 @@ def test_an_export_is_of_the_format_and_in_the_folder_that_is_wanted(folder, tmp
   for name in ("a/b", "..", 'a"b'):
     with pytest.raises(ConfigError, match="a model cannot be called"):
       tfdisent.export(folder, model_name=name)
+
+
+def test_a_model_knows_its_folder_and_its_data_set(folder, few_digits, measured, tmp_path, monkeypatch):
+  trained = train_tiny(folder, few_digits, **BRIEF)
+  assert trained.evaluate("validation") == FIGURES and measured[0].dataset is few_digits
+  assert (folder / "metrics_validation.json").is_file()
+  monkeypatch.setattr(serving, "export", lambda trained, path, format, config: (trained.checkpoint.kind, path, format))
+  last = tfdisent.load(folder, "last")
+  assert last.export(tmp_path, model_name="phone", format="litert") == ("last", tmp_path / "phone", "litert")
+  figure = trained.show_fusions()
+  assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == list("0123456789")
+  assert figure._repr_png_().startswith(b"\x89PNG")
+  few = trained.show_fusions(few_digits.test["image"][:2])
+  assert few.axes[0].images[0].get_array().shape == (3 * 30 + 2, 11 * 30 + 2, 3)
+  with pytest.raises(RunError, match="names no registered data set"):
+    last.show_fusions()
+  with pytest.raises(FeatureError, match="digit_label"):  # a label that no q has learned to read
+    last.show_fusions(few_digits.test["image"][:2], few_digits.test["image"][:2])
 
 
 def test_an_unknown_format_is_refused(folder):

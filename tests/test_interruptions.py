@@ -8,6 +8,7 @@ kills a training twenty times at random moments.
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -77,6 +78,46 @@ def test_three_kills_leave_no_trace(tmp_path):
     assert train(tmp_path / "killed", kill) == -signal.SIGKILL, kill
   assert train(tmp_path / "killed") == 0
   assert_same(numbers(tmp_path / "killed", 3), numbers(tmp_path / "whole", 3))
+
+
+COMMAND = """
+import os, signal, time
+from tfdisent import main
+from tfdisent.training import callbacks
+
+def interrupt(self, batch, logs=None):
+  if batch == 1:
+    print("Ctrl-C at", time.time(), flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+
+callbacks.StopOnNonFinite.on_train_batch_begin = interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run where it is ignored
+main.run()
+"""
+
+
+def test_ctrl_c_ends_the_command_soon_and_with_a_line(tmp_path):
+  settings = (
+    "train.epochs = 1",
+    "train.batch_size = 512",
+    "train.evaluate_every = 0",
+    "objective.lambda3 = 0.0",
+    "objective.lambda4 = 0.0",
+    "model.E1 = {'conv': (4, 8), 'dense': (16,)}",
+    "model.G = {'conv': (8, 4), 'dense': (16,)}",
+  )
+  flags = ["--gin_file=gin_configs/quickstart.gin", f"--run_dir={tmp_path}", *(f"--gin_param={s}" for s in settings)]
+  command = [sys.executable, "-c", COMMAND, *flags]
+  done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+  assert time.time() - float(re.search(r"Ctrl-C at (.*)", done.stdout)[1]) < 20  # it is 3, and 60 with what waits
+  assert done.returncode == 0 and "Traceback" not in done.stderr
+  assert [line for line in done.stderr.splitlines() if "stop" in line.lower()] == [
+    "Stopping after this step; Ctrl-C once more stops at once."
+  ]
+  assert done.stdout.splitlines()[-1] == (
+    "tfdisent: stopped as asked, 2 steps after epoch 0. The same command or call goes on from there."
+  )
+  assert (tmp_path / "checkpoints/last/epoch-0-step-2.index").is_file()
 
 
 @pytest.mark.long

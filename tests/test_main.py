@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from unittest.mock import ANY
 
 import gin
 import numpy as np
@@ -17,7 +18,7 @@ from absl.testing import flagsaver
 
 from tfdisent import api, config, inference, load, main, pictures, run, sweep
 from tfdisent.data.color_mnist import color_mnist
-from tfdisent.errors import Interrupted
+from tfdisent.errors import ConfigError, Interrupted
 from tfdisent.evaluation import bound, case, evaluate, leaks, probes, quality, report
 
 SHORT = (
@@ -168,8 +169,7 @@ def test_figures_of_other_weights_and_splits_leave_those_of_the_best_on_the_test
 def test_a_read_of_the_test_split_counts_though_it_is_interrupted(measured_run, tfdisent, monkeypatch, tmp_path):
   folder = shutil.copytree(measured_run, tmp_path / "run")
   monkeypatch.setattr("tfdisent.evaluation.evaluate", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
-  with pytest.raises(KeyboardInterrupt):
-    tfdisent("--mode=eval", f"--run_dir={folder}")
+  assert tfdisent("--mode=eval", f"--run_dir={folder}") == (130, ANY, "tfdisent: stopped at once.\n")
   assert len(run.reads_of_test(folder)) == 2
 
 
@@ -179,6 +179,25 @@ def test_a_training_that_was_stopped_says_so_in_its_own_words(tfdisent, tmp_path
 
   monkeypatch.setattr(api, "train_model", stop)
   assert tfdisent(*SHORT, f"--run_dir={tmp_path / 'run'}") == (0, "tfdisent: stopped as asked\n", "")
+
+
+def test_a_second_ctrl_c_has_a_line_as_well(tfdisent, tmp_path, monkeypatch):
+  def stop(*arguments, **keywords):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(api, "train_model", stop)
+  words = "tfdisent: stopped at once. The same command goes on from the last checkpoint.\n"
+  assert tfdisent(*SHORT, f"--run_dir={tmp_path / 'run'}") == (130, "", words)
+
+
+def test_gin_adds_nothing_to_a_message_in_python(tmp_path):
+  config.read([SHORT[0].removeprefix("--gin_file=")], ["train.epochs = 0"])
+  try:
+    with pytest.raises(ConfigError) as error:
+      config.train(str(tmp_path / "run"))
+  finally:
+    gin.clear_config()
+  assert type(error.value) is ConfigError and str(error.value).endswith("must be a whole number of at least 1.")
 
 
 def test_arguments_of_a_data_set_that_are_no_data_are_refused_before_training(tfdisent, tmp_path):
@@ -264,6 +283,14 @@ def test_export_writes_litert_elsewhere_by_another_name(run_dir, tfdisent, tmp_p
 def test_the_same_command_again_finds_the_run_finished(run_dir, tfdisent):
   code, out, _ = tfdisent(*SHORT, f"--run_dir={run_dir}")
   assert code == 0 and "after epoch 1 of 1" in out and "Epoch" not in out
+
+
+def test_fewer_epochs_than_are_trained_are_refused(run_dir, tfdisent, tmp_path):
+  folder = shutil.copytree(run_dir, tmp_path / "run")
+  description = run.read_description(folder)
+  (folder / "run.json").write_text(json.dumps(description | {"epochs": 3}))
+  code, _, err = tfdisent(*SHORT, f"--run_dir={folder}")
+  assert code == 1 and "a run of 3 epochs, and 1 are asked for: nothing is changed." in err
 
 
 def test_another_configuration_is_refused(run_dir, tfdisent):

@@ -154,8 +154,19 @@ def test_another_configuration_is_refused_and_the_same_is_not(tmp_path):
   run.refuse_another(tmp_path, CONFIG)  # nothing is there yet
   (tmp_path / "config.gin").write_text(CONFIG)
   run.refuse_another(tmp_path, "# x\ntrain.data_dir = '/there'\n" + CONFIG)
-  with pytest.raises(RunError, match=r"another configuration (.|\n)*  - train.epochs = 3\n  \+ train.epochs = 4\n"):
-    run.refuse_another(tmp_path, "train.epochs = 4")
+  run.refuse_another(tmp_path, CONFIG.replace("epochs = 3", "epochs = 4"))  # more epochs extend a run
+  with pytest.raises(RunError, match=r"another configuration (.|\n)*  \+ train.seed = 4\n"):
+    run.refuse_another(tmp_path, CONFIG + "train.seed = 4")
+
+
+def test_fewer_epochs_than_a_run_was_begun_with_are_refused(tmp_path):
+  assert run.refuse_fewer_epochs(tmp_path, 1) == 0  # nothing is there yet
+  (tmp_path / "config.gin").write_text("train.epochs = 3\n")  # of a version that wrote no other number down
+  assert [run.refuse_fewer_epochs(tmp_path, epochs) for epochs in (3, 4)] == [3, 3]
+  (tmp_path / "run.json").write_text('{"dataset": null, "epochs": 5}')
+  assert run.refuse_fewer_epochs(tmp_path, 5) == 5
+  with pytest.raises(RunError, match="a run of 5 epochs, and 4 are asked for: nothing is changed"):
+    run.refuse_fewer_epochs(tmp_path, 4)
 
 
 # --- Description ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,9 @@ moved.install()
 keras_names.install()
 
 _EXPORTS = {
-  "load": "inference",
+  "load": "api",
+  "TrainedRun": "api",
+  "show_fusions": "pictures",
   "TrainedModel": "inference",
   "Encoding": "inference",
   "Feature": "feature.contract",

@@ -1,27 +1,33 @@
-"""What one does with a run, each in one call: `fit_feature`, `train`, `evaluate`, `export` and `sample`.
+"""What one does with a run, each in one call: `fit_feature`, `train`, `load`, `evaluate`, `export` and `sample`.
 
     import tfdisent
     from features.color import Color
     from tfdisent.data.color_mnist import color_mnist
 
-    trained = tfdisent.train("runs/color", color_mnist(), Color(), epochs=2)
-    figures = tfdisent.evaluate("runs/color", color_mnist(), split="validation")
+    m = tfdisent.train("runs/color", color_mnist(), Color(), epochs=2)
+    m.show_fusions()
+    figures = m.evaluate("validation")
 
 The command line calls these functions with what a configuration binds (`tfdisent.config`). This is the only module that
 joins training to evaluation.
 """
 
 import pathlib
+import shutil
+import tempfile
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from tfdisent import evaluation, inference, pictures, plugins, run, serving
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
-from tfdisent.errors import ConfigError, RunError
+from tfdisent.errors import ConfigError, Interrupted, RunError
 from tfdisent.evaluation import report
 from tfdisent.evaluation.monitor import TensorBoard, write_scalars
 from tfdisent.evaluation.protocol import Metrics, train_judges
@@ -42,11 +48,78 @@ def _print(line: str) -> None:
   print(line, flush=True)
 
 
+class TrainedRun(TrainedModel):
+  """A trained model with its run folder: what `train` and `load` give.
+
+  Args:
+    trained: the model.
+    run_dir: the run folder.
+    dataset: that it was trained on; None for the one that the folder names.
+    trust: packages that the run may import besides known plug-ins; see `tfdisent.plugins.check_import`.
+    is_temporary: whether the folder is removed once nobody holds this object.
+  """
+
+  def __init__(
+    self,
+    trained: TrainedModel,
+    run_dir: str,
+    dataset: Dataset | None = None,
+    trust: Sequence[str] = (),
+    is_temporary: bool = False,
+  ):
+    super().__init__(trained.model, trained.batch_size, trained.class_names, trained.checkpoint)
+    self.run_dir = pathlib.Path(run_dir)
+    self._dataset, self._trust = dataset, trust
+    if is_temporary:
+      weakref.finalize(self, shutil.rmtree, self.run_dir, ignore_errors=True)
+
+  def evaluate(self, split: str = "test", measurements: Sequence = (), progress: Progress = _print) -> Metrics:
+    """`tfdisent.evaluate` of this run: figures of its weights, kept in its folder."""
+    kind = self.checkpoint.kind
+    return evaluate(
+      self.run_dir, self._dataset, split, kind, measurements=measurements, trust=self._trust, progress=progress
+    )
+
+  def export(
+    self,
+    export_dir: str | None = None,
+    format: str = "saved_model",
+    model_name: str | None = None,
+    progress: Progress = _print,
+  ) -> pathlib.Path:
+    """`tfdisent.export` of this run, into EXPORT_DIR/MODEL_NAME."""
+    kind = self.checkpoint.kind
+    return export(self.run_dir, format, export_dir, model_name, kind, self._trust, progress=progress)
+
+  def show_fusions(self, images: np.ndarray | None = None, feature_images: np.ndarray | None = None) -> Figure:
+    """A figure of fusions, which a notebook shows: see `tfdisent.show_fusions`.
+
+    Args:
+      images: that give z1, [R, H, W, C]; None for eight of the validation split.
+      feature_images: that give the feature, [K, H, W, C]; None for examples of the validation split that show its
+        range, whose feature is known.
+
+    Raises:
+      RunError: images are missing, and the folder names no data set.
+      FeatureError: `feature_images` are given, and f cannot be read from images.
+    """
+    feature = None
+    if images is None or feature_images is None:
+      examples = (self._dataset or run.read_dataset(self.run_dir, trust=self._trust)).validation
+      if images is None:
+        images = examples["image"][np.random.default_rng(1).permutation(len(examples["image"]))[:8]]
+      if feature_images is None:
+        f = feature_values(self.feature, examples)
+        columns = pictures.pick(f, self.feature)
+        feature_images, feature = examples["image"][columns], self.feature.to_natural(f[columns])
+    return pictures.show_fusions(self, images, feature_images, feature)
+
+
 # --- Training ---------------------------------------------------------------------------------------------------------
 
 
 def train(
-  run_dir: str,
+  run_dir: str | None,
   dataset: Dataset,
   feature: Feature,
   make_model: Callable[..., DisentangledVAE] = DisentangledVAE,
@@ -65,23 +138,26 @@ def train(
   describe: Callable[[], str] = str,
   description: Mapping | None = None,
   progress: Progress = _print,
-) -> TrainedModel:
+) -> TrainedRun:
   """Trains a model, draws its fusions, and takes its quick figures on validation images.
 
-  A run that was interrupted goes on exactly, from the step of its last checkpoint. The test split is not read.
+  A run that was interrupted goes on exactly, from the step of its last checkpoint. A finished run that is given more
+  epochs goes on from where it ended. The test split is not read.
 
       make_model = functools.partial(DisentangledVAE, objective=Objective(lambda3=20.0), z1_width=8)
       trained = tfdisent.train("runs/color", color_mnist(), Color(), make_model, epochs=2)
       fusions = trained.fuse(images, feature_images)
 
   Args:
-    run_dir: the run folder; `tfdisent.load` reads it. See `tfdisent.run`.
+    run_dir: the run folder; `tfdisent.load` reads it. See `tfdisent.run`. None for a temporary one, which is removed
+      with the model that is returned; that of a training that was stopped stays.
     dataset: its split `train` is trained on; the best checkpoint is chosen on its split `validation`.
     feature: f.
     make_model: makes the model, from (image_shape, feature, seed=…).
     make_optimizer_eg: makes the optimizer of E1, E2, G and q, from the number of steps of the whole training.
     make_optimizer_d: likewise, of D.
-    epochs: how often the training split is seen.
+    epochs: how often the training split is seen. More than a run was begun with extend it: the schedule of the learning
+      rate is then that of all of them, so that the rate rises anew where it had fallen.
     batch_size: examples of a step, of all replicas together: an even number for each.
     seed: of everything random in the training.
     evaluate_every: after so many epochs, and after the last one, the quick subset of the evaluation is run on
@@ -104,31 +180,43 @@ def train(
 
   Raises:
     TfdisentError: of a kind that says what is wrong; before training starts, for all that can be known then.
-    Interrupted: on SIGTERM, once a checkpoint is written.
+    Interrupted: on Ctrl-C, an interrupt of a notebook's kernel, or SIGTERM, once a checkpoint is written. A notebook
+      shows its one line. It is raised, since a model that is returned would look trained to the cells that follow.
   """
-  run_dir, start = pathlib.Path(run_dir), time.monotonic()
+  start, is_temporary = time.monotonic(), run_dir is None
   check_counts(0, evaluate_every=evaluate_every)
   described, made = (list(map(of_name, measurements)) for of_name in (MEASUREMENTS.describe, MEASUREMENTS.create))
   quick = [measurement for measurement in made if measurement.quick]
-  trained = train_model(
-    run_dir,
-    dataset,
-    feature.of_dataset(dataset),
-    make_model,
-    make_optimizer_eg,
-    make_optimizer_d,
-    epochs=epochs,
-    batch_size=batch_size,
-    seed=seed,
-    checkpoint_every=checkpoint_every,
-    jit_compile=jit_compile,
-    strategy=strategy,
-    fitting=fitting,
-    callbacks=[TensorBoard(run_dir / run.TENSORBOARD_FOLDER, dataset, epochs, evaluate_every, quick)],
-    prepare=lambda: train_judges(dataset) if evaluate_every else None,
-    describe=describe,
-    description={**(description or {"dataset": None}), "measurements": described},
-  )
+  run_dir = pathlib.Path(tempfile.mkdtemp(prefix="tfdisent-") if is_temporary else run_dir)
+  if is_temporary:
+    progress(f"The run is in {run_dir}, a temporary folder that is removed with the model.")
+  try:
+    trained = train_model(
+      run_dir,
+      dataset,
+      feature.of_dataset(dataset),
+      make_model,
+      make_optimizer_eg,
+      make_optimizer_d,
+      epochs=epochs,
+      batch_size=batch_size,
+      seed=seed,
+      checkpoint_every=checkpoint_every,
+      jit_compile=jit_compile,
+      strategy=strategy,
+      fitting=fitting,
+      callbacks=[TensorBoard(run_dir / run.TENSORBOARD_FOLDER, dataset, epochs, evaluate_every, quick)],
+      prepare=lambda: train_judges(dataset) if evaluate_every else None,
+      describe=describe,
+      description={**(description or {"dataset": None}), "measurements": described},
+    )
+  except Exception as error:
+    if is_temporary and isinstance(error, Interrupted):
+      raise Interrupted(f"{error} Its run_dir is {str(run_dir)!r}.") from None
+    if is_temporary:
+      shutil.rmtree(run_dir, ignore_errors=True)
+    raise
+  trained = TrainedRun(trained, run_dir, dataset, is_temporary=is_temporary)
   if not measure:
     return trained
   if not Worker(trained.model.distribute_strategy).is_chief:
@@ -223,6 +311,11 @@ def fit_feature(
 
 
 # --- Using a run ------------------------------------------------------------------------------------------------------
+
+
+def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> TrainedRun:
+  """The trained model of a run folder: see `tfdisent.inference.load`."""
+  return TrainedRun(inference.load(run_dir, which, trust), run_dir, trust=trust)
 
 
 def evaluate(

@@ -27,7 +27,7 @@ import gin
 
 from tfdisent import api, benchmark, distribution, moved, run
 from tfdisent.data.dataset import Dataset
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, TfdisentError
 from tfdisent.evaluation.protocol import Metrics
 from tfdisent.feature.contract import Feature
 from tfdisent.inference import TrainedModel
@@ -53,6 +53,18 @@ class GinBinder:
     with gin.config_scope(scope or None):
       return gin.get_configurable(plugin)(**arguments)
 
+
+_reraise_with_place = gin.config.utils.augment_exception_message_and_reraise
+
+
+def _reraise(error: Exception, place: str) -> None:
+  """Raises a `TfdisentError` as it is: gin would add the function that it was in, which the user does not know."""
+  if isinstance(error, TfdisentError) and "\n  In call to configurable" in place:
+    raise error
+  _reraise_with_place(error, place)
+
+
+gin.config.utils.augment_exception_message_and_reraise = _reraise
 
 for _registry in REGISTRIES:
   if _registry is not NETWORKS:  # `model.E1 = {…}` has the arguments of a network

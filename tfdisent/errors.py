@@ -31,7 +31,11 @@ class RunError(TfdisentError, RuntimeError):
 
 
 class Interrupted(TfdisentError):
-  """A training that received SIGTERM, wrote a checkpoint and stopped. The same command resumes it."""
+  """A training that was asked to stop (Ctrl-C, SIGTERM) and has written a checkpoint. The same call goes on from it."""
+
+  def _render_traceback_(self) -> list[str]:
+    """The lines that IPython shows in place of a traceback: nothing has failed."""
+    return [f"{type(self).__name__}: {self}"]
 
 
 class CheckpointError(RunError):

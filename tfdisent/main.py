@@ -114,7 +114,7 @@ _TRUST = flags.DEFINE_list(
 
 
 def main(arguments):
-  """Does what --mode asks for; prints the message of a `TfdisentError` and exits with 1."""
+  """Does what --mode asks for; prints the message of a `TfdisentError` and exits with 1, after Ctrl-C with 130."""
   if len(arguments) > 1:
     raise app.UsageError(
       f"unexpected argument '{arguments[1]}': every argument is a flag, as in --gin_file={arguments[1]}."
@@ -133,15 +133,14 @@ def main(arguments):
       "bench": _bench,
     }[_MODE.value]()
   except Interrupted as note:
-    print(f"tfdisent: {_words(note)}", flush=True)
+    print(f"tfdisent: {note}", flush=True)
   except TfdisentError as error:
-    print(f"tfdisent: error: {_words(error)}", file=sys.stderr)
+    print(f"tfdisent: error: {error}", file=sys.stderr)
     sys.exit(1)
-
-
-def _words(error: TfdisentError) -> str:
-  """The message without the lines that gin adds: these name functions that the user does not know."""
-  return str(error).split("\n  In call to configurable")[0]
+  except KeyboardInterrupt:  # outside of the steps of a training, or the second one within them
+    goes_on = " The same command goes on from the last checkpoint." if _MODE.value == "train" else ""
+    print(f"tfdisent: stopped at once.{goes_on}", file=sys.stderr)
+    sys.exit(128 + signal.SIGINT)
 
 
 def _train():

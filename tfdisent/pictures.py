@@ -1,10 +1,13 @@
 """Pictures of what a model does: grids of fusions, reconstructions, traversals and samples, uint8 [H, W, C]."""
 
+import io
 import itertools
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from tfdisent.data.dataset import Examples
 from tfdisent.feature.contract import COMPOSITE, DISCRETE, Feature
@@ -78,6 +81,67 @@ def fusion_grid(
     f = _with_part(trained.feature, f_rows, part, trained.feature.split(f_columns)[part])
   fusions = _grid(trained, z1, f)
   return tile([[None, *columns], *([row, *images] for row, images in zip(rows, fusions))])
+
+
+class _Picture(Figure):
+  """A figure that a notebook shows, though nobody has imported pyplot, and only once where somebody has."""
+
+  def _repr_png_(self) -> bytes:
+    file = io.BytesIO()
+    self.savefig(file, format="png")
+    return file.getvalue()
+
+
+def show_fusions(
+  trained: TrainedModel,
+  images: np.ndarray,
+  feature_images: np.ndarray | None = None,
+  feature: np.ndarray | Mapping[str, np.ndarray] | None = None,
+) -> Figure:
+  """A figure of fusions, which a notebook shows: rows keep their image, columns have the feature that is written above.
+
+      tfdisent.show_fusions(trained, images[:4], others[:6])
+
+  Args:
+    trained: the model.
+    images: that give z1, [R, H, W, C], as `TrainedModel` takes them.
+    feature_images: that give the feature, [K, H, W, C]; None for `images`.
+    feature: that of `feature_images` in its natural form; None to read it from them.
+
+  Raises:
+    DataError: images have another shape or range.
+    FeatureError: no feature is given, and it cannot be read from images; or the one that is given is wrong.
+  """
+  feature_images = images if feature_images is None else feature_images
+  f = trained.feature.to_vector(trained.encode(feature_images).feature if feature is None else feature)
+  rows, columns = (x if x.dtype == np.uint8 else to_uint8(x) for x in map(np.asarray, (images, feature_images)))
+  picture = fusion_grid(trained, rows, columns, f)
+  figure = _Picture(figsize=(0.8 * (len(columns) + 1), 0.8 * (len(rows) + 1) + 0.5), layout="constrained")
+  axes = figure.subplots()
+  axes.imshow(picture if picture.shape[2] == 3 else picture[..., 0], cmap="gray", vmin=0, vmax=255)
+  width = columns.shape[2]
+  axes.set_xticks([(width + GAP) * (k + 1) + GAP + width / 2 for k in range(len(columns))], _words(trained, f))
+  axes.set_yticks([])
+  axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelsize=8)
+  axes.spines[:].set_visible(False)
+  return figure
+
+
+def _words(trained: TrainedModel, f: np.ndarray) -> list[str]:
+  """Each row of f [K, width] in words: "cat", or a line for each part where there are several, as "smile: 1"."""
+  feature, lines = trained.feature, []
+  for name, part, f_part in zip(feature.part_names, feature.parts, feature.split(f)):
+    values, classes = np.asarray(part.to_natural(f_part)), trained.class_names.get(part.column, ())
+    words = [
+      str(classes[value]) if values.dtype.kind in "iu" and values.ndim == 1 and classes else _short(value)
+      for value in values
+    ]
+    lines.append([f"{name}: {word}" for word in words] if len(feature.parts) > 1 else words)
+  return ["\n".join(column) for column in zip(*lines)]
+
+
+def _short(value: np.ndarray) -> str:
+  return ", ".join(f"{number:.3g}" for number in np.ravel(value))
 
 
 def _with_part(feature: Feature, f: np.ndarray, part: int, values: np.ndarray) -> np.ndarray:

@@ -57,6 +57,9 @@ NOT_COMPARED = ("#", "train.data_dir ", "strategy.", "sweep.")
 """How lines begin in which two configurations of the same run may differ: comments, the place of the data, devices."""
 
 
+_EPOCHS = "train.epochs = "
+
+
 def named(file: str, split: str = "test", checkpoint: str = "best") -> str:
   """The name of a file about one split and one checkpoint.
 
@@ -147,15 +150,38 @@ def differences(there: set[str], wanted: set[str]) -> str:
 
 
 def refuse_another(run_dir: pathlib.Path, config: str) -> None:
-  """Raises `RunError` if the run folder was begun with another configuration."""
+  """Raises `RunError` if the run folder was begun with another configuration, apart from its epochs."""
   file = run_dir / CONFIG_FILE
   if not file.is_file():
     return
-  if lines := differences(bindings(file.read_text(encoding="utf-8")), bindings(config)):
+  there, wanted = (
+    {line for line in bindings(text) if not line.startswith(_EPOCHS)} for text in (read_config(run_dir), config)
+  )
+  if lines := differences(there, wanted):
     raise RunError(
       f"{run_dir} holds a run of another configuration (- there, + asked for):\n{lines}\n"
       "Use another --run_dir, or the same configuration."
     )
+
+
+def refuse_fewer_epochs(run_dir: pathlib.Path, epochs: int) -> int:
+  """Raises `RunError` if the run was begun with more than `epochs`; gives the number that it was begun with.
+
+  It is 0 if there is no run yet, or if an older version began it from Python and so wrote no number down.
+  """
+  try:
+    begun_with = read_description(run_dir).get("epochs")
+  except RunError:  # none, or a damaged one, which is written anew
+    begun_with = None
+  if not isinstance(begun_with, int):
+    lines = [line for line in bindings(read_config(run_dir)) if line.startswith(_EPOCHS)]
+    begun_with = next((int(number) for line in lines if (number := line.removeprefix(_EPOCHS)).isdecimal()), 0)
+  if begun_with > epochs:
+    raise RunError(
+      f"{run_dir} holds a run of {begun_with} epochs, and {epochs} are asked for: nothing is changed. Ask for "
+      f"{begun_with} epochs or more, or use another --run_dir."
+    )
+  return begun_with
 
 
 def read_config(run_dir: pathlib.Path) -> str:
@@ -182,7 +208,7 @@ def write_description(
     model: of `DisentangledVAE.get_config`.
     class_names: of `Dataset.class_names`.
     description: `dataset`, of `Registry.describe`, or None if it is no registered one; `measurements`, a list of
-      such descriptions; and `bindings`, of the configuration. None for a run from Python.
+      such descriptions; `bindings`, of the configuration; and `epochs`. None for a run from Python.
   """
   write(run_dir / CONFIG_FILE, config)
   write(run_dir / MODEL_FILE, json.dumps(model, indent=2))

@@ -22,7 +22,7 @@ from features.color import Color
 from features.digit_label import DigitLabel
 from features.pose import Pose
 from tests.conftest import CONFIG, TINY, events, in_new_process, train_tiny
-from tfdisent import api, config, inference
+from tfdisent import api, config, inference, run
 from tfdisent.checkpoints import Checkpoints
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import Dataset
@@ -261,11 +261,11 @@ def test_within_an_epoch_its_steps_are_counted_from_its_beginning_and_its_means_
 @pytest.mark.parametrize(
   ("at", "words"), [(0, "1 steps after epoch 4"), (6, "7 steps after epoch 4"), (7, "after epoch 5")]
 )
-def test_a_sigterm_is_seen_at_every_step_and_at_the_end_of_an_epoch(at, words):
+def test_a_signal_is_seen_at_every_step_and_at_the_end_of_an_epoch(at, words):
   checkpoints, asked = FakeCheckpoints(epoch=4), threading.Event()
   callback = saving(checkpoints, 0, asked.is_set)
   callback.on_epoch_begin(4)
-  with pytest.raises(Interrupted, match=rf"^stopped as asked \(SIGTERM\), {words}\. The same command goes on"):
+  with pytest.raises(Interrupted, match=rf"^stopped as asked, {words}\. The same command or call goes on"):
     for batch in range(8):
       if batch == at:
         asked.set()
@@ -274,23 +274,57 @@ def test_a_sigterm_is_seen_at_every_step_and_at_the_end_of_an_epoch(at, words):
   assert checkpoints.calls == [("save", 5, 1.0) if at == 7 else ("save_step", at + 1)]  # before it stops
 
 
-def test_a_sigterm_that_comes_after_the_last_step_is_seen_as_well():
+def test_a_signal_that_comes_after_the_last_step_is_seen_as_well():
   callback = saving(FakeCheckpoints(), 0, lambda: True)
   with pytest.raises(Interrupted, match="after epoch 1"):
     callback.on_epoch_end(0, {"val_L": 1.0})
 
 
+def handlers():
+  return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+
 def test_outside_of_the_main_thread_signals_are_somebody_elses():
-  before, seen = signal.getsignal(signal.SIGTERM), []
+  before, seen = handlers(), []
 
   def look():
-    with loop._noting_sigterm() as has_come:
-      seen.append((has_come(), signal.getsignal(signal.SIGTERM)))
+    with loop._noting_signals() as has_come:
+      seen.append((has_come(), handlers()))
 
   thread = threading.Thread(target=look)
   thread.start()
   thread.join()
   assert seen == [(False, before)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_noted_and_the_second_does_what_it_did_before(number, capsys):
+  before = handlers()
+  with loop._noting_signals() as has_come:
+    assert not has_come()
+    signal.raise_signal(number)
+    assert has_come() and handlers() == before
+    assert capsys.readouterr().err.count("Ctrl-C once more stops at once") == (number == signal.SIGINT)
+    if number == signal.SIGINT:
+      with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+  assert handlers() == before
+
+
+def test_a_ctrl_c_that_is_ignored_stays_so():
+  """As for what a script runs in the background, while the Ctrl-C is for what it runs in the foreground."""
+  before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+  try:
+    with loop._noting_signals() as has_come:
+      signal.raise_signal(signal.SIGINT)
+      assert not has_come()
+  finally:
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_batches_have_no_thread_that_would_have_to_be_waited_for(begin, few_digits, tmp_path):
+  asked = begin(tmp_path / "run", few_digits, objective=PLAIN, evaluate_every=0)
+  assert [batches.options().autotune.enabled for batches in (asked.batches, asked.validation_data)] == [False, False]
 
 
 def test_a_disk_that_is_full_is_named():
@@ -397,19 +431,21 @@ def test_it_goes_on_from_within_an_epoch_as_well(step, digit_run, few_digits, tm
     ), name
 
 
-def test_on_sigterm_the_step_is_finished_and_a_checkpoint_written(digit_run, few_digits, tmp_path, monkeypatch):
-  folder = tmp_path / "run"
-  before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_when_asked_to_stop_it_finishes_the_step_and_writes_a_checkpoint(
+  number, digit_run, few_digits, tmp_path, monkeypatch
+):
+  folder, before = tmp_path / "run", handlers()
   with monkeypatch.context() as context:
-    steps = iter([0, 0, signal.SIGTERM])
+    steps = iter([0, 0, number])
     context.setattr(
       callbacks.StopOnNonFinite,
       "on_train_batch_begin",
       lambda self, batch, logs=None: os.kill(os.getpid(), next(steps, 0)),
     )
-    with pytest.raises(Interrupted, match=r"SIGTERM\), 1 steps after epoch 1\. The same command goes on"):
+    with pytest.raises(Interrupted, match=r"stopped as asked, 1 steps after epoch 1\. The same"):
       train_tiny(folder, few_digits, describe=lambda: CONFIG)
-  assert signal.getsignal(signal.SIGTERM) is before
+  assert handlers() == before
   assert (folder / "checkpoints/last/epoch-1-step-1.index").is_file()
   train_tiny(folder, few_digits, describe=lambda: CONFIG)
   assert_equal_to_the_bit(checkpoint(folder, 3), checkpoint(digit_run.folder, 3))
@@ -430,6 +466,49 @@ def test_a_finished_run_is_not_trained_again(digit_run, few_digits, tmp_path, mo
   trained = train_tiny(folder, few_digits, describe=lambda: CONFIG)
   x = few_digits.test["image"]
   np.testing.assert_array_equal(trained.reconstruct(x), digit_run.trained.reconstruct(x))
+
+
+def longer(epochs: int) -> str:
+  return CONFIG.replace("epochs = 3", f"epochs = {epochs}")
+
+
+def test_a_finished_run_is_extended_exactly_and_says_what_its_rate_does(few_digits, tmp_path, monkeypatch, capsys):
+  def train(name, epochs, **arguments):
+    train_tiny(
+      tmp_path / name,
+      few_digits,
+      objective=PLAIN,
+      evaluate_every=0,
+      epochs=epochs,
+      describe=lambda: longer(epochs),
+      **arguments,
+    )
+    return capsys.readouterr().out
+
+  train("whole", 1)
+  whole, stopped = tmp_path / "whole", shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+  (whole / "feature_examples.json").write_text("[]")
+  out = train("whole", 2)
+  assert "The run was begun with 1 epochs and has 2 now." in out and "after epoch 1 of 2 epochs" in out
+  assert "of all 2: it goes on at 0.00051, after 2e-05." in out  # 1e-3 (0.98 (1 + cos π/2) / 2 + 0.02)
+  assert not (whole / "feature_examples.json").exists()  # its presence says that a training has ended
+  assert (whole / "config.gin").read_text() == longer(2) and run.read_description(whole)["epochs"] == 2
+  assert sorted(events(whole)["train/L"]) == [1, 2]
+  with monkeypatch.context() as context:
+    interrupt_at_step(context, 1)
+    with pytest.raises(KeyboardInterrupt):
+      train("stopped", 2, checkpoint_every=1)
+  capsys.readouterr()
+  assert "The run was begun with" not in train("stopped", 2)
+  assert_equal_to_the_bit(checkpoint(stopped, 2), checkpoint(whole, 2))
+
+
+def test_fewer_epochs_than_a_run_was_begun_with_change_nothing(digit_run, few_digits, tmp_path):
+  folder = shutil.copytree(digit_run.folder, tmp_path / "run")
+  before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+  with pytest.raises(RunError, match="a run of 3 epochs, and 2 are asked for: nothing is changed"):
+    train_tiny(folder, few_digits, epochs=2, describe=lambda: longer(2))
+  assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
 def losses_of(folder):
@@ -641,10 +720,12 @@ class Terminal(io.StringIO):
     return self._is_terminal
 
 
-@pytest.mark.parametrize("is_terminal", [True, False])
-def test_the_progress_shows_the_few_figures_that_tell_how_it_goes(is_terminal, monkeypatch):
-  out = Terminal(is_terminal)
+@pytest.mark.parametrize("where", ["terminal", "notebook", "file"])
+def test_the_progress_shows_the_few_figures_that_tell_how_it_goes(where, monkeypatch):
+  out = Terminal(where == "terminal")
   monkeypatch.setattr(sys, "stdout", out)
+  if where == "notebook":
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=object))
   progress = callbacks.Progress()
   progress.set_model(types.SimpleNamespace(records=(Term("L"), Term("KL_z2", is_shown=False), Term("L_a"))))
   progress.set_params({"epochs": 3, "steps": 4, "verbose": 0})
@@ -656,7 +737,7 @@ def test_the_progress_shows_the_few_figures_that_tell_how_it_goes(is_terminal, m
   progress.on_epoch_end(1, {"L": 2.5, "psnr": 10.0, "KL_z2": 1.0, "L_a": 0.5, "val_L": 3.0, "val_psnr": 11.0})
   monkeypatch.undo()
   assert out.getvalue().endswith(" - L: 2.5000 - L_a: 0.5000 - psnr: 10.0000 - val_psnr: 11.0000\n")
-  assert ("1/4" in during and "L: 8.0000 - L_a: 1.0000 - psnr: 9.0000" in during) == is_terminal
+  assert ("1/4" in during and "L: 8.0000 - L_a: 1.0000 - psnr: 9.0000" in during) == (where != "file")
   assert "4/4" in out.getvalue() and "gradient_norm" not in out.getvalue()
 
 

@@ -13,12 +13,12 @@ from tfdisent.run import writing
 
 
 class Progress(keras.callbacks.Callback):
-  """Prints a few terms of the loss: as Keras's progress bar in a terminal, and elsewhere as one line for each epoch."""
+  """Prints a few terms of the loss: as Keras's bar in a terminal or a notebook, elsewhere as a line for each epoch."""
 
   def on_epoch_begin(self, epoch, logs=None):
     if self.params["epochs"] > 1:
       print(f"Epoch {epoch + 1}/{self.params['epochs']}", flush=True)
-    self._is_bar = sys.stdout.isatty()  # in a file, each update of a bar would be a line
+    self._is_bar = sys.stdout.isatty() or _in_notebook()  # in a file, each update of a bar would be a line
     self._bar = keras.utils.Progbar(
       self.params["steps"],
       verbose=1 if self._is_bar else 2,
@@ -37,6 +37,12 @@ class Progress(keras.callbacks.Callback):
 
   def _names(self):
     return [*(term.name for term in self.model.records if term.is_shown), "psnr", "val_L_f", "val_psnr"]
+
+
+def _in_notebook() -> bool:
+  """Whether this is Python of a notebook, or of IPython, which is not imported for this."""
+  ipython = sys.modules.get("IPython")
+  return ipython is not None and ipython.get_ipython() is not None
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -118,4 +124,4 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 def _interrupted(where: str) -> Interrupted:
-  return Interrupted(f"stopped as asked (SIGTERM), {where}. The same command goes on from there.")
+  return Interrupted(f"stopped as asked, {where}. The same command or call goes on from there.")

@@ -1,9 +1,10 @@
 """Training a model: from a data set and a feature to a run folder with checkpoints."""
 
 import contextlib
+import math
 import pathlib
 import signal
-import threading
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
@@ -49,7 +50,8 @@ def train_model(
 ) -> TrainedModel:
   """Trains a model, or goes on with the training that `run_dir` holds; exactly, from the step of its last checkpoint.
 
-  On SIGTERM the current step is finished and a checkpoint written. `tfdisent.train` draws and measures the model, too.
+  On Ctrl-C (in a notebook: an interrupt of the kernel) or SIGTERM the step in hand is finished and a checkpoint
+  written; a second one stops at once. `tfdisent.train` draws and measures the model, too.
 
   Args:
     run_dir: gets `config.gin`, `run.json`, `model.json` and `checkpoints/`; see `tfdisent.run`.
@@ -58,7 +60,8 @@ def train_model(
     make_model: makes the model, from (image_shape, feature, seed=…).
     make_optimizer_eg: makes the optimizer of E1, E2, G and q, from the number of steps of the whole training.
     make_optimizer_d: likewise, of D.
-    epochs: how often the training split is seen.
+    epochs: how often the training split is seen. More than a run was begun with extend it: it goes on from where it
+      ended, and the schedule of the learning rate is of all of them.
     batch_size: examples of a step, of all replicas together: an even number for each.
     seed: of everything random in the training.
     checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
@@ -77,7 +80,8 @@ def train_model(
 
   Raises:
     TfdisentError: of a kind that says what is wrong; before training starts, for all that can be known then.
-    Interrupted: on SIGTERM, once a checkpoint is written.
+    Interrupted: on Ctrl-C or SIGTERM, once a checkpoint is written. It is no return, since the model would look like a
+      trained one to the cells or lines that follow.
   """
   strategy = strategy or tf.distribute.get_strategy()
   run_dir, worker = pathlib.Path(run_dir), Worker(strategy)
@@ -104,8 +108,12 @@ def train_model(
       stack.enter_context(run.alone_in(run_dir))
     config = describe()
     run.refuse_another(run_dir, config)
+    begun_with = run.refuse_fewer_epochs(run_dir, epochs)
     checkpoints = _restored(run_dir, model, worker, epochs)
     if worker.is_chief:
+      if 0 < begun_with < epochs:
+        _tell_of_rate(model, make_optimizer_eg(begun_with * batches.steps_per_epoch), begun_with, epochs)
+      description = {"dataset": None, **(description or {}), "epochs": epochs}
       run.write_description(run_dir, config, model.get_config(), dataset.class_names, description)
 
     # --- Fit what is learned and was not fitted before; a checkpoint holds it ---
@@ -118,9 +126,11 @@ def train_model(
 
     # --- Train ---
     if checkpoints.epoch < epochs:
+      if worker.is_chief:
+        (run_dir / run.FEATURE_EXAMPLES_FILE).unlink(missing_ok=True)  # that of fewer epochs would say: trained
       prepare()
-      has_sigterm_come = stack.enter_context(_noting_sigterm())
-      saving = SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(has_sigterm_come()))
+      must_stop = stack.enter_context(_noting_signals())
+      saving = SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(must_stop()))
       progress = [Progress()] if worker.is_chief else []
       _fit(model, batches, checkpoints, epochs, [*progress, StopOnNonFinite(run_dir), *callbacks, saving])
 
@@ -176,8 +186,14 @@ class _Batches:
 
   def _distributed(self, split, size, **keywords):
     examples, values = self._dataset[split], self._values[split]
+    # The batches have nothing to tune. The tuner of tf.data sleeps for up to a minute at a time, and under a strategy
+    # it is not always woken when `fit` ends or is stopped: both would wait for it.
+    options = tf.data.Options()
+    options.autotune.enabled = False
     return self._strategy.distribute_datasets_from_function(
-      lambda context: training_batches(examples, values, size, self._seed, context=context, **keywords)
+      lambda context: training_batches(examples, values, size, self._seed, context=context, **keywords).with_options(
+        options
+      )
     )
 
 
@@ -192,6 +208,18 @@ def _restored(run_dir: pathlib.Path, model: DisentangledVAE, worker: Worker, epo
     where = f"epoch {checkpoints.epoch}" + (f" and {checkpoints.step} steps" if checkpoints.step else "")
     print(f"Going on with the run in {run_dir} after {where} of {epochs} epochs.", flush=True)
   return checkpoints
+
+
+def _tell_of_rate(model: DisentangledVAE, before: keras.optimizers.Optimizer, begun_with: int, epochs: int) -> None:
+  """Says what becomes of the learning rate in a run of more epochs than it was begun with, as `before` had it."""
+  before.iterations.assign(model.optimizer.iterations)
+  was, now = float(before.learning_rate), float(model.optimizer.learning_rate)
+  rate = f"it goes on at {now:.2g}, after {was:.2g}" if not math.isclose(was, now) else f"it stays at {now:.2g}"
+  print(
+    f"The run was begun with {begun_with} epochs and has {epochs} now. The schedule of the learning rate is that of "
+    f"all {epochs}: {rate}.",
+    flush=True,
+  )
 
 
 def _fit(model, batches: _Batches, checkpoints: Checkpoints, epochs: int, callbacks) -> None:
@@ -212,15 +240,32 @@ def _fit(model, batches: _Batches, checkpoints: Checkpoints, epochs: int, callba
 
 
 @contextlib.contextmanager
-def _noting_sigterm() -> Iterator[Callable[[], bool]]:
-  """Gives a function that tells whether a SIGTERM has come; the signal itself stops nothing."""
-  came = threading.Event()
+def _noting_signals() -> Iterator[Callable[[], bool]]:
+  """Gives a function that tells whether Ctrl-C or SIGTERM has come, the first of which stops nothing.
+
+  The second does what it did before: Ctrl-C raises `KeyboardInterrupt`, and SIGTERM ends the process. A signal that is
+  ignored stays so: a shell's script lets what runs in its background ignore the Ctrl-C of the foreground.
+  """
+  before, came = {}, []
+
+  def restore():
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+  def note(number, frame):
+    came.append(number)
+    restore()
+    if number == signal.SIGINT:
+      with contextlib.suppress(RuntimeError):  # it may have come while another line was written
+        print("\nStopping after this step; Ctrl-C once more stops at once.", file=sys.stderr, flush=True)
+
   try:
-    before = signal.signal(signal.SIGTERM, lambda *_: came.set())
+    for number in (signal.SIGINT, signal.SIGTERM):
+      if signal.getsignal(number) is not signal.SIG_IGN:
+        before[number] = signal.signal(number, note)
   except ValueError:  # Python sets signals in the main thread alone; in another one the caller has to
-    yield came.is_set
-    return
+    pass
   try:
-    yield came.is_set
+    yield lambda: bool(came)
   finally:
-    signal.signal(signal.SIGTERM, before)
+    restore()
