@@ -270,6 +270,7 @@ def test_a_data_frame_is_a_table(people):
   frame["smile"] = frame["smile"] == "yes"
   dataset = from_dataframe(frame, root=people, kinds=KINDS)
   assert dataset.columns["smile"].class_names == ("false", "true")
+  assert dataset.name.startswith(f"dataframe({people.resolve()}, (8, 8, 3), ")
   same = from_table(people, kinds=KINDS)
   for column in same.columns:
     np.testing.assert_array_equal(dataset.train[column], same.train[column])

@@ -168,10 +168,11 @@ def from_dataframe(
     file_column, kinds, columns, split_column, size, channels, broken, test_fraction, probe_fraction,
       validation_fraction, seed: as in `table`.
   """
+  root = pathlib.Path(root).expanduser()
   return _of_table(
-    "dataframe(",
+    f"dataframe({root.resolve()}",
     {str(name): df[name].to_numpy() for name in df.columns},
-    pathlib.Path(root).expanduser(),
+    root,
     (file_column, kinds, columns, split_column),
     (size, channels, broken, seed),
     {"test": test_fraction, "probe": probe_fraction, "validation": validation_fraction},
