@@ -1,11 +1,14 @@
 """Pictures: what lies where."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from features.color import Color
+from features.composite import Composite
 from features.digit_label import DigitLabel
 from tests.conftest import TINY
 from tfdisent import pictures
@@ -198,3 +201,13 @@ def test_the_pictures_of_few_examples(labels, few_digits, tmp_path):
   examples = {name: column[:4] for name, column in few_digits.test.items()}
   paths = pictures.write_pictures(tmp_path, labels, examples, np.eye(10, dtype=np.float32)[examples["label"]])
   assert all(path.stat().st_size > 0 for path in paths)
+
+
+def test_the_figure_of_fusions_says_the_feature_of_each_column():
+  feature = Composite(parts=(DigitLabel(), Color()))
+  trained = types.SimpleNamespace(feature=feature, class_names={"label": [f"class {k}" for k in range(10)]})
+  f = feature.to_vector({"digit_label": [3, 0], "color": [[0.5, 0.0, 1.0], [1.0, 1.0, 0.25]]})
+  assert pictures._words(trained, f) == [
+    "digit_label: class 3\ncolor: 0.5, 0, 1",
+    "digit_label: class 0\ncolor: 1, 1, 0.25",
+  ]

@@ -120,7 +120,9 @@ def show_fusions(
   axes = figure.subplots()
   axes.imshow(picture if picture.shape[2] == 3 else picture[..., 0], cmap="gray", vmin=0, vmax=255)
   width = columns.shape[2]
-  axes.set_xticks([(width + GAP) * (k + 1) + GAP + width / 2 for k in range(len(columns))], _words(trained, f))
+  words = _words(trained, f)
+  aslant = {"rotation": 60, "ha": "left", "rotation_mode": "anchor"} if max(map(len, words)) > 9 else {}
+  axes.set_xticks([(width + GAP) * (k + 1) + GAP + width / 2 for k in range(len(columns))], words, **aslant)
   axes.set_yticks([])
   axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelsize=8)
   axes.spines[:].set_visible(False)
@@ -141,7 +143,7 @@ def _words(trained: TrainedModel, f: np.ndarray) -> list[str]:
 
 
 def _short(value: np.ndarray) -> str:
-  return ", ".join(f"{number:.3g}" for number in np.ravel(value))
+  return ", ".join(f"{number:.2g}" for number in np.ravel(value))
 
 
 def _with_part(feature: Feature, f: np.ndarray, part: int, values: np.ndarray) -> np.ndarray:
