@@ -146,7 +146,7 @@ def train_tiny(folder, dataset, feature=DigitLabel(), objective={"q_data": "both
     return DisentangledVAE(image_shape, feature, Objective(**objective), seed=seed, **tiny)
 
   return api.train(
-    folder, dataset, feature, make_model, **{"epochs": 3, "batch_size": 32, "measure": False, **arguments}
+    dataset, feature, folder, make_model, **{"epochs": 3, "batch_size": 32, "measure": False, **arguments}
   )
 
 

@@ -72,7 +72,7 @@ def test_they_are_the_functions_of_the_package():
 def test_a_training_without_a_configuration_has_the_weights_of_one_with_it(few_digits, tmp_path, monkeypatch):
   make_model = functools.partial(DisentangledVAE, objective=Objective(**PLAIN), **TINY)
   arguments = {"epochs": 1, "batch_size": 32, "evaluate_every": 0, "seed": 3, "measure": False}
-  tfdisent.train(tmp_path / "python", few_digits, DigitLabel(), make_model, **arguments)
+  tfdisent.train(few_digits, DigitLabel(), tmp_path / "python", make_model, **arguments)
   monkeypatch.setattr(config, "make_dataset", lambda name, data_dir: few_digits)
   bindings = [f"objective.{name} = {value}" for name, value in PLAIN.items()]
   bindings += [f"model.{name} = {value!r}" for name, value in TINY.items()]

@@ -175,7 +175,7 @@ def test_every_binding_of_train_reaches_the_training(spy):
     "measure": False,
     "run_dir": "runs/a",
     "dataset": ("of_a_spy", "/data"),
-    "feature": "f",
+    "features": "f",
     "make_model": config.model,
     "make_optimizer_eg": config.optimizer,
     "make_optimizer_d": config.optimizer_d,

@@ -1,8 +1,11 @@
 """What `import tfdisent` has, for type checkers: `__init__.py` imports each name when it is used."""
 
+from tfdisent import data as data
+from tfdisent.api import TrainedRun as TrainedRun
 from tfdisent.api import evaluate as evaluate
 from tfdisent.api import export as export
 from tfdisent.api import fit_feature as fit_feature
+from tfdisent.api import load as load
 from tfdisent.api import train as train
 from tfdisent.data.dataset import Dataset as Dataset
 from tfdisent.data.dataset import Judge as Judge
@@ -24,11 +27,11 @@ from tfdisent.feature.contract import Feature as Feature
 from tfdisent.feature.learned import LearnedFeature as LearnedFeature
 from tfdisent.inference import Encoding as Encoding
 from tfdisent.inference import TrainedModel as TrainedModel
-from tfdisent.inference import load as load
 from tfdisent.model.loss import Forward as Forward
 from tfdisent.model.loss import Loss as Loss
 from tfdisent.model.objective import Objective as Objective
 from tfdisent.model.vae import DisentangledVAE as DisentangledVAE
+from tfdisent.pictures import show_fusions as show_fusions
 from tfdisent.registry import register_dataset as register_dataset
 from tfdisent.registry import register_exporter as register_exporter
 from tfdisent.registry import register_feature as register_feature

@@ -1,10 +1,9 @@
 """What one does with a run, each in one call: `fit_feature`, `train`, `load`, `evaluate`, `export` and `sample`.
 
     import tfdisent
-    from features.color import Color
-    from tfdisent.data.color_mnist import color_mnist
 
-    m = tfdisent.train("runs/color", color_mnist(), Color(), epochs=2)
+    data = tfdisent.data.from_folder("photos")
+    m = tfdisent.train(data, features="label", run_dir="runs/photos", epochs=20)
     m.show_fusions()
     figures = m.evaluate("validation")
 
@@ -32,6 +31,7 @@ from tfdisent.evaluation import report
 from tfdisent.evaluation.monitor import TensorBoard, write_scalars
 from tfdisent.evaluation.protocol import Metrics, train_judges
 from tfdisent.feature import learned
+from tfdisent.feature.choose import choose
 from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
@@ -119,9 +119,9 @@ class TrainedRun(TrainedModel):
 
 
 def train(
-  run_dir: str | None,
   dataset: Dataset,
-  feature: Feature,
+  features: Feature | str | Sequence[str],
+  run_dir: str | None = None,
   make_model: Callable[..., DisentangledVAE] = DisentangledVAE,
   make_optimizer_eg: Callable[[int], keras.optimizers.Optimizer] = make_optimizer,
   make_optimizer_d: Callable[[int], keras.optimizers.Optimizer] = make_optimizer_of_d,
@@ -145,14 +145,14 @@ def train(
   epochs goes on from where it ended. The test split is not read.
 
       make_model = functools.partial(DisentangledVAE, objective=Objective(lambda3=20.0), z1_width=8)
-      trained = tfdisent.train("runs/color", color_mnist(), Color(), make_model, epochs=2)
-      fusions = trained.fuse(images, feature_images)
+      trained = tfdisent.train(data, ["smile", "age"], "runs/faces", make_model, epochs=2)
+      fusions = trained.control(images, {"age": 60})
 
   Args:
+    dataset: its split `train` is trained on; the best checkpoint is chosen on its split `validation`.
+    features: f, or the columns of the data set that are to be controlled: see `tfdisent.feature.choose`.
     run_dir: the run folder; `tfdisent.load` reads it. See `tfdisent.run`. None for a temporary one, which is removed
       with the model that is returned; that of a training that was stopped stays.
-    dataset: its split `train` is trained on; the best checkpoint is chosen on its split `validation`.
-    feature: f.
     make_model: makes the model, from (image_shape, feature, seed=…).
     make_optimizer_eg: makes the optimizer of E1, E2, G and q, from the number of steps of the whole training.
     make_optimizer_d: likewise, of D.
@@ -194,7 +194,7 @@ def train(
     trained = train_model(
       run_dir,
       dataset,
-      feature.of_dataset(dataset),
+      choose(features, dataset).of_dataset(dataset),
       make_model,
       make_optimizer_eg,
       make_optimizer_d,

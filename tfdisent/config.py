@@ -139,9 +139,9 @@ def train(
   devices = strategy()  # first: logical devices cannot be made once TensorFlow has begun to compute
   description = {"dataset": _described(dataset, data_dir), "bindings": sorted(bindings_read())}
   return api.train(
-    run_dir,
     make_dataset(dataset, data_dir),
     make_feature(feature),
+    run_dir,
     make_model=model,
     make_optimizer_eg=optimizer,
     make_optimizer_d=optimizer_d,

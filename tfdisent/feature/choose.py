@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
+from tfdisent.data.columns import parse
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError
 from tfdisent.feature.contract import Feature
@@ -59,7 +60,7 @@ def choose(names: Sequence[str] | str | Feature, dataset: Dataset) -> Feature:
 
 def _of_column(text: str, dataset: Dataset) -> tuple[str | None, Feature]:
   """A column and its feature; None and a registered feature, if there is no such column."""
-  name, forced, turn = _parsed(text, dataset)
+  name, forced, turn = (text, None, 0.0) if text in dataset.train else parse(text)
   if name not in columns(dataset.train):
     if text in FEATURES:
       return None, FEATURES.create(text)
@@ -68,8 +69,6 @@ def _of_column(text: str, dataset: Dataset) -> tuple[str | None, Feature]:
   kind = forced or found
   if kind is None:
     raise ConfigError(f"the column '{name}' may be of any kind ({', '.join(KINDS)}): say it, as in '{name}:number'.")
-  if kind not in KINDS:
-    raise ConfigError(f"'{text}': a column has no kind '{kind}'. {unknown(kind, KINDS)}")
   if found and found != kind and not any({kind, found} <= same for same in _SAME_VALUES):
     raise ConfigError(
       f"'{text}': the column '{name}' was read as {found}, and its values are not those of {kind}. Give the kind where "
@@ -93,22 +92,9 @@ def _made(module: str, name: str, **arguments) -> Feature:
   return FEATURES.create(name, **arguments)
 
 
-# STAND-IN for the parser of tfdisent/data/columns.py, which gives way to it once it is there.
-def _parsed(text: str, dataset: Dataset) -> tuple[str, str | None, float]:
-  """Name, forced kind (None for none) and full turn (0 for none) of "NAME", "NAME:KIND" or "NAME:angle=TURN"."""
-  name, colon, rest = text.rpartition(":")
-  if not colon or text in dataset.train:
-    return text, None, 0.0
-  kind, _, turn = rest.partition("=")
-  try:
-    return name.strip(), kind.strip(), float(turn or 0)
-  except ValueError as error:
-    raise ConfigError(f"'{text}': a full turn is a number, as in '{name}:angle=360'.") from error
-
-
 def _known(name: str, dataset: Dataset) -> tuple[str | None, float]:
   """The kind of a column, None where nothing tells it, and the full turn of an angle."""
-  if column := getattr(dataset, "columns", {}).get(name):
+  if column := dataset.columns.get(name):
     return column.kind, column.turn
   kinds = {"classifier": "category", "angle": "angle", "number": "number", "color": "color"}
   judges = [judge for judge in dataset.judges if judge.column == name and judge.kind in kinds]
