@@ -242,6 +242,7 @@ def test_a_damaged_cache_is_trained_again(dataset, own_cache, trainings, damage)
 def test_a_plain_vae_has_the_models_encoder_learns_without_z2_and_is_kept(
   digit_run, few_digits, own_cache, monkeypatch
 ):
+  monkeypatch.setattr(judges, "EPOCH_IMAGES", 10_000)
   vae = plain_vae(digit_run.trained, few_digits, epochs=1)
   assert set(vae.model.networks) == {"E1", "G"}
   x, z2 = few_digits.test["image"], np.eye(10, dtype=np.float32)[np.zeros(64, int)]

@@ -28,6 +28,12 @@ from tfdisent.training import loop
 OBJECTIVE = {"lambda4": 0.0, "lambda3": 10.0}
 
 
+@pytest.fixture(autouse=True)
+def quick_judges(monkeypatch):
+  """Their figures matter in one test alone."""
+  monkeypatch.setattr(judges, "EPOCH_IMAGES", 5_000)
+
+
 @pytest.fixture(scope="module")
 def turned():
   """512 turned digits of 14x14 pixels, which judges learn quickly; the angle alone is judged."""
@@ -423,7 +429,8 @@ def test_f_may_be_what_the_network_reads(fitted, turned, tmp_path):
   )  # both are judged by what is known
 
 
-def test_an_estimator_reads_numbers_in_their_unit(turned):
+def test_an_estimator_reads_numbers_in_their_unit(turned, monkeypatch):
+  monkeypatch.setattr(judges, "EPOCH_IMAGES", 20_000)
   brightness = {split: turned[split]["color"].max(1) * 100 for split in ("train", "test")}
   data = dataclasses.replace(
     turned,

@@ -38,6 +38,8 @@ from tfdisent.networks import fitting
 
 ORACLE_SEED, EXTRACTOR_SEED, VAE_SEED = 1_000_003, 2_000_003, 3_000_017
 BATCH_SIZE = 128
+EPOCH_IMAGES = 20_000
+"""A network learns from at least so many images an epoch: a small set is seen as often as a large one."""
 CROSS_ENTROPY = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 
 
@@ -81,7 +83,7 @@ class _CachedNetwork:
     train = (dataset.unbiased or dataset).train
     outputs, target, loss = self._task(values(train) if values else train[what])
     count = len(target)
-    rounds = max(1, round(20_000 / count))  # a small set is seen as often as a large one
+    rounds = max(1, round(EPOCH_IMAGES / count))
     epochs *= rounds
     steps = epochs * max(1, count // BATCH_SIZE)
     self._network = self._make(dataset.image_shape, outputs)
@@ -289,7 +291,7 @@ def plain_vae(model: TrainedModel, dataset: Dataset, epochs: int = 3) -> Trained
   config |= {"objective": model.model.objective.only_vae().get_config(), "precision": "float32", "seed": VAE_SEED}
   count = len(dataset.train["image"])
   batch_size = min(BATCH_SIZE, count - count % 2)
-  steps = epochs * max(1, round(20_000 / count)) * (count // batch_size)
+  steps = epochs * max(1, round(EPOCH_IMAGES / count)) * (count // batch_size)
   vae = fresh_model(config, VAE_SEED)
   optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps))
   recipe = {"optimizer": keras.optimizers.serialize(optimizer), "steps": steps, "batch_size": batch_size}
