@@ -14,7 +14,6 @@ from tests.conftest import in_new_process
 from tfdisent import config, evaluation, main, plugins, run, serving
 from tfdisent.errors import ConfigError, FeatureError, TfdisentError
 from tfdisent.evaluation import report
-from tfdisent.feature import learned
 from tfdisent.inference import load, save_feature_examples
 from tfdisent.registry import DATASETS
 from tfdisent.serving import saved_model
@@ -236,8 +235,8 @@ def test_weights_and_examples_that_are_pickles_are_not_unpickled(evil, digit_run
     file.write_bytes(pickle.dumps(Evil()))
   with pytest.raises(TfdisentError, match=r"can be read|damaged"):
     load(evil)
-  (evil / learned.FEATURE_FILE).write_bytes(pickle.dumps(Evil()))
-  (evil / learned.WEIGHTS_FILE).write_bytes(pickle.dumps(Evil()))
+  (evil / run.FEATURE_FILE).write_bytes(pickle.dumps(Evil()))
+  (evil / run.FEATURE_WEIGHTS_FILE).write_bytes(pickle.dumps(Evil()))
   from features.pose import Rotation
 
   with pytest.raises(FeatureError, match="holds no fitted feature"):

@@ -231,7 +231,7 @@ def test_a_data_set_is_made_again_from_its_description(described):
 
 def test_a_data_set_is_found_under_the_new_name_of_its_module(described, monkeypatch):
   imported = []
-  monkeypatch.setattr(run.importlib, "import_module", imported.append)
+  monkeypatch.setattr("importlib.import_module", imported.append)
   with pytest.raises(RegistryError, match="unknown data set 'other'"):
     run.read_dataset(described(name="other", module="tfdisent.datasets.color_mnist"))
   assert imported == ["tfdisent.data.color_mnist"]

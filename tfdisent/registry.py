@@ -16,11 +16,12 @@ the arguments of what is called by its name (`rotation.turn = 360.0`); networks 
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
-from tfdisent.errors import ConfigError, RegistryError
+from tfdisent.errors import ConfigError, RegistryError, TfdisentError
+from tfdisent.moved import new_name
 
 
 class Binder(Protocol):
@@ -77,32 +78,41 @@ class Registry:
     """The plug-in called `name`; raises `RegistryError` that lists the known names on a miss."""
     if name in self._entries:
       return self._entries[name]
-    close = difflib.get_close_matches(str(name), self._entries, n=1)
     raise RegistryError(
       f"unknown {self.kind} '{name}'. "
-      + (f"Did you mean '{close[0]}'? " if close else "")
+      + did_you_mean(name, self._entries)
       + f"Registered: {', '.join(sorted(self._entries)) or 'none'}. "
       + f"A plug-in registers when it is imported: is `import {self.package}.{name}` missing "
       + "from the gin file (or from your code)?"
     )
 
-  def imported(self, description: str | Mapping) -> Callable:
+  def imported(
+    self,
+    description: str | Mapping,
+    who: str = "the model was trained with",
+    error: type[TfdisentError] = RegistryError,
+  ) -> Callable:
     """The plug-in of a name, or of a description `{"name": …, "module": …}`, whose module is imported if need be.
 
+    Args:
+      description: the module may have the name that it had in version 0.1.
+      who: names the plug-in, for the message.
+      error: is raised if the module cannot be imported.
+
     Raises:
-      RegistryError: the module cannot be imported, or registers no such plug-in.
+      RegistryError: the module registers no such plug-in; or it cannot be imported, unless `error` is another one.
     """
     if isinstance(description, str):
       return self[description]
-    name, module = description["name"], description["module"]
+    name, module = description["name"], new_name(description["module"])
     if name not in self._entries:
       try:
         importlib.import_module(module)
-      except ImportError as error:
-        raise RegistryError(
-          f"the model was trained with the {self.kind} '{name}' of the module '{module}', which cannot be imported "
-          f"({error}). Install the package that has it."
-        ) from error
+      except ImportError as cause:
+        raise error(
+          f"{who} the {self.kind} '{name}' of the module '{module}', which cannot be imported ({cause}). Install the "
+          "package that has it."
+        ) from cause
     return self[name]
 
   def create(self, name: str, /, **arguments):
@@ -156,6 +166,12 @@ class Registry:
       yield self
     finally:
       self._entries = before
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+  """A question for an error, "Did you mean 'blond'? ", if a known name is close to `name`; else nothing."""
+  close = difflib.get_close_matches(str(name), map(str, known), n=1)
+  return f"Did you mean '{close[0]}'? " if close else ""
 
 
 def _is_plain(value) -> bool:

@@ -26,7 +26,6 @@ import contextlib
 import datetime
 import fcntl
 import hashlib
-import importlib
 import inspect
 import json
 import pathlib
@@ -288,18 +287,11 @@ def _made(run_dir: pathlib.Path, registry: Registry, description: Mapping, trust
       raise TypeError(f"a {registry.kind} is no {description!r}")
   except (KeyError, TypeError) as error:
     raise _damaged(run_dir, error) from error
-  module, arguments = moved.new_name(module), {key: value for key, value in arguments.items() if key not in given}
+  arguments = {key: value for key, value in arguments.items() if key not in given}
   _check_paths(run_dir, arguments)
-  plugins.check_import(module, str(file), trust)
-  if name not in registry:
-    try:
-      importlib.import_module(module)
-    except ImportError as error:
-      raise RunError(
-        f"{file} names the {registry.kind} '{name}' of the module '{module}', which cannot be imported ({error}). "
-        "Install the package that has it."
-      ) from error
-  plugin, arguments = registry[name], tuples_for_lists(arguments) | given
+  plugins.check_import(moved.new_name(module), str(file), trust)
+  plugin = registry.imported(description, f"{file} names", RunError)
+  arguments = tuples_for_lists(arguments) | given
   try:
     inspect.signature(plugin).bind(**arguments)
   except TypeError as error:

@@ -19,7 +19,6 @@ and configuration.
 """
 
 import dataclasses
-import importlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -31,7 +30,7 @@ from tfdisent import losses
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import FeatureError, TfdisentError
 from tfdisent.feature import convert
-from tfdisent.moved import BINDINGS, new_name
+from tfdisent.moved import BINDINGS
 from tfdisent.registry import FEATURES
 
 DISCRETE, CONTINUOUS, COMPOSITE = "discrete", "continuous", "composite"
@@ -231,20 +230,12 @@ def feature_from_config(config: Mapping) -> Feature:
     FeatureError: the plug-in's module cannot be imported.
     RegistryError: the module registers no such feature.
   """
-  name, module = config["name"], new_name(config["module"])
-  if name not in FEATURES:
-    try:
-      importlib.import_module(module)
-    except ImportError as error:
-      raise FeatureError(
-        f"the model was trained with the feature '{name}' of the module '{module}', which cannot be imported "
-        f"({error}). Install the package that has it."
-      ) from error
+  plugin = FEATURES.imported(config, error=FeatureError)
   arguments = {
-    BINDINGS.get(f"{name}.{argument}", argument).rpartition(".")[2]: value
+    BINDINGS.get(f"{config['name']}.{argument}", argument).rpartition(".")[2]: value
     for argument, value in config["arguments"].items()
   }
-  return FEATURES[name](**arguments)
+  return plugin(**arguments)
 
 
 def feature_values(feature: Feature, examples: Mapping[str, np.ndarray], batch_size: int = 512) -> np.ndarray:

@@ -31,8 +31,6 @@ from tfdisent.errors import ConfigError, FeatureError, RunError
 from tfdisent.feature.contract import DISCRETE, Feature, feature_values
 from tfdisent.networks import fitting
 
-FEATURE_FILE, WEIGHTS_FILE = run.FEATURE_FILE, run.FEATURE_WEIGHTS_FILE
-
 
 @dataclasses.dataclass(frozen=True)
 class LearnedFeature(Feature):
@@ -199,8 +197,8 @@ def fit_feature(
     "held_out": figures,
     "unit": feature.unit,
   }
-  network.save_weights(folder / WEIGHTS_FILE)
-  run.write(folder / FEATURE_FILE, json.dumps(description, indent=2) + "\n")  # last: it says that the fit is whole
+  network.save_weights(folder / run.FEATURE_WEIGHTS_FILE)
+  run.write(folder / run.FEATURE_FILE, json.dumps(description, indent=2) + "\n")  # last: it says that the fit is whole
   return figures
 
 
@@ -240,7 +238,7 @@ def fit_missing(
   arguments = {**_usual(len(dataset.train["image"])), **arguments, "verbose": 0}
   for name, part in parts.items():
     place = folder / urllib.parse.quote(name, safe=" ")  # a column may be called "a/b"
-    if not (place / FEATURE_FILE).is_file():
+    if not (place / run.FEATURE_FILE).is_file():
       with tempfile.TemporaryDirectory() as scratch:
         if worker.is_chief:
           print(f"Fitting a network that reads '{name}' in images … ", end="", flush=True)
@@ -270,7 +268,7 @@ def _as_float(image):
 def _load(network, folder, feature, image_shape) -> None:
   """Gives the network the weights that `fit_feature` wrote into a folder, for the same feature and images as here."""
   try:
-    description = json.loads((folder / FEATURE_FILE).read_text(encoding="utf-8"))
+    description = json.loads((folder / run.FEATURE_FILE).read_text(encoding="utf-8"))
     found = {"feature": description["feature"], "image_shape": description["image_shape"]}
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise FeatureError(
@@ -281,6 +279,8 @@ def _load(network, folder, feature, image_shape) -> None:
   if found != expected:
     raise ConfigError(f"{folder} holds another feature, {found}, than {expected}: fit the feature anew.")
   try:
-    network.load_weights(folder / WEIGHTS_FILE)
+    network.load_weights(folder / run.FEATURE_WEIGHTS_FILE)
   except (OSError, ValueError, KeyError, RuntimeError) as error:
-    raise FeatureError(f"{folder / WEIGHTS_FILE} cannot be read ({error}): fit the feature anew.") from error
+    raise FeatureError(
+      f"{folder / run.FEATURE_WEIGHTS_FILE} cannot be read ({error}): fit the feature anew."
+    ) from error

@@ -1,6 +1,5 @@
 """Names in place of numbers: classes by their names, columns by theirs, and what was meant where a name is unknown."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from tfdisent.data.dataset import Dataset, Examples
 from tfdisent.errors import FeatureError
 from tfdisent.feature.contract import DISCRETE, Feature
+from tfdisent.registry import did_you_mean
 
 
 def unknown(name: object, known: Iterable[str]) -> str:
@@ -17,8 +17,7 @@ def unknown(name: object, known: Iterable[str]) -> str:
   unknown("blnod", ("black", "blond"))  # "Did you mean 'blond'? There are: black, blond."
   """
   known = list(map(str, known))
-  close = difflib.get_close_matches(str(name), known, n=1)
-  return (f"Did you mean '{close[0]}'? " if close else "") + f"There are: {', '.join(known) or 'none'}."
+  return f"{did_you_mean(name, known)}There are: {', '.join(known) or 'none'}."
 
 
 def check_column(dataset: Dataset, column: str, what: str) -> None:

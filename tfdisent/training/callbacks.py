@@ -19,10 +19,11 @@ class Progress(keras.callbacks.Callback):
     if self.params["epochs"] > 1:
       print(f"Epoch {epoch + 1}/{self.params['epochs']}", flush=True)
     self._is_bar = sys.stdout.isatty() or _in_notebook()  # in a file, each update of a bar would be a line
+    self._names = [*(term.name for term in self.model.records if term.is_shown), "psnr", "val_L_f", "val_psnr"]
     self._bar = keras.utils.Progbar(
       self.params["steps"],
       verbose=1 if self._is_bar else 2,
-      stateful_metrics=self._names(),  # Keras would average these means once more
+      stateful_metrics=self._names,  # Keras would average these means once more
     )
 
   def on_train_batch_end(self, batch, logs=None):
@@ -33,10 +34,7 @@ class Progress(keras.callbacks.Callback):
     self._bar.update(self.params["steps"], self._printed(logs), finalize=True)
 
   def _printed(self, logs):
-    return [(name, logs[name]) for name in self._names() if name in logs]
-
-  def _names(self):
-    return [*(term.name for term in self.model.records if term.is_shown), "psnr", "val_L_f", "val_psnr"]
+    return [(name, logs[name]) for name in self._names if name in logs]
 
 
 def _in_notebook() -> bool:
