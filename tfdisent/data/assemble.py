@@ -1,5 +1,6 @@
 """From the columns that were found and the images to a data set: splits, judges, names, and what is said of them."""
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +16,24 @@ from tfdisent.data.tables import look_at, notes_on, size_for
 from tfdisent.errors import ConfigError
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How files become images, and rows become splits: see the arguments of `tfdisent.data.sources.folder`."""
+
+  size: int | tuple[int, int] | None = None
+  channels: int | None = None
+  broken: str = "refuse"
+  test_fraction: float = 0.1
+  probe_fraction: float = 0.1
+  validation_fraction: float = 0.1
+  seed: int = 0
+
+  @property
+  def fractions(self) -> dict[str, float]:
+    """The fraction of each split but `train`."""
+    return {"test": self.test_fraction, "probe": self.probe_fraction, "validation": self.validation_fraction}
+
+
 def judge_of(column: Column) -> Judge:
   """How the evaluation reads a column from images. A colour is read by an estimator, like three numbers."""
   if column.is_discrete:
@@ -27,8 +46,7 @@ def dataset_of_files(
   files: Sequence[pathlib.Path],
   found: Found,
   given: np.ndarray | None,
-  arguments: tuple,
-  fractions: Mapping[str, float],
+  options: Options,
   warnings: tuple[str, ...] = (),
 ) -> Dataset:
   """A data set of image files.
@@ -37,11 +55,11 @@ def dataset_of_files(
     name: the beginning of its name, "table(/photos/table.csv".
     files: N files.
     found: their columns.
-    given, fractions: as of `rows_of_splits`.
-    arguments: size, channels, broken and seed, as of `tfdisent.data.sources.folder`.
+    given: as of `rows_of_splits`.
+    options: how they become images and splits.
     warnings: for people, what was seen before.
   """
-  size, channels, broken, seed = arguments
+  size, channels, broken = options.size, options.channels, options.broken
   kind = name.partition("(")[0]
   if broken not in ("refuse", "skip"):
     raise ConfigError(f"{kind}.broken = {broken!r}: choose 'refuse' or 'skip'.")
@@ -51,7 +69,7 @@ def dataset_of_files(
     size = size_for(sizes) if len(sizes) else 1  # of files that are all broken, the decoder names one
   shape = (*height_and_width(kind, size), channels or (1 if is_grey else 3))
   notes, more = notes_on(sizes, shape) if len(sizes) else ((), ())
-  rows = rows_of_splits(found, given, len(files), fractions, seed)
+  rows = rows_of_splits(found, given, len(files), options.fractions, options.seed)
   class_names = {column.name: column.class_names for column in found.columns.values() if column.class_names}
   splits, digest = in_splits(files, found.values, rows, shape, broken, class_names)
   return dataset_of(f"{name}, ", splits, found, digest, notes, (*warnings, *more))

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfdisent.data.assemble import dataset_of, dataset_of_files, judge_of, rows_of_splits
+from tfdisent.data.assemble import Options, dataset_of, dataset_of_files, judge_of, rows_of_splits
 from tfdisent.data.dataset import SPLITS, Dataset, check_images
 from tfdisent.data.detect import Found, find
 from tfdisent.data.image_cache import update_with_columns
@@ -74,8 +74,7 @@ def folder(
     files,
     found,
     np.array(splits) if has_splits else None,
-    (size, channels, broken, seed),
-    {"test": test_fraction, "probe": probe_fraction, "validation": validation_fraction},
+    Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     (f"beside the folders of splits, {', '.join(others)} is left out",) if others else (),
   )
 
@@ -121,9 +120,11 @@ def table(
     f"table({path.resolve()}",
     values,
     root,
-    (file_column, kinds, columns, split_column),
-    (size, channels, broken, seed),
-    {"test": test_fraction, "probe": probe_fraction, "validation": validation_fraction},
+    file_column,
+    kinds,
+    columns,
+    split_column,
+    Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     warnings,
   )
 
@@ -152,30 +153,26 @@ def from_dataframe(
   kinds: Kinds = (),
   columns: Sequence[str] | None = None,
   split_column: str = "split",
-  size: int | tuple[int, int] | None = None,
-  channels: int | None = None,
-  broken: str = "refuse",
-  test_fraction: float = 0.1,
-  probe_fraction: float = 0.1,
-  validation_fraction: float = 0.1,
-  seed: int = 0,
+  **options,
 ) -> Dataset:
   """Images that a data frame of pandas names, one in each row.
 
   Args:
     df: the data frame.
     root: the folder that file names are relative to.
-    file_column, kinds, columns, split_column, size, channels, broken, test_fraction, probe_fraction,
-      validation_fraction, seed: as in `table`.
+    file_column, kinds, columns, split_column: as in `table`.
+    options: size, channels, broken, test_fraction, probe_fraction, validation_fraction and seed, as in `folder`.
   """
   root = pathlib.Path(root).expanduser()
   return _of_table(
     f"dataframe({root.resolve()}",
     {str(name): df[name].to_numpy() for name in df.columns},
     root,
-    (file_column, kinds, columns, split_column),
-    (size, channels, broken, seed),
-    {"test": test_fraction, "probe": probe_fraction, "validation": validation_fraction},
+    file_column,
+    kinds,
+    columns,
+    split_column,
+    Options(**options),
   )
 
 
@@ -213,11 +210,13 @@ def from_arrays(
   if images.dtype != np.uint8:
     images = np.rint(images * 255).astype(np.uint8)
   found = find(columns, kinds)
-  fractions = {"test": test_fraction, "probe": probe_fraction, "validation": validation_fraction}
+  options = Options(
+    test_fraction=test_fraction, probe_fraction=probe_fraction, validation_fraction=validation_fraction, seed=seed
+  )
   given = None if split is None else find_splits(split)
   if split is not None and given is None:
     raise ConfigError("from_arrays: split has no 'train': give train, validation or test for each image.")
-  rows = rows_of_splits(found, given, len(images), fractions, seed)
+  rows = rows_of_splits(found, given, len(images), options.fractions, options.seed)
   splits = {
     name: {"image": images[of], **{column: values[of] for column, values in found.values.items()}}
     for name, of in rows.items()
@@ -244,8 +243,17 @@ def from_tfds(name: str, **arguments) -> Dataset:
   return dataclasses.replace(dataset, judges=(*dataset.judges, *others), class_names=class_names)
 
 
-def _of_table(name, table: Mapping[str, Sequence], root, of_columns, arguments, fractions, warnings=()) -> Dataset:
-  file_column, kinds, kept, split_column = of_columns
+def _of_table(
+  name,
+  table: Mapping[str, Sequence],
+  root: pathlib.Path,
+  file_column: str | None,
+  kinds: Kinds,
+  kept: Sequence[str] | None,
+  split_column: str,
+  options: Options,
+  warnings: tuple[str, ...] = (),
+) -> Dataset:
   named = find_files(table, root, file_column)
   has_name = np.array([path is not None for path in named.paths])
   if not has_name.all():
@@ -262,4 +270,4 @@ def _of_table(name, table: Mapping[str, Sequence], root, of_columns, arguments, 
       raise ConfigError(f"there is no column '{unknown[0]}' (columns) to keep: there are {', '.join(found.columns)}.")
     kept = {column: found.columns[column] for column in kept}
     found = Found(kept, {column: found.values[column] for column in kept}, found.left_out)
-  return dataset_of_files(name, [named.paths[i] for i in rows], found, given, arguments, fractions, warnings)
+  return dataset_of_files(name, [named.paths[i] for i in rows], found, given, options, warnings)
