@@ -7,12 +7,15 @@ import subprocess
 import sys
 import tomllib
 
+import keras
 import numpy as np
+import PIL.Image
 import pytest
 
 import tfdisent
 from tests.conftest import train_tiny
-from tfdisent import config
+from tfdisent import config, evaluation
+from tfdisent.evaluation import judges
 from tfdisent.feature.check import check_feature
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -194,6 +197,40 @@ def test_the_feature_of_the_readme_works_as_it_stands(few_digits, tmp_path, monk
   trained = train_tiny(tmp_path / "run", few_digits, feature, objective={"lambda4": 0.0}, epochs=1)
   x = few_digits.test["image"]
   np.testing.assert_allclose(trained.encode(x).feature[:, 0], ((x / 255) ** 2).mean((1, 2, 3)), rtol=1e-3)
+
+
+def snippet(heading: str) -> str:
+  """The first Python of a section of the README."""
+  readme = (ROOT / "README.md").read_text(encoding="utf-8")
+  return re.search(rf"^#+ {heading}\n\n```python\n(.*?)```", readme, flags=re.DOTALL | re.MULTILINE)[1]
+
+
+def test_the_lines_of_the_readme_train_from_a_folder(tmp_path, monkeypatch):
+  """As they stand, but for the number of epochs, and with the quick figures alone."""
+  random_state = np.random.default_rng(0)
+  for i in range(160):
+    file = tmp_path / "photos" / ("cat", "dog")[i % 2] / f"{i}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(random_state.integers(256, size=(28, 28), dtype=np.uint8)).save(file)
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(judges, "EPOCH_IMAGES", 100)
+  whole = evaluation.evaluate
+  monkeypatch.setattr(
+    evaluation, "evaluate", lambda *arguments, **keywords: whole(*arguments, **{**keywords, "quick": True})
+  )
+  code = snippet("Train from Python").replace("epochs=20", "epochs=1, batch_size=32")
+  names = {"images": np.zeros([2, 28, 28, 1], np.uint8)}
+  exec(code, names)
+  assert (tmp_path / "runs/photos/fusion.png").is_file() and (tmp_path / "models/photos/1/saved_model.pb").is_file()
+  assert names["m"].class_names == {"label": ("cat", "dog")}
+
+
+def test_the_lines_of_the_readme_fit_a_keras_model(tmp_path, monkeypatch):
+  random_state = np.random.default_rng(0)
+  images, labels = random_state.integers(256, size=(24, 64, 64, 3), dtype=np.uint8), random_state.integers(10, size=24)
+  monkeypatch.chdir(tmp_path)
+  exec(snippet("A Keras model like any other").replace("epochs=5", "epochs=1"), {"images": images, "labels": labels})
+  assert keras.models.load_model("m.keras")(images[:2]).shape == (2, 64, 64, 3)
 
 
 def test_the_readme_links_to_what_is_there():
