@@ -1,0 +1,193 @@
+"""Recipes for data that nobody has tuned for: arguments of the model, the loss and the training, by size and kinds.
+
+    recipe = preset("auto", dataset, feature)
+    recipe.training["epochs"]
+
+The command line takes one where no configuration is given, and `tfdisent.train` where no model is.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tfdisent.data.dataset import Dataset
+from tfdisent.errors import ConfigError
+from tfdisent.feature.contract import CONTINUOUS, Feature
+
+AUTO = "auto"
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+  """What to train with, as plain data.
+
+  Attributes:
+    name: of the recipe.
+    why: for whom it is, as a phrase.
+    model: arguments of `tfdisent.DisentangledVAE`.
+    objective: of `tfdisent.Objective`.
+    optimizer: of `tfdisent.training.optimizers.make_optimizer`, for E1, E2, G, q and a.
+    optimizer_d: likewise, for D.
+    training: of `tfdisent.train`.
+    composite: of a feature that has several parts: the weights of its parts.
+    reasons: why a choice was made, by the name of its binding, "train.epochs".
+  """
+
+  name: str
+  why: str
+  model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  objective: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  optimizer: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  optimizer_d: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  composite: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+  def weighted(self, feature: Feature) -> Feature:
+    """The feature with the weights that its parts have in this recipe."""
+    return dataclasses.replace(feature, **self.composite) if self.composite else feature
+
+
+def preset(name: str, dataset: Dataset, feature: Feature) -> Preset:
+  """The recipe of a name for a data set and a feature.
+
+  Args:
+    name: "small", "medium", "large", "paper", or "auto", which chooses among the first three by the size of the images.
+    dataset: tells the size and the number of images.
+    feature: tells the kinds of what shall be controlled.
+
+  Raises:
+    ConfigError: there is no such recipe.
+  """
+  longest = max(dataset.image_shape[:2])
+  if name == AUTO:
+    name = "small" if longest <= 40 else "medium" if longest <= 96 else "large"
+  if name not in PRESETS:
+    raise ConfigError(f"there is no preset {name!r}: choose {', '.join(map(repr, (AUTO, *PRESETS)))}.")
+  return PRESETS[name](dataset, feature)
+
+
+_WEIGHTS = {"color": (60.0, 2.5), CONTINUOUS: (6.0, 5.0)}
+"""Of a part in L_f and in L_a, in units of those of a class. A squared error in [0, 1] is small beside nats."""
+
+
+def _weights(feature: Feature) -> list[tuple[float, float]]:
+  is_color = [part.kind == CONTINUOUS and part.width == 3 for part in feature.parts]
+  return [
+    _WEIGHTS.get("color" if color else part.kind, (1.0, 1.0)) for part, color in zip(feature.parts, is_color)
+  ]
+
+
+def _balanced(feature: Feature, lambda3: float, adversary: float) -> tuple[dict, dict]:
+  """λ3 and the adversary's weight, and the weights of the parts of a feature that has several."""
+  weights = _weights(feature)
+  if len(weights) == 1:
+    ((of_f, of_a),) = weights
+    return {"lambda3": lambda3 * of_f, "adversary": adversary * of_a}, {}
+  of_f, of_a = zip(*weights)
+  composite = {"weights": of_f, "adversary_weights": of_a} if {*of_f, *of_a} != {1.0} else {}
+  return {"lambda3": lambda3, "adversary": adversary}, composite
+
+
+def _epochs(dataset: Dataset, images_seen: int, fewest: int = FEWEST_EPOCHS) -> int:
+  """How often the training split is seen, so that about `images_seen` images are trained on."""
+  return min(max(round(images_seen / len(dataset.train["image"])), fewest), MOST_EPOCHS)
+
+
+def _recipe(name, why, dataset, feature, images_seen, batch_size, ramp, lambda3, adversary, **groups) -> Preset:
+  balanced, composite = _balanced(feature, lambda3, adversary)
+  epochs = _epochs(dataset, images_seen)
+  steps = epochs * max(1, len(dataset.train["image"]) // batch_size)
+  reasons = {
+    "train.epochs": f"about {images_seen:,} images are seen, {FEWEST_EPOCHS} to {MOST_EPOCHS} epochs",
+    "objective.ramp_steps": f"of {steps:,} steps",
+    **({"composite.weights": "in L_f; a squared error is small beside nats"} if composite else {}),
+  }
+  objective = {"ramp_steps": min(ramp, steps // 3), **balanced, **groups.pop("objective")}
+  return Preset(
+    name,
+    why,
+    objective=objective,
+    training={"epochs": epochs, "batch_size": batch_size},
+    composite=composite,
+    reasons=reasons,
+    **groups,
+  )
+
+
+def _small(dataset: Dataset, feature: Feature) -> Preset:
+  """That of `gin_configs/color_mnist_digit.gin`, with a wider z1."""
+  return _recipe(
+    "small",
+    "images of up to 40 pixels",
+    dataset,
+    feature,
+    images_seen=300_000,
+    batch_size=64,
+    ramp=2000,
+    lambda3=50.0,
+    adversary=60.0,
+    model={"z1_width": 16},
+    objective={
+      "likelihood": "laplace",
+      "stddev": 0.2,
+      "lambda4": 1.0,
+      "mirror": 2.0,
+      "q_data": "pairs",
+      "q_noise": 0.3,
+      "prior_fusions": 0.5,
+      "d_real": "originals",
+    },
+  )
+
+
+def _medium(dataset: Dataset, feature: Feature) -> Preset:
+  return _recipe(
+    "medium",
+    "images of up to 96 pixels",
+    dataset,
+    feature,
+    images_seen=150_000,
+    batch_size=64,
+    ramp=4000,
+    lambda3=20.0,
+    adversary=20.0,
+    model={"z1_width": 64, "E1": {"dense": (256,)}, "G": {"dense": (256,)}, "precision": "mixed_bfloat16"},
+    optimizer={"warmup_steps": 300},
+    objective={
+      "stddev": 0.15,
+      "lambda4": 1.0,
+      "mirror": 1.0,
+      "q_data": "pairs",
+      "q_noise": 0.3,
+      "d_real": "originals",
+    },
+  )
+
+
+def _large(dataset: Dataset, feature: Feature) -> Preset:
+  recipe = _medium(dataset, feature)
+  return dataclasses.replace(recipe, name="large", why="larger images", model={**recipe.model, "z1_width": 96})
+
+
+def _paper(dataset: Dataset, feature: Feature) -> Preset:
+  """The objective of the poster, with the weights of `gin_configs/color_mnist_digit_paper.gin`."""
+  recipe = _small(dataset, feature)
+  objective = {"stddev": 0.2, "lambda3": recipe.objective["lambda3"], "lambda4": 50.0}
+  return Preset(
+    "paper",
+    "the paper's objective alone",
+    objective=objective,
+    training=recipe.training,
+    composite=recipe.composite,
+    reasons=recipe.reasons,
+  )
+
+
+PRESETS: Mapping[str, Callable[[Dataset, Feature], Preset]] = {
+  "small": _small,
+  "medium": _medium,
+  "large": _large,
+  "paper": _paper,
+}
