@@ -57,7 +57,7 @@ ROOMS = (
     "networks",
   ),
   *("feature", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation", "sweep"),
-  *("benchmark", "api", "config", "main", "testing"),
+  *("benchmark", "presets", "plan", "api", "config", "main", "testing"),
 )
 """From the ground up: each imports from those before it alone."""
 STRANGERS = {

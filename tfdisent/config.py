@@ -21,14 +21,16 @@ import inspect
 import io
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import gin
 
-from tfdisent import api, benchmark, distribution, moved, run
+from tfdisent import api, benchmark, distribution, moved, plan, run
+from tfdisent.data import batches
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, TfdisentError
 from tfdisent.evaluation.protocol import Metrics
+from tfdisent.feature.choose import choose
 from tfdisent.feature.contract import Feature
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
@@ -110,11 +112,11 @@ bench_export = gin.external_configurable(
 )
 
 
-@gin.configurable(module="tfdisent", denylist=["run_dir", "measure"])
+@gin.configurable(module="tfdisent", denylist=["run_dir", "measure", "made", "annotate"])
 def train(
   run_dir: str,
   dataset: str | None = None,
-  feature: str | None = None,
+  feature: str | Sequence[str] | None = None,
   data_dir: str | None = None,
   epochs: int = 10,
   batch_size: int = 128,
@@ -124,23 +126,28 @@ def train(
   jit_compile: bool = False,
   measurements: Sequence[str] = (),
   measure: bool = True,
+  made: Dataset | None = None,
+  annotate: Callable[[str], str] = str,
 ) -> TrainedModel:
   """Trains the model that the configuration describes; see `tfdisent.api.train`.
 
   Args:
     run_dir: the run folder.
     dataset: name of a registered data set, whose arguments are plain data: `run.json` keeps them.
-    feature: name of a registered feature.
+    feature: name of a registered feature; or of a column of the data set, or several, as `tfdisent.train` takes them.
     data_dir: where the data lies; None is the data set's own default.
     epochs, batch_size, seed, evaluate_every, checkpoint_every, jit_compile: as in `tfdisent.api.train`.
     measurements: names of registered measurements, whose arguments are plain data as well.
     measure: as in `tfdisent.api.train`.
+    made: the data set of the configuration, if the caller has made it already.
+    annotate: what becomes of the configuration's text before it is written.
   """
   devices = strategy()  # first: logical devices cannot be made once TensorFlow has begun to compute
   description = {"dataset": _described(dataset, data_dir), "bindings": sorted(bindings_read())}
+  made = made or make_dataset(dataset, data_dir)
   return api.train(
-    make_dataset(dataset, data_dir),
-    make_feature(feature),
+    made,
+    make_feature(feature, made),
     run_dir,
     make_model=model,
     make_optimizer_eg=optimizer,
@@ -155,9 +162,19 @@ def train(
     fitting=gin.get_bindings("tfdisent.fit_feature"),
     measurements=measurements,
     measure=measure,
-    describe=lambda: gin.operative_config_str(max_line_length=140),
+    describe=lambda: annotate(gin.operative_config_str(max_line_length=140)),
     description=description,
   )
+
+
+def minutes(dataset: Dataset, feature: Feature) -> float:
+  """How long the configuration that was read last trains on this machine, by the time of a step."""
+  bound = gin.get_bindings("tfdisent.train")
+  epochs, batch_size = (
+    bound.get(name, inspect.signature(train).parameters[name].default) for name in ("epochs", "batch_size")
+  )
+  seconds = plan.seconds_per_step(model, optimizer, optimizer_d, dataset, feature, batch_size)
+  return seconds * epochs * batches.steps_per_epoch(dataset.train, batch_size) / 60
 
 
 _fit_feature = gin.external_configurable(
@@ -167,8 +184,9 @@ _fit_feature = gin.external_configurable(
 
 def fit_feature(run_dir: pathlib.Path, data_dir: str | None = None) -> dict:
   """Fits the learned parts of the feature of the configuration that was read last: see `tfdisent.api.fit_feature`."""
-  feature = make_feature(gin.get_bindings("tfdisent.train").get("feature"))
-  return _fit_feature(str(run_dir), dataset_of_run(data_dir), feature)
+  dataset = dataset_of_run(data_dir)
+  feature = make_feature(gin.get_bindings("tfdisent.train").get("feature"), dataset)
+  return _fit_feature(str(run_dir), dataset, feature)
 
 
 def evaluate(
@@ -196,14 +214,15 @@ def sweep(grid: Mapping[str, Sequence] | Sequence[Mapping[str, Sequence]] | None
   return combinations(grid or ())
 
 
-def make_feature(name: str | None) -> Feature:
-  """The registered feature `name`, with its bindings."""
+def make_feature(name: str | Sequence[str] | None, dataset: Dataset | None = None) -> Feature:
+  """The registered feature `name`, with its bindings; or that of some columns of a data set."""
   if name is None:
     raise ConfigError(
       "no feature is chosen: put `import features.digit_label` and `train.feature = 'digit_label'` "
       "(or your own plug-in) into the gin file."
     )
-  return FEATURES.create(name)
+  is_registered = isinstance(name, str) and (name in FEATURES or dataset is None or name not in dataset.train)
+  return FEATURES.create(name) if is_registered else choose(name, dataset)
 
 
 def make_dataset(name: str | None, data_dir: str | None) -> Dataset:

@@ -1,5 +1,12 @@
 """tfdisent: train a VAE whose z2 alone decides a feature f(x) that you choose, look at it, and use it.
 
+  Train on your own images: in a folder for each class, or beside a table that names them (photos/table.csv), whose
+  columns are then the features; no configuration is needed. --describe says what is found, and trains nothing:
+    tfdisent --data_dir=photos --describe
+    tfdisent --data_dir=photos --run_dir=runs/photos
+    tfdisent --data_dir=photos --feature=smile,age,hair_colour --run_dir=runs/faces
+  The kind of a column is found, or said: --feature=age:category,azimuth:angle=360.
+
   Train on digits that come with the installation, with progress; interrupted, the same command goes on:
     tfdisent --gin_file=gin_configs/quickstart.gin --run_dir=runs/quickstart
 
@@ -67,11 +74,29 @@ _GIN_FILE = flags.DEFINE_multi_string(
 _GIN_PARAM = flags.DEFINE_multi_string(
   "gin_param", [], 'One gin binding, as in "objective.lambda3 = 20", which replaces that of the files. Repeatable.'
 )
+_FEATURE = flags.DEFINE_list(
+  "feature",
+  [],
+  "What shall be controlled: columns of the table beside your images, separated by commas. A kind is forced by "
+  "'age:category', ':number', ':attribute', ':color', or ':angle=360' with the full turn. Replaces train.feature.",
+)
+_PRESET = flags.DEFINE_string(
+  "preset",
+  "auto",
+  "The recipe where no gin file is given: 'small', 'medium' or 'large' images, the 'paper' alone, or 'auto', which "
+  "takes it by the size of the images. RUN_DIR/config.gin tells what it says.",
+)
+_EPOCHS = flags.DEFINE_integer("epochs", None, "How often the training split is seen. Replaces train.epochs.", 1)
+_DESCRIBE = flags.DEFINE_boolean(
+  "describe", False, "Say what the data set holds and what would be trained on it, for how long; train nothing."
+)
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "The run folder: made by a training, read by the other modes.")
 _RUN_DIRS = flags.DEFINE_list(
   "run_dirs", [], "The run folders of --mode=compare, separated by commas. What it writes goes into --run_dir."
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data sets (default: ~/tensorflow_datasets).")
+_DATA_DIR = flags.DEFINE_string(
+  "data_dir", None, "The folder of your images; or where TFDS keeps its data sets (default: ~/tensorflow_datasets)."
+)
 _SEED = flags.DEFINE_integer(
   "seed", None, "Seed of everything random in training, or of the samples of --mode=sample; replaces train.seed."
 )
@@ -144,18 +169,49 @@ def main(arguments):
 
 
 def _train():
-  _need_gin_file()
-  run_dir = _run_dir(exists=False)
+  if not _GIN_FILE.value and not _DATA_DIR.value:
+    _need_gin_file()
+  run_dir = None if _DESCRIBE.value else _run_dir(exists=False)
   bindings = list(_GIN_PARAM.value)
   if _DATA_DIR.value:
     bindings.append(f"train.data_dir = {str(_data_dir())!r}")
-  if _SEED.value is not None:
-    bindings.append(f"train.seed = {_SEED.value}")
+  for name, value in (("seed", _SEED.value), ("epochs", _EPOCHS.value)):
+    bindings += [] if value is None else [f"train.{name} = {value}"]
   bindings += _strategy()
   from tfdisent import config
 
-  config.read(_GIN_FILE.value, bindings)
-  config.train(str(run_dir))
+  if not _GIN_FILE.value:
+    _train_on_own_images(run_dir, bindings)
+    return
+  if flags.FLAGS["preset"].present:
+    raise ConfigError("--preset is for a training without a gin file, and --gin_file is a recipe of its own.")
+  config.read(_GIN_FILE.value, [*bindings, *([f"train.feature = {tuple(_FEATURE.value)!r}"] if _FEATURE.value else [])])
+  if _DESCRIBE.value:
+    from tfdisent import data
+
+    print(data.describe(config.dataset_of_run()))
+  else:
+    config.train(str(run_dir))
+
+
+def _train_on_own_images(run_dir: pathlib.Path | None, bindings: list[str]):
+  """Trains by a configuration that follows from the images; without a run folder it is only told."""
+  from tfdisent import config, plan
+
+  print(f"Looking at {_data_dir()} …", flush=True)
+  source = plan.source(_data_dir(), _FEATURE.value)
+  config.read([], [*source, *bindings])
+  dataset = config.dataset_of_run()
+  made = plan.make(dataset, _FEATURE.value, _PRESET.value)
+  lines = sorted([*source, *made.bindings], key=lambda line: not line.startswith("import "))
+  config.read([], [*lines, *bindings])
+  print(made)
+  print(f"That takes about {config.minutes(made.dataset, made.feature):.0f} minutes on this machine.", flush=True)
+  if run_dir is None:
+    print(plan.annotated("\n".join(lines), "The configuration:", made.reasons))
+    return
+  title = f"What tfdisent has chosen for {_data_dir()}. Change what you like, and pass it as --gin_file."
+  config.train(str(run_dir), made=dataset, annotate=lambda text: plan.annotated(text, title, made.reasons))
 
 
 def _fit_feature():
@@ -261,7 +317,9 @@ def _need_gin_file():
   if not _GIN_FILE.value:
     raise ConfigError(
       f"--mode={_MODE.value} needs a configuration: pass --gin_file, for instance "
-      "--gin_file=gin_configs/quickstart.gin (`tfdisent --help` has examples)."
+      "--gin_file=gin_configs/quickstart.gin"
+      + (", or --data_dir with the folder of your images" if _MODE.value == "train" else "")
+      + " (`tfdisent --help` has examples)."
     )
 
 

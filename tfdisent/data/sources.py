@@ -94,6 +94,7 @@ def table(
   probe_fraction: float = 0.1,
   validation_fraction: float = 0.1,
   seed: int = 0,
+  judged: Sequence[str] | None = None,
 ) -> Dataset:
   """Images that a table names, one in each row: CSV with a header, or JSON lines.
 
@@ -108,6 +109,7 @@ def table(
     split_column: a column that says train, validation or test by their usual names, in any case. If there is none,
       splits are drawn.
     size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed: as in `folder`.
+    judged: the columns that the evaluation reads from images, with a network for each; None for all.
 
   Raises:
     ConfigError: an argument is out of its range, or names no column.
@@ -116,7 +118,7 @@ def table(
   root = root_folder(data_dir, "table")
   path = root / table if table else find_table(root)
   values, warnings = read_columns(path)
-  return _of_table(
+  dataset = _of_table(
     f"table({path.resolve()}",
     values,
     root,
@@ -127,6 +129,19 @@ def table(
     Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     warnings,
   )
+  return dataset if judged is None else judged_alone(dataset, judged)
+
+
+def judged_alone(dataset: Dataset, columns: Sequence[str]) -> Dataset:
+  """The same data set with judges of some columns alone.
+
+  Raises:
+    ConfigError: there is no such column.
+  """
+  judges = {judge.column: judge for judge in dataset.judges}
+  if unknown := [column for column in columns if column not in judges]:
+    raise ConfigError(f"there is no column '{unknown[0]}' (judged): there are {', '.join(judges)}.")
+  return dataclasses.replace(dataset, judges=tuple(judges[column] for column in dict.fromkeys(columns)))
 
 
 def from_folder(path: str | pathlib.Path, **arguments) -> Dataset:

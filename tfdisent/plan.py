@@ -1,0 +1,178 @@
+"""From a folder of images to a configuration: what it holds, what can be controlled, and by which recipe.
+
+    lines = source("photos", ("age:number",))
+    plan = make(dataset, ("smile", "age"))
+    print(plan)
+
+The command line does so where no gin file is given. Both give lines of a configuration, which a user may overrule.
+"""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdisent.data.batches import steps_per_epoch, training_batches
+from tfdisent.data.columns import parse
+from tfdisent.data.dataset import Dataset
+from tfdisent.data.look import TELLING, association, describe
+from tfdisent.data.tables import TABLE_SUFFIXES
+from tfdisent.errors import ConfigError, DataError
+from tfdisent.feature.choose import KINDS, choose
+from tfdisent.feature.contract import Feature, feature_values
+from tfdisent.model.vae import DisentangledVAE
+from tfdisent.presets import AUTO, Preset, preset
+
+USUAL_LABELS = ("label", "class", "category", "target", "y")
+"""Columns that are meant where none is named."""
+MOST_KEPT = 4
+"""Other properties that are judged without being asked for: each costs a judge, a minute or so once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What would be trained; `str` of it is for people.
+
+  Attributes:
+    dataset: what was found.
+    feature: what is to be controlled.
+    preset: the recipe.
+    bindings: lines of a configuration.
+    reasons: why a choice was made, by the name of its binding.
+  """
+
+  dataset: Dataset
+  feature: Feature
+  preset: Preset
+  bindings: tuple[str, ...]
+  reasons: Mapping[str, str]
+
+  def __str__(self):
+    epochs, batch_size = self.preset.training["epochs"], self.preset.training["batch_size"]
+    parts = ", ".join(self.feature.part_names if len(self.feature.parts) > 1 else [self.feature.column])
+    return (
+      f"{describe(self.dataset)}\n"
+      f"To be controlled: {parts}. Recipe '{self.preset.name}' ({self.preset.why}): {epochs} epochs of "
+      f"{steps_per_epoch(self.dataset.train, batch_size):,} steps of {batch_size} images."
+    )
+
+
+def source(data_dir: str, features: Sequence[str] = ()) -> list[str]:
+  """The lines of a configuration that name the data set of a folder: a table beside the images, or folders of classes.
+
+  Args:
+    data_dir: the folder.
+    features: names of columns, some with a kind that is to be forced: "age:category".
+
+  Raises:
+    ConfigError: a kind is unknown, or a folder of classes has no such column.
+    DataError: there is no such folder.
+  """
+  root = pathlib.Path(data_dir).expanduser()
+  if not root.is_dir():
+    raise DataError(f"there is no folder {root}: --data_dir is the folder of your images.")
+  forced = tuple(word for word in features if parse(word).kind)
+  has_table = any(path.suffix.lower() in TABLE_SUFFIXES for path in root.iterdir() if path.is_file())
+  name = "table" if has_table else "folder"
+  lines = ["import tfdisent.data.sources", f"train.dataset = {name!r}", f"train.data_dir = {str(root.absolute())!r}"]
+  return [*lines, f"table.kinds = {forced!r}"] if has_table and forced else lines
+
+
+def make(dataset: Dataset, features: Sequence[str] = (), name: str = AUTO) -> Plan:
+  """What to train on a data set of `source`.
+
+  Args:
+    dataset: the data set.
+    features: names of columns that shall be controlled; none for the class of each image.
+    name: of the recipe: see `tfdisent.presets.preset`.
+
+  Raises:
+    ConfigError: a name is unknown, or it must be said what is to be controlled.
+  """
+  features = tuple(features) or _usual(dataset)
+  chosen = choose(features, dataset).of_dataset(dataset)
+  recipe = preset(name, dataset, chosen)
+  columns = [parse(word).name for word in features]
+  kinds = {dataset.columns[column].kind for column in columns if column in dataset.columns}
+  kinds |= {asked.kind for asked in map(parse, features) if asked.kind}
+  modules = sorted({KINDS[kind][0] for kind in kinds} | ({"features.composite"} if len(features) > 1 else set()))
+  # "folder(/photos, (64, 64, 3), …" tells the registered name of what `source` has chosen.
+  kind = dataset.name.partition("(")[0]
+  height, width, channels = dataset.image_shape
+  found = {
+    f"{kind}.size": height if height == width else (height, width),
+    f"{kind}.channels": channels,
+    **({"table.judged": (*columns, *_kept(dataset, columns))} if kind == "table" else {}),
+    "train.feature": features[0] if len(features) == 1 and features[0] in dataset.columns else features,
+  }
+  groups = ("model", "objective", "optimizer", "optimizer_d", "composite")
+  of_recipe = {f"{group}.{key}": value for group in groups for key, value in getattr(recipe, group).items()}
+  of_recipe |= {f"train.{key}": value for key, value in recipe.training.items()}
+  reasons = {
+    f"{kind}.size": "the nearest of the usual sizes that most files have",
+    f"{kind}.channels": "1 is grey, 3 is RGB",
+    "table.judged": "read by independent networks: what is controlled, and what must be kept; more of them cost time",
+    "train.feature": "columns that are controlled; 'age:category' and 'azimuth:angle=360' force a kind",
+    **recipe.reasons,
+  }
+  lines = [f"import {module}" for module in modules]
+  lines += [f"{name} = {value!r}" for name, value in (found | of_recipe).items()]
+  return Plan(dataset, recipe.weighted(chosen), recipe, tuple(lines), reasons)
+
+
+def _usual(dataset: Dataset) -> tuple[str]:
+  """The one column that is meant where none is named."""
+  named = [column for column in dataset.columns if column.lower() in USUAL_LABELS]
+  columns = named[:1] or list(dataset.columns)
+  if len(columns) == 1:
+    return (columns[0],)
+  found = ", ".join(dataset.columns) or "none of a known kind"
+  raise ConfigError(f"say what shall be controlled, as in --feature={next(iter(dataset.columns), 'label')}: {found}.")
+
+
+def _kept(dataset: Dataset, asked: Sequence[str]) -> list[str]:
+  """Other columns that tell nothing of those asked for, nor of one another, at most `MOST_KEPT`."""
+  chosen, kept, train = [name for name in asked if name in dataset.columns], [], dataset.train
+  for name, column in dataset.columns.items():
+    tells = lambda other: association(column, train[name], dataset.columns[other], train[other])[0]  # noqa: B023, E731
+    if len(kept) < MOST_KEPT and name not in chosen and not any(tells(other) >= TELLING for other in chosen + kept):
+      kept.append(name)
+  return kept
+
+
+def seconds_per_step(
+  make_model: Callable[..., DisentangledVAE],
+  make_optimizer_eg: Callable[[int], keras.optimizers.Optimizer],
+  make_optimizer_d: Callable[[int], keras.optimizers.Optimizer],
+  dataset: Dataset,
+  feature: Feature,
+  batch_size: int,
+  steps: int = 5,
+) -> float:
+  """Seconds of a training step on this machine, the fastest of some; the weights that it makes are thrown away."""
+  feature.build(dataset.image_shape)
+  model = make_model(dataset.image_shape, feature, seed=0)
+  model.compile(make_optimizer_eg(steps), make_optimizer_d(steps))
+  rows = np.arange(min(batch_size, len(dataset.train["image"])))
+  examples = {name: column[rows] for name, column in dataset.train.items()}
+  batches = iter(training_batches(examples, feature_values(feature, examples), len(rows), seed=0))
+  step, times = tf.function(model.update), []
+  for _ in range(steps):
+    batch, start = next(batches), time.perf_counter()
+    step(batch)["L"].numpy()
+    times.append(time.perf_counter() - start)
+  return min(times)
+
+
+def annotated(config: str, title: str, reasons: Mapping[str, str]) -> str:
+  """The text of a configuration under a title, with the reason above each line that has one."""
+  lines = [f"# {line}" for line in title.splitlines()]
+  for line in config.splitlines():
+    if reason := reasons.get(line.partition(" = ")[0]):
+      lines.append(f"# {reason[0].upper()}{reason[1:]}.")
+    lines.append(line)
+  return "\n".join(lines) + "\n"
