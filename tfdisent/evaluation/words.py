@@ -70,7 +70,7 @@ class _Findings:
     if judge is None:
       for figure in ("median_error", "own_f_accuracy", "own_f_mae"):
         if (seen := self._of(part, f"control/{figure}_mean")) is not None:
-          yield f"Asked for another {part}, the {figure.replace('_', ' ')} is {seen:.3g}; no judge of a column reads it."
+          yield f"Asked for another {part}, the {figure.replace('_', ' ')} is {seen:.3g}; no column's judge reads it."
       return
     seen, real = self._of(part, f"control/{_figure(judge)}_mean"), self._real(judge)
     if seen is None:
@@ -81,7 +81,8 @@ class _Findings:
         self._note("judge", part)
       elif seen < WEAK * (real or 1):
         self._note("control", part)
-      yield f"Asked for another {part}, an independent classifier sees it in {_show(judge, seen)} of the fusions{beside}."
+      where = f"{_show(judge, seen)} of the fusions{beside}"
+      yield f"Asked for another {part}, an independent classifier sees it in {where}."
     else:
       if real is not None and seen > 2 * real:
         self._note("control", part)
