@@ -95,11 +95,13 @@ def _epochs(dataset: Dataset, images_seen: int, fewest: int = FEWEST_EPOCHS) -> 
 
 def _recipe(name, why, dataset, feature, images_seen, batch_size, ramp, lambda3, adversary, **groups) -> Preset:
   balanced, composite = _balanced(feature, lambda3, adversary)
-  epochs = _epochs(dataset, images_seen)
-  steps = epochs * max(1, len(dataset.train["image"]) // batch_size)
+  epochs, count = _epochs(dataset, images_seen), len(dataset.train["image"])
+  batch_size = min(batch_size, max(2, count // 8 * 2))  # a small set has a few steps an epoch, too
+  steps = epochs * max(1, count // batch_size)
   reasons = {
     "train.epochs": f"about {images_seen:,} images are seen, {FEWEST_EPOCHS} to {MOST_EPOCHS} epochs",
     "objective.ramp_steps": f"of {steps:,} steps",
+    "train.evaluate_every": "the judges are trained once the pictures are there; 5 shows their figures in TensorBoard",
     **({"composite.weights": "in L_f; a squared error is small beside nats"} if composite else {}),
   }
   objective = {"ramp_steps": min(ramp, steps // 3), **balanced, **groups.pop("objective")}
@@ -107,7 +109,7 @@ def _recipe(name, why, dataset, feature, images_seen, batch_size, ramp, lambda3,
     name,
     why,
     objective=objective,
-    training={"epochs": epochs, "batch_size": batch_size, "measurements": ("linear_leakage",)},
+    training={"epochs": epochs, "batch_size": batch_size, "evaluate_every": 0, "measurements": ("linear_leakage",)},
     composite=composite,
     reasons=reasons,
     **groups,
