@@ -210,6 +210,7 @@ def _train_on_own_images(run_dir: pathlib.Path | None, bindings: list[str]):
   if run_dir is None:
     print(plan.annotated("\n".join(lines), "The configuration:", made.reasons))
     return
+  print(f"{run_dir / 'fusion.png'} shows fusions of validation images after each epoch.", flush=True)
   title = f"What tfdisent has chosen for {_data_dir()}. Change what you like, and pass it as --gin_file."
   config.train(str(run_dir), annotate=lambda text: plan.annotated(text, title, made.reasons))
 
