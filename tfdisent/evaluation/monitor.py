@@ -21,7 +21,8 @@ EVALUATED_IMAGES = 2000
 class TensorBoard(keras.callbacks.Callback):
   """Writes every term, gradient norm and learning rate, and a fusion grid of validation images, after each epoch.
 
-  The grid is also `fusion.png` beside the folder, so that a training can be watched without TensorBoard. Of several workers, the chief alone does so.
+  The grid is also `fusion.png` beside the folder, for whoever has no TensorBoard. Of several workers, the chief alone
+  does so.
 
   Args:
     folder: gets the event files.
