@@ -198,6 +198,7 @@ def _train_on_own_images(run_dir: pathlib.Path | None, bindings: list[str]):
   """Trains by a configuration that follows from the images; without a run folder it is only told."""
   from tfdisent import config, plan
 
+  logging.set_verbosity(logging.ERROR)  # what is logged of the data is in the table
   print(f"Looking at {_data_dir()} …", flush=True)
   source = plan.source(_data_dir(), _FEATURE.value)
   config.read([], [*source, *bindings])
