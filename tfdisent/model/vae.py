@@ -60,8 +60,11 @@ class DisentangledVAE(TrainingStep):
     seed: int = 0,
   ):
     super().__init__(name="disentangled_vae")
-    if not isinstance(feature, Feature):
-      feature = FEATURES.create(feature) if isinstance(feature, str) else feature_from_config(feature)
+    if isinstance(feature, str):
+      FEATURES.find(feature)
+      feature = FEATURES.create(feature)
+    elif not isinstance(feature, Feature):
+      feature = feature_from_config(feature)
     every = {"E1": E1, "E2": E2, "G": G, "q": q, "D": D, "a": a}
     self._config = {
       "image_shape": list(image_shape),
