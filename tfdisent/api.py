@@ -29,7 +29,7 @@ from tfdisent.arguments import Maker, OptimizerLike, complete
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker, make_strategy
 from tfdisent.errors import ConfigError, Interrupted, RunError
-from tfdisent.evaluation import report
+from tfdisent.evaluation import report, words
 from tfdisent.evaluation.monitor import TensorBoard, write_scalars
 from tfdisent.evaluation.protocol import Metrics, train_judges
 from tfdisent.feature import learned
@@ -301,6 +301,7 @@ def _summary(run_dir: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
     f"{run_dir / run.CHECKPOINTS_FOLDER}/  {run_dir / run.TENSORBOARD_FOLDER}/\n\n"
     "Next:\n"
     f"  look at       {run_dir / run.FUSION_FILE}: rows share z1, columns share z2\n"
+    f"  read          {run_dir / run.WORDS_FILE}: what came out, in plain words, and what to try\n"
     f"  curves        tensorboard --logdir={run_dir}\n"
     f"  measure all   tfdisent --mode=eval {flags}\n"
     f"  new images    tfdisent --mode=sample {flags}\n"
@@ -426,6 +427,7 @@ def _measure(run_dir, trained, dataset, split, progress, measurements, quick=Fal
   for name, figure in sorted(metrics.items()):
     interval = f"  [{figure['low']:.4f}, {figure['high']:.4f}]" if "low" in figure else ""
     progress(f"  {name:<32} {figure['value']:.4f}{interval}")
+  run.write(run_dir / run.WORDS_FILE, words.in_words(run_dir.absolute().name, trained.feature, dataset, split, metrics))
   provenance = run.provenance(run_dir, dataset, split, trained.checkpoint, trained.model.seed)
   return metrics, provenance, run.write_metrics(run_dir, metrics, provenance)
 

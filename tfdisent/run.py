@@ -13,6 +13,7 @@
 | `fusion*.png`, …        | pictures of the validation split                                                        |
 | `feature_examples.json` | values of f for the columns of samples; written last, so its presence means: trained    |
 | `metrics*.json`         | `{"provenance": …, "metrics": …}` of one split and one checkpoint; see `named`          |
+| `README.md`             | the newest of these figures in plain words, and what to try                             |
 | `report*.html`          | the same figures for people, with pictures and curves                                   |
 | `test_reads.jsonl`      | a line for each time that the test split was measured                                   |
 | `samples.png`           | of `--mode=sample`                                                                      |
@@ -42,6 +43,7 @@ from tfdisent.registry import DATASETS, MEASUREMENTS, Registry, tuples_for_lists
 LOCK_FILE, RUN_FILE, CONFIG_FILE, MODEL_FILE = "lock", "run.json", "config.gin", "model.json"
 CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE = "class_names.json", "feature_examples.json"
 METRICS_FILE, REPORT_FILE, TEST_READS_FILE = "metrics.json", "report.html", "test_reads.jsonl"
+WORDS_FILE = "README.md"
 FUSION_FILE, SAMPLES_FILE = "fusion.png", "samples.png"
 CHECKPOINTS_FOLDER, TENSORBOARD_FOLDER, EXPORT_FOLDER = "checkpoints", "tensorboard", "export"
 FEATURES_FOLDER = "features"

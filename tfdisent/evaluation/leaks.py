@@ -42,6 +42,22 @@ class Leakage(Measurement):
     return metrics
 
 
+@register_measurement("linear_leakage")
+class LinearLeakage(Measurement):
+  """What `leakage` begins with, the linear probe of the means of z1: within seconds, for whoever asks for it."""
+
+  stage = "leakage, by a linear probe"
+  quick = True
+  figures = (Figure("leakage/linear_mean", "low"), Figure("leakage/chance"))
+
+  def measure(self, case: Case) -> Metrics:
+    metrics: Metrics = {}
+    for part in case.parts:
+      metrics[part.key("leakage/linear_mean")] = leakage(case.z1, part.target, "linear", case.seed)
+      metrics[part.key("leakage/chance")] = chance(part.target)
+    return metrics
+
+
 @register_measurement("leakage_controls")
 class LeakageControls(Measurement):
   """What the MLP scores where there is nothing to read, where everything is, and where no loss prevents leakage."""
