@@ -56,8 +56,8 @@ ROOMS = (
     "distribution",
     "networks",
   ),
-  *("feature", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation", "sweep"),
-  *("benchmark", "presets", "plan", "api", "config", "main", "testing"),
+  *("feature", "presets", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation"),
+  *("sweep", "benchmark", "arguments", "plan", "api", "config", "main", "testing"),
 )
 """From the ground up: each imports from those before it alone."""
 STRANGERS = {

@@ -171,7 +171,7 @@ def _merged(
     raise ConfigError(f"{name} = {given!r} must be a dict of its arguments.")
   known = [argument for argument in inspect.signature(function).parameters if argument not in others]
   if wrong := next((argument for argument in given or {} if argument not in known), None):
-    where = f"`tfdisent.train` itself has it: {wrong}=…" if wrong in others else unknown(wrong, known)
+    where = "The data or another argument of `tfdisent.train` decide it." if wrong in others else unknown(wrong, known)
     raise ConfigError(f"{name} has no argument {wrong!r}. {where}")
   return {**base, **(given or {})}
 

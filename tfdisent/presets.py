@@ -7,7 +7,8 @@ The command line takes one where no configuration is given, and `tfdisent.train`
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfdisent.data.dataset import Dataset
@@ -16,6 +17,8 @@ from tfdisent.feature.contract import CONTINUOUS, Feature
 
 AUTO = "auto"
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 300
+RAMP_STEPS = 1000
+"""Of an objective whose training may be of any length."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +69,17 @@ def preset(name: str, dataset: Dataset, feature: Feature) -> Preset:
   if name not in PRESETS:
     raise ConfigError(f"there is no preset {name!r}: choose {', '.join(map(repr, (AUTO, *PRESETS)))}.")
   return PRESETS[name](dataset, feature)
+
+
+def objective(image_shape: Sequence[int], feature: Feature) -> dict[str, Any]:
+  """Arguments of `tfdisent.Objective` by "auto", for a training of which no more is known: that of Keras's `fit`.
+
+  Args:
+    image_shape: (H, W, C).
+    feature: f. Its parts keep the weights that it has.
+  """
+  many = types.SimpleNamespace(image_shape=tuple(image_shape), train={"image": range(100_000)})
+  return {**preset(AUTO, many, feature).objective, "ramp_steps": RAMP_STEPS}
 
 
 _WEIGHTS = {"color": (60.0, 2.5), CONTINUOUS: (6.0, 5.0)}
