@@ -65,7 +65,7 @@ class TrainedRun(TrainedModel):
   def __init__(
     self,
     trained: TrainedModel,
-    run_dir: str,
+    run_dir: str | pathlib.Path,
     dataset: Dataset | None = None,
     trust: Sequence[str] = (),
     is_temporary: bool = False,
@@ -85,7 +85,7 @@ class TrainedRun(TrainedModel):
 
   def export(
     self,
-    export_dir: str | None = None,
+    export_dir: str | pathlib.Path | None = None,
     format: str = "saved_model",
     model_name: str | None = None,
     progress: Progress = _print,
@@ -310,7 +310,7 @@ def _summary(run_dir: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
 
 
 def fit_feature(
-  run_dir: str,
+  run_dir: str | pathlib.Path,
   dataset: Dataset,
   feature: Feature,
   epochs: int = 10,
@@ -364,13 +364,13 @@ def fit_feature(
 # --- Using a run ------------------------------------------------------------------------------------------------------
 
 
-def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> TrainedRun:
+def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] = ()) -> TrainedRun:
   """The trained model of a run folder: see `tfdisent.inference.load`."""
   return TrainedRun(inference.load(run_dir, which, trust), run_dir, trust=trust)
 
 
 def evaluate(
-  run_dir: str,
+  run_dir: str | pathlib.Path,
   dataset: Dataset | None = None,
   split: str = "test",
   checkpoint: str = "best",
@@ -445,9 +445,9 @@ def _is_measured(run_dir, trained, dataset, split) -> bool:
 
 
 def export(
-  run_dir: str,
+  run_dir: str | pathlib.Path,
   format: str = "saved_model",
-  export_dir: str | None = None,
+  export_dir: str | pathlib.Path | None = None,
   model_name: str | None = None,
   checkpoint: str = "best",
   trust: Sequence[str] = (),
@@ -487,7 +487,9 @@ def export(
   return path
 
 
-def export_folder(run_dir: str, export_dir: str | None = None, model_name: str | None = None) -> pathlib.Path:
+def export_folder(
+  run_dir: str | pathlib.Path, export_dir: str | pathlib.Path | None = None, model_name: str | None = None
+) -> pathlib.Path:
   """The folder of the exported model of a run; the arguments are those of `export`.
 
   Raises:
@@ -500,7 +502,11 @@ def export_folder(run_dir: str, export_dir: str | None = None, model_name: str |
 
 
 def sample(
-  run_dir: str, seed: int = 0, checkpoint: str = "best", trust: Sequence[str] = (), progress: Progress = _print
+  run_dir: str | pathlib.Path,
+  seed: int = 0,
+  checkpoint: str = "best",
+  trust: Sequence[str] = (),
+  progress: Progress = _print,
 ) -> pathlib.Path:
   """Draws new images into the folder of a run: rows share a z1 from the prior, columns share z2.
 

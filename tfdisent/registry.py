@@ -19,10 +19,12 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tfdisent.errors import ConfigError, RegistryError, TfdisentError
 from tfdisent.moved import new_name
+
+Plugin = TypeVar("Plugin", bound=Callable)
 
 
 class Binder(Protocol):
@@ -58,10 +60,10 @@ class Registry:
     for name, plugin in self._entries.items():
       binder.add(name, plugin)
 
-  def register(self, name: str) -> Callable[[Callable], Callable]:
+  def register(self, name: str) -> Callable[[Plugin], Plugin]:
     """Decorator that registers a class or factory under `name`; raises `RegistryError` on a duplicate."""
 
-    def decorate(plugin):
+    def decorate(plugin: Plugin) -> Plugin:
       other = self._entries.get(name)
       if other is not None:
         raise RegistryError(
