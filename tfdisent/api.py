@@ -427,7 +427,9 @@ def _measure(run_dir, trained, dataset, split, progress, measurements, quick=Fal
   for name, figure in sorted(metrics.items()):
     interval = f"  [{figure['low']:.4f}, {figure['high']:.4f}]" if "low" in figure else ""
     progress(f"  {name:<32} {figure['value']:.4f}{interval}")
-  run.write(run_dir / run.WORDS_FILE, words.in_words(run_dir.absolute().name, trained.feature, dataset, split, metrics))
+  if trained.checkpoint.kind == "best":
+    text = words.in_words(run_dir.absolute().name, trained.feature, dataset, split, metrics)
+    run.write(run_dir / run.WORDS_FILE, text)
   provenance = run.provenance(run_dir, dataset, split, trained.checkpoint, trained.model.seed)
   return metrics, provenance, run.write_metrics(run_dir, metrics, provenance)
 

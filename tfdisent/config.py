@@ -112,7 +112,7 @@ bench_export = gin.external_configurable(
 )
 
 
-@gin.configurable(module="tfdisent", denylist=["run_dir", "measure", "made", "annotate"])
+@gin.configurable(module="tfdisent", denylist=["run_dir", "measure", "annotate"])
 def train(
   run_dir: str,
   dataset: str | None = None,
@@ -126,7 +126,6 @@ def train(
   jit_compile: bool = False,
   measurements: Sequence[str] = (),
   measure: bool = True,
-  made: Dataset | None = None,
   annotate: Callable[[str], str] = str,
 ) -> TrainedModel:
   """Trains the model that the configuration describes; see `tfdisent.api.train`.
@@ -139,12 +138,11 @@ def train(
     epochs, batch_size, seed, evaluate_every, checkpoint_every, jit_compile: as in `tfdisent.api.train`.
     measurements: names of registered measurements, whose arguments are plain data as well.
     measure: as in `tfdisent.api.train`.
-    made: the data set of the configuration, if the caller has made it already.
     annotate: what becomes of the configuration's text before it is written.
   """
   devices = strategy()  # first: logical devices cannot be made once TensorFlow has begun to compute
   description = {"dataset": _described(dataset, data_dir), "bindings": sorted(bindings_read())}
-  made = made or make_dataset(dataset, data_dir)
+  made = make_dataset(dataset, data_dir)
   return api.train(
     made,
     make_feature(feature, made),

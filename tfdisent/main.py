@@ -201,8 +201,7 @@ def _train_on_own_images(run_dir: pathlib.Path | None, bindings: list[str]):
   print(f"Looking at {_data_dir()} …", flush=True)
   source = plan.source(_data_dir(), _FEATURE.value)
   config.read([], [*source, *bindings])
-  dataset = config.dataset_of_run()
-  made = plan.make(dataset, _FEATURE.value, _PRESET.value)
+  made = plan.make(config.dataset_of_run(), _FEATURE.value, _PRESET.value)
   lines = sorted([*source, *made.bindings], key=lambda line: not line.startswith("import "))
   config.read([], [*lines, *bindings])
   print(made)
@@ -211,8 +210,9 @@ def _train_on_own_images(run_dir: pathlib.Path | None, bindings: list[str]):
   if run_dir is None:
     print(plan.annotated("\n".join(lines), "The configuration:", made.reasons))
     return
+  print(f"{run_dir / 'fusion.png'} shows fusions of validation images after each epoch.", flush=True)
   title = f"What tfdisent has chosen for {_data_dir()}. Change what you like, and pass it as --gin_file."
-  config.train(str(run_dir), made=dataset, annotate=lambda text: plan.annotated(text, title, made.reasons))
+  config.train(str(run_dir), annotate=lambda text: plan.annotated(text, title, made.reasons))
 
 
 def _fit_feature():

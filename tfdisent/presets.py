@@ -109,9 +109,9 @@ def _epochs(dataset: Dataset, images_seen: int, fewest: int = FEWEST_EPOCHS) -> 
 
 def _recipe(name, why, dataset, feature, images_seen, batch_size, ramp, lambda3, adversary, **groups) -> Preset:
   balanced, composite = _balanced(feature, lambda3, adversary)
-  epochs, images = _epochs(dataset, images_seen), len(dataset.train["image"])
-  batch_size = max(2, min(batch_size, images // 2 * 2))  # an even number, and no more than there are
-  steps = epochs * max(1, images // batch_size)
+  epochs, count = _epochs(dataset, images_seen), len(dataset.train["image"])
+  batch_size = min(batch_size, max(2, count // 8 * 2))  # a small set has a few steps an epoch, too
+  steps = epochs * max(1, count // batch_size)
   reasons = {
     "train.epochs": f"about {images_seen:,} images are seen, {FEWEST_EPOCHS} to {MOST_EPOCHS} epochs",
     "objective.ramp_steps": f"of {steps:,} steps",

@@ -39,6 +39,7 @@ def test_the_quick_evaluation_is_of_the_validation_split_after_so_many_epochs_an
   for epoch in range(5):
     callback.on_epoch_end(epoch, {"L": epoch + 1.0, "val_L": epoch + 2.0, "gradient_norm/G": epoch + 3.0})
   callback.on_train_end()
+  assert (tmp_path / "fusion.png").is_file()
   assert asked == [
     (
       (callback._trained, few_digits, "validation"),

@@ -10,11 +10,15 @@
 
 import numpy as np
 
-from tfdisent.evaluation.case import Case
+from tfdisent.evaluation.case import Case, targets
 from tfdisent.evaluation.judges import plain_vae, read_images
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
 from tfdisent.evaluation.probes import PROBES, chance, is_classes, leakage, score
+from tfdisent.feature.contract import DISCRETE
 from tfdisent.registry import register_measurement
+
+FEWEST_TO_FIT = 50
+"""A probe that is fitted to fewer images tells nothing."""
 
 
 @register_measurement("leakage")
@@ -51,10 +55,16 @@ class LinearLeakage(Measurement):
   figures = (Figure("leakage/linear_mean", "low"), Figure("leakage/chance"))
 
   def measure(self, case: Case) -> Metrics:
+    if len(case.data["fit"]["image"]) < FEWEST_TO_FIT:
+      return {}
     metrics: Metrics = {}
+    roles = ("fit", "score")  # it is not stopped early, and a small set has hardly any images to "select" by
+    z1, f = ({role: by_role[role] for role in roles} for by_role in (case.z1, case.f))
     for part in case.parts:
-      metrics[part.key("leakage/linear_mean")] = leakage(case.z1, part.target, "linear", case.seed)
-      metrics[part.key("leakage/chance")] = chance(part.target)
+      target = {role: case.model.feature.split(f[role])[part.index] for role in roles}
+      target = targets(target) if part.feature.kind == DISCRETE else target
+      metrics[part.key("leakage/linear_mean")] = leakage(z1, target, "linear", case.seed)
+      metrics[part.key("leakage/chance")] = chance(target)
     return metrics
 
 

@@ -13,7 +13,7 @@ from tfdisent.evaluation.measurement import Metrics, printed_figures, without_pa
 from tfdisent.evaluation.protocol import evaluate
 from tfdisent.feature.contract import feature_values
 from tfdisent.inference import TrainedModel
-from tfdisent.run import writing
+from tfdisent.run import FUSION_FILE, writing
 
 EVALUATED_IMAGES = 2000
 
@@ -21,7 +21,8 @@ EVALUATED_IMAGES = 2000
 class TensorBoard(keras.callbacks.Callback):
   """Writes every term, gradient norm and learning rate, and a fusion grid of validation images, after each epoch.
 
-  Of several workers, the chief alone does so.
+  The grid is also `fusion.png` beside the folder, for whoever has no TensorBoard. Of several workers, the chief alone
+  does so.
 
   Args:
     folder: gets the event files.
@@ -43,6 +44,7 @@ class TensorBoard(keras.callbacks.Callback):
     super().__init__()
     self._measurements = tuple(measurements)
     self._folder, self._dataset = folder, dataset
+    self._picture = pathlib.Path(folder).parent / FUSION_FILE
     self._epochs, self._evaluate_every = epochs, evaluate_every
 
   def on_train_begin(self, logs=None):
@@ -61,6 +63,8 @@ class TensorBoard(keras.callbacks.Callback):
       return
     grid = pictures.fusion_grid(self._trained, self._rows, self._columns, self._f_columns)
     metrics = self._evaluate() if self._is_evaluated(epoch + 1) else {}
+    with writing(f"the picture {self._picture}"):
+      pictures.write_png(self._picture, grid)
     with writing("the curves for TensorBoard"), self._writer.as_default(step=epoch + 1):
       for name, value in logs.items():
         tf.summary.scalar(_tag(name), value)

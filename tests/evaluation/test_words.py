@@ -1,0 +1,64 @@
+"""The figures of a run in plain words."""
+
+import dataclasses
+
+import numpy as np
+
+from features.attribute import Attribute
+from features.composite import Composite
+from features.number import Number
+from tfdisent.data import from_arrays
+from tfdisent.evaluation.words import in_words
+
+RANDOM = np.random.default_rng(0)
+DATASET = from_arrays(
+  RANDOM.integers(256, size=(60, 8, 8, 1), dtype=np.uint8),
+  {"smile": RANDOM.integers(2, size=60), "age": RANDOM.random(60), "coat": RANDOM.integers(3, size=60)},
+)
+SMILE = Attribute(("smile",))
+
+
+def words(feature, **figures):
+  return in_words("faces", feature, DATASET, "validation", {name: {"value": value} for name, value in figures.items()})
+
+
+def test_control_stands_beside_the_judge():
+  text = words(SMILE, **{"control/accuracy_mean": 0.97, "oracle/validation_smile_accuracy": 0.98})
+  assert "Asked for another smile, an independent classifier sees it in 97.0 % of the fusions (98.0 % on real" in text
+  assert "Nothing stands out." in text
+
+
+def test_poor_figures_have_their_remedy():
+  figures = {"control/accuracy_mean": 0.6, "oracle/validation_smile_accuracy": 0.98, "leakage/linear_mean": 0.9}
+  text = words(SMILE, **figures, **{"leakage/chance": 0.5, "quality/psnr": 14.0})
+  for remedy in (
+    "Control of smile is poor",
+    "z1 still tells smile",
+    "Images are blurred",
+    "knowing nothing gives 50.0 %",
+  ):
+    assert remedy in text
+  text = words(SMILE, **{"control/accuracy_mean": 0.6, "oracle/validation_smile_accuracy": 0.62})
+  assert "The judge reads smile badly" in text and "Control of smile" not in text
+
+
+def test_what_was_kept_stands_in_a_table():
+  figures = {"complement/coat_accuracy": 0.5, "complement_chance/coat_accuracy": 0.33}
+  text = words(SMILE, **figures, **{"oracle/validation_coat_accuracy": 0.99})
+  assert "| smile | coat | 50.0 % | 99.0 % | 33.0 % |" in text and "What was not asked for changes with smile" in text
+  text = words(SMILE, **(figures | {"complement/coat_accuracy": 0.97, "oracle/validation_coat_accuracy": 0.99}))
+  assert "What was not asked for" not in text
+
+
+def test_parts_have_figures_of_their_own_and_numbers_have_errors():
+  feature = Composite((SMILE, Number(("age",)).of_dataset(DATASET)), part_names=("smile", "age"))
+  figures = {"control/smile/accuracy_mean": 0.9, "control/age/mae_mean": 4.0, "oracle/validation_age_mae": 1.5}
+  text = words(feature, **figures, **{"leakage/age/worst": 0.4})
+  assert "another age, an independent reader finds it with an error of 4 (1.5 on real images)" in text
+  assert "Control of age is poor" in text and "age: the best of six probes explains 40.0 % of its variance" in text
+
+
+def test_a_feature_that_no_judge_reads_says_so():
+  dataset = dataclasses.replace(DATASET, judges=())
+  text = in_words("faces", SMILE, dataset, "test", {"control/own_f_mae_mean": {"value": 0.25}})
+  assert "the own f mae is 0.25; no column's judge reads it" in text and "--mode=eval" not in text
