@@ -176,6 +176,7 @@ def test_every_test_mirrors_a_module():
     "project",
     "properties",
     "serving/server",
+    "examples/examples",
   }
   modules |= {pathlib.Path(f"{name}.py") for name in whole}
   tests = [pathlib.Path(*path.parts[1:]) for path in SOURCES if path.name.startswith("test_")]
