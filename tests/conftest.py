@@ -145,9 +145,8 @@ def train_tiny(folder, dataset, feature=DigitLabel(), objective={"q_data": "both
   def make_model(image_shape, feature, seed):
     return DisentangledVAE(image_shape, feature, Objective(**objective), seed=seed, **tiny)
 
-  return api.train(
-    dataset, feature, folder, make_model, **{"epochs": 3, "batch_size": 32, "measure": False, **arguments}
-  )
+  tiny_run = {"make_model": make_model, "epochs": 3, "batch_size": 32, "measure": False}
+  return api.train(dataset, feature, folder, **{**tiny_run, **arguments})
 
 
 @pytest.fixture(scope="session")

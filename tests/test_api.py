@@ -1,13 +1,13 @@
 """The functions of Python: each on a tiny run, without a configuration."""
 
 import dataclasses
-import functools
 import gc
 import json
 import shutil
 import tempfile
 import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,8 +20,6 @@ from tests.conftest import TINY, train_tiny
 from tfdisent import api, config, evaluation, inference, run, serving
 from tfdisent.errors import ConfigError, FeatureError, Interrupted, RegistryError, RunError
 from tfdisent.evaluation import Measurement, report
-from tfdisent.model.objective import Objective
-from tfdisent.model.vae import DisentangledVAE
 from tfdisent.registry import MEASUREMENTS
 
 PLAIN = {"lambda3": 0.0, "lambda4": 0.0}  # a VAE with nothing but E1 and G: quick to build
@@ -69,25 +67,41 @@ def test_they_are_the_functions_of_the_package():
 # --- Training ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_training_without_a_configuration_has_the_weights_of_one_with_it(few_digits, tmp_path, monkeypatch):
-  make_model = functools.partial(DisentangledVAE, objective=Objective(**PLAIN), **TINY)
-  arguments = {"epochs": 1, "batch_size": 32, "evaluate_every": 0, "seed": 3, "measure": False}
-  tfdisent.train(few_digits, DigitLabel(), tmp_path / "python", make_model, **arguments)
+def test_plain_arguments_and_the_command_line_give_the_same_weights(few_digits, tmp_path, monkeypatch):
+  """The configuration that the run folder of the one keeps is the gin file of the other."""
+  given = {
+    **{"preset": "paper", "objective": {**PLAIN, "lambda1": 0.5}, "networks": "plain", "model": TINY, "seed": 3},
+    **{"learning_rate": 5e-3, "optimizer": {"decay": None}, "optimizer_d": "sgd", "epochs": 1, "batch_size": 32},
+  }
+  tfdisent.train(few_digits, "label", tmp_path / "python", **given, evaluate_every=0, measure=False)
   monkeypatch.setattr(config, "make_dataset", lambda name, data_dir: few_digits)
-  bindings = [f"objective.{name} = {value}" for name, value in PLAIN.items()]
-  bindings += [f"model.{name} = {value!r}" for name, value in TINY.items()]
-  bindings += [f"train.{name} = {value}" for name, value in arguments.items() if name != "measure"]
-  names = ["train.dataset = 'color_mnist'", "train.feature = 'digit_label'"]
-  config.read([], [*bindings, *names, "import features.digit_label", "import tfdisent.data.color_mnist"])
+  config.read(
+    [tmp_path / "python" / "config.gin"], ["train.dataset = 'color_mnist'", "import tfdisent.data.color_mnist"]
+  )
   config.train(str(tmp_path / "gin"), measure=False)
   config.read([])
   python, gin = weights(tmp_path / "python"), weights(tmp_path / "gin")
-  assert python.keys() == gin.keys()
+  assert python.keys() == gin.keys() and len(python) > 20
   for name, value in python.items():
     np.testing.assert_array_equal(value, gin[name], err_msg=name)
   description = {"dataset": None, "measurements": [], "epochs": 1}
   assert json.loads((tmp_path / "python" / "run.json").read_text()) == description
-  assert set(bindings) <= set(run.read_description(tmp_path / "gin")["bindings"])
+  lines = run.bindings((tmp_path / "python" / "config.gin").read_text())
+  assert lines < run.bindings((tmp_path / "gin" / "config.gin").read_text())
+  assert {"objective.lambda1 = 0.5", "objective.stddev = 0.2", "model.z1_width = 4", "train.feature = 'label'"} <= lines
+  with pytest.raises(RunError, match=r"another configuration(.|\n)*\+ objective.lambda1 = 2.0"):
+    tfdisent.train(few_digits, "label", tmp_path / "python", **{**given, "objective": {**PLAIN, "lambda1": 2.0}})
+
+
+def test_callbacks_of_keras_find_the_loss_and_may_stop_a_training(folder, few_digits, tmp_path):
+  stop = keras.callbacks.EarlyStopping(patience=1, min_delta=1e9)
+  log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+  train_tiny(folder, few_digits, **{**BRIEF, "epochs": 9}, callbacks=[stop, log])
+  header, *rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()]
+  assert {"L", "loss", "val_loss", "reconstruction"} <= set(header)
+  assert [row[header.index("epoch")] for row in rows] == ["1", "2"]  # the folder has the first epoch, number 0
+  assert all(row[header.index("val_loss")] == row[header.index("val_L")] for row in rows)
+  assert tfdisent.load(folder, "last").checkpoint.epoch == 3
 
 
 def test_a_training_draws_and_measures_validation_images_and_says_so(folder, few_digits, measured):

@@ -20,7 +20,7 @@ LOSSES = {1: 5.0, 2: 3.0, 3: 4.0}  # epoch → loss on validation
 
 
 def compiled(**arguments) -> DisentangledVAE:
-  model = DisentangledVAE((28, 28, 3), DigitLabel(), **{**TINY, **arguments})
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), **{"objective": Objective(), **TINY, **arguments})
   model.compile(keras.optimizers.Adam(), keras.optimizers.Adam())
   return model
 

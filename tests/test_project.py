@@ -56,8 +56,8 @@ ROOMS = (
     "distribution",
     "networks",
   ),
-  *("feature", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation", "sweep"),
-  *("benchmark", "presets", "plan", "api", "config", "main", "testing"),
+  *("feature", "presets", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation"),
+  *("sweep", "benchmark", "arguments", "plan", "api", "config", "main", "testing"),
 )
 """From the ground up: each imports from those before it alone."""
 STRANGERS = {
@@ -176,6 +176,7 @@ def test_every_test_mirrors_a_module():
     "project",
     "properties",
     "serving/server",
+    "examples/examples",
   }
   modules |= {pathlib.Path(f"{name}.py") for name in whole}
   tests = [pathlib.Path(*path.parts[1:]) for path in SOURCES if path.name.startswith("test_")]

@@ -17,6 +17,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,21 +25,23 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from tfdisent import evaluation, inference, pictures, plugins, run, serving
+from tfdisent.arguments import Maker, OptimizerLike, complete
 from tfdisent.data.dataset import Dataset
-from tfdisent.distribution import Worker
+from tfdisent.distribution import Worker, make_strategy
 from tfdisent.errors import ConfigError, Interrupted, RunError
 from tfdisent.evaluation import report, words
 from tfdisent.evaluation.monitor import TensorBoard, write_scalars
 from tfdisent.evaluation.protocol import Metrics, train_judges
 from tfdisent.feature import learned
-from tfdisent.feature.choose import choose
 from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel
+from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
+from tfdisent.networks import Family
 from tfdisent.registry import MEASUREMENTS
 from tfdisent.serving import saved_model
-from tfdisent.training.loop import check_counts, make_optimizer_of_d, train_model
-from tfdisent.training.optimizers import make_optimizer
+from tfdisent.training.callbacks import NamesOfKeras
+from tfdisent.training.loop import check_counts, train_model
 
 Progress = Callable[[str], None]
 """Is told of each stage, as a line of text."""
@@ -62,7 +65,7 @@ class TrainedRun(TrainedModel):
   def __init__(
     self,
     trained: TrainedModel,
-    run_dir: str,
+    run_dir: str | pathlib.Path,
     dataset: Dataset | None = None,
     trust: Sequence[str] = (),
     is_temporary: bool = False,
@@ -82,7 +85,7 @@ class TrainedRun(TrainedModel):
 
   def export(
     self,
-    export_dir: str | None = None,
+    export_dir: str | pathlib.Path | None = None,
     format: str = "saved_model",
     model_name: str | None = None,
     progress: Progress = _print,
@@ -121,22 +124,30 @@ class TrainedRun(TrainedModel):
 def train(
   dataset: Dataset,
   features: Feature | str | Sequence[str],
-  run_dir: str | None = None,
-  make_model: Callable[..., DisentangledVAE] = DisentangledVAE,
-  make_optimizer_eg: Callable[[int], keras.optimizers.Optimizer] = make_optimizer,
-  make_optimizer_d: Callable[[int], keras.optimizers.Optimizer] = make_optimizer_of_d,
-  epochs: int = 10,
-  batch_size: int = 128,
+  run_dir: str | pathlib.Path | None = None,
+  preset: str | None = None,
+  objective: Objective | Mapping[str, Any] | None = None,
+  networks: Family | None = None,
+  model: Mapping[str, Any] | None = None,
+  optimizer: OptimizerLike | None = None,
+  optimizer_d: OptimizerLike | None = None,
+  learning_rate: float | None = None,
+  epochs: int | None = None,
+  batch_size: int | None = None,
   seed: int = 0,
+  callbacks: Sequence[keras.callbacks.Callback] = (),
   evaluate_every: int = 5,
   checkpoint_every: int = 500,
   jit_compile: bool = False,
-  strategy: tf.distribute.Strategy | None = None,
-  fitting: Mapping | None = None,
+  strategy: tf.distribute.Strategy | str | None = None,
+  fitting: Mapping[str, Any] | None = None,
   measurements: Sequence[str] = (),
   measure: bool = True,
-  describe: Callable[[], str] = str,
-  description: Mapping | None = None,
+  make_model: Callable[..., DisentangledVAE] | None = None,
+  make_optimizer_eg: Maker | None = None,
+  make_optimizer_d: Maker | None = None,
+  describe: Callable[[], str] | None = None,
+  description: Mapping[str, Any] | None = None,
   progress: Progress = _print,
 ) -> TrainedRun:
   """Trains a model, draws its fusions, and takes its quick figures on validation images.
@@ -144,36 +155,56 @@ def train(
   A run that was interrupted goes on exactly, from the step of its last checkpoint. A finished run that is given more
   epochs goes on from where it ended. The test split is not read.
 
-      make_model = functools.partial(DisentangledVAE, objective=Objective(lambda3=20.0), z1_width=8)
-      trained = tfdisent.train(data, ["smile", "age"], "runs/faces", make_model, epochs=2)
-      fusions = trained.control(images, {"age": 60})
+      m = tfdisent.train(data, features=["smile", "age"], run_dir="runs/photos")
+      m = tfdisent.train(data, "smile", "runs/smile", epochs=20, model={"z1_width": 8}, learning_rate=5e-4)
+      m = tfdisent.train(data, "smile", "runs/paper", preset="paper", objective={"lambda3": 20.0})
+      fusions = m.control(images, {"smile": 1})
+
+  What is given goes before the preset, and the preset before the defaults of `DisentangledVAE`, `Objective` and
+  `make_optimizer`. The command line, with the same arguments in a configuration, gives the same weights to the bit.
 
   Args:
     dataset: its split `train` is trained on; the best checkpoint is chosen on its split `validation`.
     features: f, or the columns of the data set that are to be controlled: see `tfdisent.feature.choose`.
     run_dir: the run folder; `tfdisent.load` reads it. See `tfdisent.run`. None for a temporary one, which is removed
       with the model that is returned; that of a training that was stopped stays.
-    make_model: makes the model, from (image_shape, feature, seed=…).
-    make_optimizer_eg: makes the optimizer of E1, E2, G and q, from the number of steps of the whole training.
-    make_optimizer_d: likewise, of D.
-    epochs: how often the training split is seen. More than a run was begun with extend it: the schedule of the learning
-      rate is then that of all of them, so that the rate rises anew where it had fallen.
-    batch_size: examples of a step, of all replicas together: an even number for each.
+    preset: "small", "medium", "large", "paper" or "auto": see `tfdisent.presets.preset`. None is "auto", and no preset
+      where `make_model` or an `Objective` is given.
+    objective: the whole loss, `tfdisent.Objective(lambda3=20.0)`, or some of its arguments, {"lambda3": 20.0}.
+    networks: the family of the networks: "plain", or one of your own. See `tfdisent.networks`.
+    model: arguments of `DisentangledVAE`, {"z1_width": 8, "G": {"dense": (256,)}}.
+    optimizer: of E1, E2, G, q and a: an optimizer of Keras, its name, "adamw", or arguments of
+      `tfdisent.training.optimizers.make_optimizer`, {"decay": None, "warmup_steps": 300}. By default Adam, with a rate
+      of 1e-3 that falls along a cosine.
+    optimizer_d: likewise, of D. By default Adam at 2e-4 with β1 = 0.5, along a cosine, too.
+    learning_rate: the highest one of `optimizer`, unless that is an optimizer of Keras.
+    epochs: how often the training split is seen; None for those of the preset, or 10. More than a run was begun with
+      extend it: the schedule of the learning rate is then that of all of them, so that the rate rises anew where it had
+      fallen.
+    batch_size: examples of a step, of all replicas together: an even number for each. None for that of the preset, or
+      128.
     seed: of everything random in the training.
+    callbacks: of Keras, [keras.callbacks.EarlyStopping(patience=3)]; every worker calls them. The logs have L as `loss`
+      and `val_loss`, and every term. The run folder has checkpoints and TensorBoard's curves without any callback.
+      `ReduceLROnPlateau` needs a constant rate: optimizer={"decay": None}.
     evaluate_every: after so many epochs, and after the last one, the quick subset of the evaluation is run on
       validation images, for TensorBoard; 0 for never.
     checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
     jit_compile: whether XLA compiles the step.
-    strategy: of `tf.distribute`; None is the current one.
+    strategy: of `tf.distribute`, or its name: see `tfdisent.distribution.make_strategy`. None is the current one.
     fitting: arguments of `fit_feature` for the learned features that were not fitted before, {"epochs": 20}. They are
       fitted before the training begins, and kept in the run folder.
     measurements: names of registered measurements, which are taken in every evaluation of this run; in those of the
       training, the quick ones are.
     measure: whether the trained model is drawn and measured. A run that is not has no `feature_examples.json`.
-    describe: gives the configuration as text, once all is built. A run folder is only continued with the configuration
-      that it was begun with.
+    make_model: makes the model, from (image_shape, feature, seed=…), in place of `objective`, `networks` and `model`.
+    make_optimizer_eg: makes the optimizer of E1, E2, G and q, from the number of steps of the whole training, in place
+      of `optimizer`.
+    make_optimizer_d: likewise, of D.
+    describe: gives the configuration as text, once all is built; None for that of the arguments. A run folder is only
+      continued with the configuration that it was begun with.
     description: what the run folder says of the run, as plain data: see `tfdisent.run.write_description`.
-    progress: told what is done after the training, as lines.
+    progress: told what is done, as lines.
 
   Returns:
     The model with its best weights.
@@ -185,29 +216,48 @@ def train(
   """
   start, is_temporary = time.monotonic(), run_dir is None
   check_counts(0, evaluate_every=evaluate_every)
+  strategy = make_strategy(strategy) if isinstance(strategy, str) else strategy
+  recipe = complete(
+    dataset,
+    features,
+    preset_name=preset,
+    objective=objective,
+    networks=networks,
+    model=model,
+    optimizer=optimizer,
+    optimizer_d=optimizer_d,
+    learning_rate=learning_rate,
+    epochs=epochs,
+    batch_size=batch_size,
+    make_model=make_model,
+    make_optimizer_eg=make_optimizer_eg,
+    make_optimizer_d=make_optimizer_d,
+  )
   described, made = (list(map(of_name, measurements)) for of_name in (MEASUREMENTS.describe, MEASUREMENTS.create))
   quick = [measurement for measurement in made if measurement.quick]
   run_dir = pathlib.Path(tempfile.mkdtemp(prefix="tfdisent-") if is_temporary else run_dir)
+  if recipe.preset:
+    progress(f"Recipe '{recipe.preset.name}' ({recipe.preset.why}): {recipe.epochs} epochs.")
   if is_temporary:
     progress(f"The run is in {run_dir}, a temporary folder that is removed with the model.")
+  curves = TensorBoard(run_dir / run.TENSORBOARD_FOLDER, dataset, recipe.epochs, evaluate_every, quick)
+  training = {"epochs": recipe.epochs, "batch_size": recipe.batch_size, "seed": seed, "jit_compile": jit_compile}
+  training |= {"checkpoint_every": checkpoint_every}
+  others = {"evaluate_every": evaluate_every, "measurements": tuple(measurements)}
   try:
     trained = train_model(
       run_dir,
       dataset,
-      choose(features, dataset).of_dataset(dataset),
-      make_model,
-      make_optimizer_eg,
-      make_optimizer_d,
-      epochs=epochs,
-      batch_size=batch_size,
-      seed=seed,
-      checkpoint_every=checkpoint_every,
-      jit_compile=jit_compile,
+      recipe.feature,
+      recipe.make_model,
+      recipe.make_optimizer_eg,
+      recipe.make_optimizer_d,
+      **training,
       strategy=strategy,
       fitting=fitting,
-      callbacks=[TensorBoard(run_dir / run.TENSORBOARD_FOLDER, dataset, epochs, evaluate_every, quick)],
+      callbacks=[curves, *([NamesOfKeras(), *callbacks] if callbacks else [])],
       prepare=lambda: train_judges(dataset) if evaluate_every else None,
-      describe=describe,
+      describe=describe or (lambda: recipe.config(**training, **others)),
       description={**(description or {"dataset": None}), "measurements": described},
     )
   except Exception as error:
@@ -260,7 +310,7 @@ def _summary(run_dir: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
 
 
 def fit_feature(
-  run_dir: str,
+  run_dir: str | pathlib.Path,
   dataset: Dataset,
   feature: Feature,
   epochs: int = 10,
@@ -314,13 +364,13 @@ def fit_feature(
 # --- Using a run ------------------------------------------------------------------------------------------------------
 
 
-def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> TrainedRun:
+def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] = ()) -> TrainedRun:
   """The trained model of a run folder: see `tfdisent.inference.load`."""
   return TrainedRun(inference.load(run_dir, which, trust), run_dir, trust=trust)
 
 
 def evaluate(
-  run_dir: str,
+  run_dir: str | pathlib.Path,
   dataset: Dataset | None = None,
   split: str = "test",
   checkpoint: str = "best",
@@ -397,9 +447,9 @@ def _is_measured(run_dir, trained, dataset, split) -> bool:
 
 
 def export(
-  run_dir: str,
+  run_dir: str | pathlib.Path,
   format: str = "saved_model",
-  export_dir: str | None = None,
+  export_dir: str | pathlib.Path | None = None,
   model_name: str | None = None,
   checkpoint: str = "best",
   trust: Sequence[str] = (),
@@ -439,7 +489,9 @@ def export(
   return path
 
 
-def export_folder(run_dir: str, export_dir: str | None = None, model_name: str | None = None) -> pathlib.Path:
+def export_folder(
+  run_dir: str | pathlib.Path, export_dir: str | pathlib.Path | None = None, model_name: str | None = None
+) -> pathlib.Path:
   """The folder of the exported model of a run; the arguments are those of `export`.
 
   Raises:
@@ -452,7 +504,11 @@ def export_folder(run_dir: str, export_dir: str | None = None, model_name: str |
 
 
 def sample(
-  run_dir: str, seed: int = 0, checkpoint: str = "best", trust: Sequence[str] = (), progress: Progress = _print
+  run_dir: str | pathlib.Path,
+  seed: int = 0,
+  checkpoint: str = "best",
+  trust: Sequence[str] = (),
+  progress: Progress = _print,
 ) -> pathlib.Path:
   """Draws new images into the folder of a run: rows share a z1 from the prior, columns share z2.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from tfdisent import checkpoints, codes, plugins
 from tfdisent.checkpoints import Checkpoint
@@ -17,6 +18,9 @@ from tfdisent.feature.contract import Feature
 from tfdisent.feature.naming import natural_values
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.run import CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE, MODEL_FILE, write
+
+Natural = ArrayLike | Mapping[str, ArrayLike]
+"""A feature in its natural form, as a user gives it: values, one value for all images, names, or a dict of these."""
 
 
 class Encoding(NamedTuple):
@@ -129,7 +133,7 @@ class TrainedModel:
     z2_partner = self._z2_of(x_partner, self.encode_z1(x_partner)[0])
     return _like(images, self.decode(z1, z2_partner))
 
-  def control(self, images: np.ndarray, feature: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+  def control(self, images: np.ndarray, feature: Natural) -> np.ndarray:
     """x̂ = G(z1, z̃2): image i of `images` with row i of `feature`.
 
         m.control(images, {"hair": "blond", "age": [20, 40, 60]})
@@ -153,9 +157,7 @@ class TrainedModel:
     _same_length(x, f, "images", "feature")
     return _like(images, self.decode(z1, self.encode_z2(f)))
 
-  def generate(
-    self, feature: np.ndarray | Mapping[str, np.ndarray], seed: int | Sequence[int] | np.ndarray = 0
-  ) -> np.ndarray:
+  def generate(self, feature: Natural, seed: int | Sequence[int] | np.ndarray = 0) -> np.ndarray:
     """New images x̂ = G(z1, z̃2) with `feature`, uint8 [B, H, W, C]; z1 is drawn from its prior N(0, I).
 
     Args:
@@ -236,7 +238,7 @@ def fresh_model(config: Mapping, seed: int) -> DisentangledVAE:
     random.setstate(state)
 
 
-def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> TrainedModel:
+def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] = ()) -> TrainedModel:
   """The trained model of a run folder; nothing but the folder is needed.
 
   A run folder may come from anybody, so no code in it is run: only its JSON and its numbers are read, and only known

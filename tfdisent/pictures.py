@@ -3,7 +3,6 @@
 import io
 import itertools
 import pathlib
-from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 
 from tfdisent.data.dataset import Examples
 from tfdisent.feature.contract import COMPOSITE, DISCRETE, Feature
-from tfdisent.inference import TrainedModel, to_uint8
+from tfdisent.inference import Natural, TrainedModel, to_uint8
 
 GAP = 2
 """White pixels between two images."""
@@ -96,7 +95,7 @@ def show_fusions(
   trained: TrainedModel,
   images: np.ndarray,
   feature_images: np.ndarray | None = None,
-  feature: np.ndarray | Mapping[str, np.ndarray] | None = None,
+  feature: Natural | None = None,
 ) -> Figure:
   """A figure of fusions, which a notebook shows: rows keep their image, columns have the feature that is written above.
 

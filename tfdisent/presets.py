@@ -7,7 +7,8 @@ The command line takes one where no configuration is given, and `tfdisent.train`
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfdisent.data.dataset import Dataset
@@ -16,6 +17,8 @@ from tfdisent.feature.contract import CONTINUOUS, Feature
 
 AUTO = "auto"
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 300
+RAMP_STEPS = 1000
+"""Of an objective whose training may be of any length."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +71,17 @@ def preset(name: str, dataset: Dataset, feature: Feature) -> Preset:
   return PRESETS[name](dataset, feature)
 
 
+def objective(image_shape: Sequence[int], feature: Feature) -> dict[str, Any]:
+  """Arguments of `tfdisent.Objective` by "auto", for a training of which no more is known: that of Keras's `fit`.
+
+  Args:
+    image_shape: (H, W, C).
+    feature: f. Its parts keep the weights that it has.
+  """
+  many = types.SimpleNamespace(image_shape=tuple(image_shape), train={"image": range(100_000)})
+  return {**preset(AUTO, many, feature).objective, "ramp_steps": RAMP_STEPS}
+
+
 _WEIGHTS = {"color": (60.0, 2.5), CONTINUOUS: (6.0, 5.0)}
 """Of a part in L_f and in L_a, in units of those of a class. A squared error in [0, 1] is small beside nats."""
 
@@ -101,7 +115,6 @@ def _recipe(name, why, dataset, feature, images_seen, batch_size, ramp, lambda3,
   reasons = {
     "train.epochs": f"about {images_seen:,} images are seen, {FEWEST_EPOCHS} to {MOST_EPOCHS} epochs",
     "objective.ramp_steps": f"of {steps:,} steps",
-    "train.evaluate_every": "the judges are trained once the pictures are there; 5 shows their figures in TensorBoard",
     **({"composite.weights": "in L_f; a squared error is small beside nats"} if composite else {}),
   }
   objective = {"ramp_steps": min(ramp, steps // 3), **balanced, **groups.pop("objective")}
@@ -109,7 +122,7 @@ def _recipe(name, why, dataset, feature, images_seen, batch_size, ramp, lambda3,
     name,
     why,
     objective=objective,
-    training={"epochs": epochs, "batch_size": batch_size, "evaluate_every": 0, "measurements": ("linear_leakage",)},
+    training={"epochs": epochs, "batch_size": batch_size, "measurements": ("linear_leakage",)},
     composite=composite,
     reasons=reasons,
     **groups,

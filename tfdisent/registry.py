@@ -16,12 +16,15 @@ the arguments of what is called by its name (`rotation.turn = 360.0`); networks 
 import difflib
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tfdisent.errors import ConfigError, RegistryError, TfdisentError
 from tfdisent.moved import new_name
+
+Plugin = TypeVar("Plugin", bound=Callable)
 
 
 class Binder(Protocol):
@@ -57,10 +60,10 @@ class Registry:
     for name, plugin in self._entries.items():
       binder.add(name, plugin)
 
-  def register(self, name: str) -> Callable[[Callable], Callable]:
+  def register(self, name: str) -> Callable[[Plugin], Plugin]:
     """Decorator that registers a class or factory under `name`; raises `RegistryError` on a duplicate."""
 
-    def decorate(plugin):
+    def decorate(plugin: Plugin) -> Plugin:
       other = self._entries.get(name)
       if other is not None:
         raise RegistryError(
@@ -95,7 +98,7 @@ class Registry:
     """The plug-in of a name, or of a description `{"name": …, "module": …}`, whose module is imported if need be.
 
     Args:
-      description: the module may have the name that it had in version 0.1.
+      description: the module may have the name that it had in version 0.1. A name alone is looked for: see `find`.
       who: names the plug-in, for the message.
       error: is raised if the module cannot be imported.
 
@@ -103,6 +106,7 @@ class Registry:
       RegistryError: the module registers no such plug-in; or it cannot be imported, unless `error` is another one.
     """
     if isinstance(description, str):
+      self.find(description)
       return self[description]
     name, module = description["name"], new_name(description["module"])
     if name not in self._entries:
@@ -114,6 +118,14 @@ class Registry:
           "package that has it."
         ) from cause
     return self[name]
+
+  def find(self, name: str) -> bool:
+    """Whether there is a plug-in called `name`; those of this project are imported where none is registered yet."""
+    if name not in self._entries:
+      package = importlib.import_module(self.package)
+      for module in pkgutil.iter_modules(package.__path__, f"{self.package}."):
+        importlib.import_module(module.name)
+    return name in self._entries
 
   def create(self, name: str, /, **arguments):
     """Calls the plug-in called `name` with its bindings, which `arguments` replace.

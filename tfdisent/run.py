@@ -151,9 +151,11 @@ def differences(there: set[str], wanted: set[str]) -> str:
 
 
 def refuse_another(run_dir: pathlib.Path, config: str) -> None:
-  """Raises `RunError` if the run folder was begun with another configuration, apart from its epochs."""
-  file = run_dir / CONFIG_FILE
-  if not file.is_file():
+  """Raises `RunError` if the run folder was begun with another configuration, apart from its epochs.
+
+  An empty one is that of a run which an older version trained from Python, and tells nothing.
+  """
+  if not read_config(run_dir):
     return
   there, wanted = (
     {line for line in bindings(text) if not line.startswith(_EPOCHS)} for text in (read_config(run_dir), config)

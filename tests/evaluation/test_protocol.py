@@ -33,6 +33,7 @@ from tfdisent.evaluation import bound, case, evaluate, judges, leaks, other_feat
 from tfdisent.evaluation.measurement import BUILT_IN
 from tfdisent.feature.contract import Feature
 from tfdisent.inference import TrainedModel
+from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.registry import MEASUREMENTS
 
@@ -618,7 +619,7 @@ def test_the_random_numbers_of_the_caller_stay_as_they_are(calls, monkeypatch, t
   monkeypatch.setattr(leaks, "plain_vae", judges.plain_vae)
   monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: None)
   network = {"conv": (2,), "dense": (4,)}
-  model = TrainedModel(DisentangledVAE((8, 8, 3), BANDS, z1_width=2, E1=network, G=network, q=network, D=network))
+  model = TrainedModel(DisentangledVAE((8, 8, 3), BANDS, Objective(), 2, E1=network, G=network, q=network, D=network))
   dataset = bands_dataset(train=20, probe=20, validation=10, test=10)
 
   def draw_some():
@@ -635,7 +636,7 @@ def test_the_random_numbers_of_the_caller_stay_as_they_are(calls, monkeypatch, t
 def test_an_untrained_model_follows_its_seed_alone():
   network = {"conv": (2,), "dense": (4,)}
   keras.utils.set_random_seed(3)
-  model = DisentangledVAE((8, 8, 3), BANDS, z1_width=2, E1=network, G=network, q=network, D=network)
+  model = DisentangledVAE((8, 8, 3), BANDS, Objective(), 2, E1=network, G=network, q=network, D=network)
   weights = [TrainedModel(model).untrained(seed).model.get_weights() for seed in (3, 3, 0)]
   default = TrainedModel(model, batch_size=7).untrained()
   for same in (weights[0], weights[1]):  # the weights that training begins with

@@ -14,11 +14,9 @@ from features.color import Color
 from features.composite import Composite
 from features.pose import Rotation
 from tests.conftest import events, in_new_process
-from tfdisent import config
+from tfdisent import presets
 from tfdisent.errors import ConfigError, DataError, FeatureError
-from tfdisent.evaluation.protocol import evaluate
 from tfdisent.feature.contract import feature_values
-from tfdisent.inference import TrainedModel
 from tfdisent.model import keras_data
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -103,6 +101,7 @@ def test_a_feature_of_pixels_need_not_be_given():
     (CLASS, LABELS.astype(np.float32), VECTORS),
     (CLASS, VECTORS.astype(int), VECTORS),
     (CLASS, {"category": LABELS}, VECTORS),
+    (CLASS, {"label": LABELS}, VECTORS),
     (DARK, LABELS == 1, VECTORS[:, 1:2]),
     (DARK, VECTORS[:, 1:2], VECTORS[:, 1:2]),
     (DARK, {"dark": LABELS == 1}, VECTORS[:, 1:2]),
@@ -123,7 +122,7 @@ def test_f_is_taken_in_each_of_its_forms(feature, value, expected):
   ("feature", "value", "words"),
   [
     (CLASS, np.ones([8, 2]), r"category.* not .*\[8, 2\]"),
-    (CLASS, {"colour": LABELS}, "f is given as a dict of category, not of colour"),
+    (CLASS, {"category": LABELS, "dark": LABELS}, "f is given as a dict of category, not of category, dark"),
     (BOTH, {"dark": LABELS == 1}, "a dict of category, dark, not of dark"),
   ],
 )
@@ -346,7 +345,15 @@ def test_a_learning_rate_goes_with_a_name():
 
 def test_a_feature_may_be_named_or_described():
   for feature in ("category", Category(num_classes=10).get_config()):
-    assert DisentangledVAE((4, 4, 1), feature, **LEAST).feature == Category(num_classes=10)
+    assert DisentangledVAE((4, 4, 1), feature, Objective(), **LEAST).feature == Category(num_classes=10)
+
+
+def test_a_model_without_an_objective_has_the_recommended_one():
+  """It trains well as it is, where the weights of the paper's default leave most fusions without the feature."""
+  model = DisentangledVAE((4, 4, 1), CLASS, **LEAST)
+  assert (model.objective.q_data, model.objective.lambda3, model.objective.ramp_steps) == ("pairs", 50.0, 1000)
+  assert model.objective == Objective(**presets.objective((4, 4, 1), CLASS))
+  assert DisentangledVAE((4, 4, 1), CLASS, Objective(), **LEAST).objective == Objective()
 
 
 # --- Callbacks ---
@@ -484,18 +491,3 @@ def test_a_file_imports_no_module_that_is_not_known():
     DisentangledVAE.from_config(evil)
   with pytest.raises(FeatureError, match="'evil_module', which cannot be imported"):
     DisentangledVAE.from_config(evil, trust=["evil_module"])
-
-
-# --- What it is for ---
-
-
-@pytest.mark.long
-def test_twenty_epochs_of_fit_control_as_the_quickstart_does(digits):
-  """By the defaults of `compile` and `fit`: the quickstart's 99 % on validation images, within one point."""
-  config.read(["gin_configs/quickstart.gin"])
-  keras.utils.set_random_seed(0)
-  model = config.model(digits.image_shape, config.make_feature("digit_label"), seed=0)
-  model.compile()
-  model.fit(digits.train["image"], digits.train["label"], epochs=20, verbose=2)
-  figures = evaluate(TrainedModel(model), digits, "validation", quick=True)
-  assert figures["control/accuracy_mean"]["value"] >= 0.98

@@ -9,6 +9,7 @@ from features.digit_label import DigitLabel
 from tests.conftest import TINY
 from tests.model.world import ALL, make_world, moved, weights
 from tfdisent.errors import ConfigError
+from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 
 
@@ -58,7 +59,7 @@ def test_no_weight_changes_before_every_gradient_is_known(make_tiny, batch):
 
 
 def test_bfloat16_keeps_weights_and_losses_in_float32(batch):
-  model = DisentangledVAE((28, 28, 3), DigitLabel(), precision="mixed_bfloat16", **TINY)
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), Objective(), precision="mixed_bfloat16", **TINY)
   assert model.E1.conv_layers[0].compute_dtype == "bfloat16"
   assert {w.dtype for network in model.networks.values() for w in network.weights} == {"float32"}
   assert {v.dtype for v in model.terms(batch, tf.constant(0, tf.int64)).values()} == {tf.float32}

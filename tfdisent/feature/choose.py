@@ -62,7 +62,7 @@ def _of_column(text: str, dataset: Dataset) -> tuple[str | None, Feature]:
   """A column and its feature; None and a registered feature, if there is no such column."""
   name, forced, turn = (text, None, 0.0) if text in dataset.train else parse(text)
   if name not in columns(dataset.train):
-    if text in FEATURES:
+    if FEATURES.find(text):
       return None, FEATURES.create(text)
     raise ConfigError(f"the data set has no column '{name}'. {unknown(name, columns(dataset.train))}")
   found, found_turn = _known(name, dataset)

@@ -96,12 +96,15 @@ def vectors(feature: Feature, value: Any, in_graph: bool = False) -> Any:
   Args:
     feature: f.
     value: f(x) in its natural form (labels [B] or [B, 1], angles [B], …), as vectors [B, width], or as a dict of either
-      by the names of the parts. What has the shape of the natural form is taken for that.
+      by the names of the parts; that of one part may have any name. What has the shape of the natural form is taken for
+      that.
     in_graph: whether a tensor is wanted.
 
   Raises:
     FeatureError: the value has a wrong shape, or a wrong range. In a graph the range fails an assertion.
   """
+  if isinstance(value, Mapping) and len(value) == len(feature.parts) == 1:  # there is nothing to mix up
+    (value,) = value.values()
   if isinstance(value, Mapping):
     if set(value) != set(feature.part_names):
       names, given = (", ".join(map(str, of)) or "nothing" for of in (feature.part_names, value))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfdisent import plugins
+from tfdisent import plugins, presets
 from tfdisent.codes import Code, diagonal_gaussian, make_code, reparameterise
 from tfdisent.errors import ConfigError, FeatureError
 from tfdisent.feature.contract import CONTINUOUS, DISCRETE, Feature, feature_from_config
@@ -25,7 +25,8 @@ class DisentangledVAE(TrainingStep):
   Args:
     image_shape: (H, W, C).
     feature: f, or the name of a registered one, or its description (`Feature.get_config`).
-    objective: the loss.
+    objective: the loss; None for the one that `tfdisent.presets` has for images of this size and such a feature.
+      `Objective()` is the paper's.
     z1_width: components of z1.
     z2_width: components of a learned (Gaussian) z2; the other codes have f's width.
     code: "one_hot", "bernoulli" or "gaussian", of every part of the feature; None takes "gaussian" for a continuous
@@ -45,7 +46,7 @@ class DisentangledVAE(TrainingStep):
     self,
     image_shape: Sequence[int],
     feature: Feature | str | Mapping,
-    objective: Objective = Objective(),
+    objective: Objective | None = None,
     z1_width: int = 16,
     z2_width: int = 8,
     code: str | None = None,
@@ -60,8 +61,12 @@ class DisentangledVAE(TrainingStep):
     seed: int = 0,
   ):
     super().__init__(name="disentangled_vae")
-    if not isinstance(feature, Feature):
-      feature = FEATURES.create(feature) if isinstance(feature, str) else feature_from_config(feature)
+    if isinstance(feature, str):
+      FEATURES.find(feature)
+      feature = FEATURES.create(feature)
+    elif not isinstance(feature, Feature):
+      feature = feature_from_config(feature)
+    objective = Objective(**presets.objective(image_shape, feature)) if objective is None else objective
     every = {"E1": E1, "E2": E2, "G": G, "q": q, "D": D, "a": a}
     self._config = {
       "image_shape": list(image_shape),

@@ -79,6 +79,16 @@ class StopOnNonFinite(keras.callbacks.Callback):
       )
 
 
+class NamesOfKeras(keras.callbacks.Callback):
+  """Adds L to the logs as `loss` and `val_loss`: the callbacks of Keras, which come after this one, look for these."""
+
+  def on_train_batch_end(self, batch, logs=None):
+    logs["loss"] = logs["L"]
+
+  def on_epoch_end(self, epoch, logs=None):
+    logs |= {"loss": logs["L"], "val_loss": logs["val_L"]}
+
+
 class SaveCheckpoints(keras.callbacks.Callback):
   """Writes a checkpoint after each epoch and after some steps of it.
 

@@ -24,9 +24,16 @@ from tfdisent.training.callbacks import Progress, SaveCheckpoints, StopOnNonFini
 from tfdisent.training.optimizers import check_gradients, make_optimizer
 
 
-def make_optimizer_of_d(steps: int) -> keras.optimizers.Optimizer:
-  """The optimizer that D has by default: Adam as it is usual for GANs."""
-  return make_optimizer(steps, learning_rate=2e-4, arguments={"beta_1": 0.5})
+def make_optimizer_of_d(
+  steps: int,
+  algorithm: str = "adam",
+  learning_rate: float = 2e-4,
+  decay: str | None = "cosine",
+  warmup_steps: int = 0,
+  arguments: Mapping | None = {"beta_1": 0.5},
+) -> keras.optimizers.Optimizer:
+  """`make_optimizer` with the defaults of D: Adam as it is usual for GANs."""
+  return make_optimizer(steps, algorithm, learning_rate, decay, warmup_steps, arguments)
 
 
 def train_model(
@@ -224,7 +231,7 @@ def _tell_of_rate(model: DisentangledVAE, before: keras.optimizers.Optimizer, be
 
 def _fit(model, batches: _Batches, checkpoints: Checkpoints, epochs: int, callbacks) -> None:
   """Trains the epochs that are left: first the rest of an epoch that was interrupted, then all others."""
-  while checkpoints.epoch < epochs:
+  while checkpoints.epoch < epochs and not model.stop_training:
     epoch, steps_before = checkpoints.epoch, checkpoints.step
     model.fit(
       batches.training(epoch * batches.steps_per_epoch + steps_before),
