@@ -27,6 +27,8 @@ from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.presets import AUTO, Preset, preset
 
+OF_FEATURES = tuple(f"import {module}" for module in sorted({"features.composite", *(of for of, _ in KINDS.values())}))
+"""The lines by which a configuration may bind arguments of any feature, before it is known which are used."""
 USUAL_LABELS = ("label", "class", "category", "target", "y")
 """Columns that are meant where none is named."""
 MOST_KEPT = 4
