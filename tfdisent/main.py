@@ -206,8 +206,7 @@ def _train_on_own_images(run_dir: pathlib.Path | None, bindings: list[str]):
   lines = sorted([*source, *made.bindings], key=lambda line: not line.startswith("import "))
   config.read([], [*lines, *bindings])
   print(made)
-  minutes = config.minutes(made.dataset, made.feature)
-  print(f"The training takes about {minutes:.1f} minutes on this machine, by the time of a step.", flush=True)
+  print(config.cost(made.dataset, made.feature), flush=True)
   if run_dir is None:
     print(plan.annotated("\n".join(lines), "The configuration:", made.reasons))
     return

@@ -192,7 +192,7 @@ def _paper(dataset: Dataset, feature: Feature) -> Preset:
   objective = {"stddev": 0.2, "lambda3": recipe.objective["lambda3"], "lambda4": 50.0}
   return Preset(
     "paper",
-    "the paper's objective alone",
+    "whoever wants the paper's objective alone",
     objective=objective,
     training=recipe.training,
     composite=recipe.composite,
