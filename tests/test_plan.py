@@ -78,7 +78,8 @@ def test_the_one_command_trains_and_says_what_came_out(tfdisent, folder, tmp_pat
 
   # Its configuration is whole, says why, and is a gin file that goes on with the very run.
   config = (tmp_path / "run" / "config.gin").read_text(encoding="utf-8")
-  assert "# The nearest of the usual sizes" in config and "model.z1_width = 4" in config and "folder.seed = 0" in config
+  assert "# The nearest of the usual sizes" in config and "# About 300,000" not in config  # --epochs=1
+  assert "model.z1_width = 4" in config and "folder.seed = 0" in config
   code, out, err = tfdisent(f"--gin_file={tmp_path / 'run' / 'config.gin'}", f"--run_dir={tmp_path / 'run'}")
   assert code == 0 and "after epoch 1 of 1" in out, err
   code, out, err = tfdisent(*command)

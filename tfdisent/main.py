@@ -205,14 +205,16 @@ def _train_on_own_images(run_dir: pathlib.Path | None, bindings: list[str]):
   made = plan.make(config.dataset_of_run(), _FEATURE.value, _PRESET.value)
   lines = sorted([*source, *made.bindings], key=lambda line: not line.startswith("import "))
   config.read([], [*lines, *bindings])
+  overruled = {binding.partition("=")[0].strip() for binding in bindings}
+  reasons = {name: reason for name, reason in made.reasons.items() if name not in overruled}
   print(made)
   print(config.cost(made.dataset, made.feature), flush=True)
   if run_dir is None:
-    print(plan.annotated("\n".join(lines), "The configuration:", made.reasons))
+    print(plan.annotated("\n".join(lines), "The configuration:", reasons))
     return
   print(f"{run_dir / 'fusion.png'} shows fusions of validation images after each epoch.", flush=True)
   title = f"What tfdisent has chosen for {_data_dir()}. Change what you like, and pass it as --gin_file."
-  config.train(str(run_dir), annotate=lambda text: plan.annotated(text, title, made.reasons))
+  config.train(str(run_dir), annotate=lambda text: plan.annotated(text, title, reasons))
 
 
 def _fit_feature():
