@@ -54,6 +54,7 @@ def test_help_teaches_and_does_not_wait_for_tensorflow():
     "gin_configs/quickstart.gin",
   ):
     assert words in out
+  assert out.index("tfdisent --data_dir=photos") < out.index("tfdisent --gin_file")  # what most people come for
   assert out.endswith("False\n")
 
 
