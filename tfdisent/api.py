@@ -241,7 +241,7 @@ def train(
   )
   quick = [measurement for measurement in made if measurement.quick]
   if recipe.preset:
-    progress(f"Recipe '{recipe.preset.name}' ({recipe.preset.why}): {recipe.epochs} epochs.")
+    progress(f"Recipe '{recipe.preset.name}' ({recipe.preset.why}), epochs: {recipe.epochs}.")
   training = {"epochs": recipe.epochs, "batch_size": recipe.batch_size, "seed": seed, "jit_compile": jit_compile}
   training |= {"checkpoint_every": checkpoint_every}
   others = {"evaluate_every": evaluate_every, "measurements": tuple(recipe.measurements)}
