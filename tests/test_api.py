@@ -65,7 +65,7 @@ def test_plain_arguments_and_the_command_line_give_the_same_weights(few_digits, 
   given = {
     **{"preset": "paper", "objective": {**PLAIN, "lambda1": 0.5}, "networks": "plain", "model": TINY, "seed": 3},
     **{"learning_rate": 5e-3, "optimizer": {"decay": None}, "optimizer_d": "sgd", "epochs": 1, "batch_size": 32},
-    "measurements": (),
+    **{"strategy": "one", "measurements": ()},
   }
   tfdisent.train(few_digits, "label", tmp_path / "python", **given, evaluate_every=0, measure=False)
   monkeypatch.setattr(config, "make_dataset", lambda name, data_dir: few_digits)
