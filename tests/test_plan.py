@@ -107,12 +107,13 @@ def test_columns_of_a_table_are_features_of_their_kinds(tfdisent, table, tmp_pat
     "--feature=smile,age,hair,size:category",
     *TINY,
     "--gin_param=fit_feature.epochs = 1",
+    "--gin_param=composite.weights = (1.0, 5.0, 60.0, 1.0)",
   )
   assert code == 0, err
   feature = load(tmp_path / "run").feature
   assert feature.part_names == ("smile", "age", "hair", "size")
   assert [part.name for part in feature.parts] == ["attribute", "number", "rgb", "category"]
-  assert dict(zip(feature.part_names, feature.weights)) == {"smile": 1.0, "age": 6.0, "hair": 60.0, "size": 1.0}
+  assert dict(zip(feature.part_names, feature.weights)) == {"smile": 1.0, "age": 5.0, "hair": 60.0, "size": 1.0}
   text = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
   for name in ("smile", "age", "hair", "size"):
     assert f"Asked for another {name}, " in text

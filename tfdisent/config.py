@@ -165,14 +165,13 @@ def train(
   )
 
 
-def minutes(dataset: Dataset, feature: Feature) -> float:
-  """How long the configuration that was read last trains on this machine, by the time of a step."""
-  bound = gin.get_bindings("tfdisent.train")
-  epochs, batch_size = (
-    bound.get(name, inspect.signature(train).parameters[name].default) for name in ("epochs", "batch_size")
-  )
-  seconds = plan.seconds_per_step(model, optimizer, optimizer_d, dataset, feature, batch_size)
-  return seconds * epochs * batches.steps_per_epoch(dataset.train, batch_size) / 60
+def cost(dataset: Dataset, feature: Feature) -> str:
+  """How long the configuration that was read last trains on this machine, by the time of a step, in words."""
+  defaults, bound = inspect.signature(train).parameters, gin.get_bindings("tfdisent.train")
+  epochs, batch_size = (bound.get(name, defaults[name].default) for name in ("epochs", "batch_size"))
+  steps = batches.steps_per_epoch(dataset.train, batch_size)
+  minutes = plan.seconds_per_step(model, optimizer, optimizer_d, dataset, feature, batch_size) * epochs * steps / 60
+  return f"{epochs} epochs of {steps:,} steps of {batch_size} images: about {minutes:.1f} minutes on this machine."
 
 
 _fit_feature = gin.external_configurable(

@@ -201,13 +201,12 @@ def _train_on_own_images(run_dir: pathlib.Path | None, bindings: list[str]):
   logging.set_verbosity(logging.ERROR)  # what is logged of the data is in the table
   print(f"Looking at {_data_dir()} …", flush=True)
   source = plan.source(_data_dir(), _FEATURE.value)
-  config.read([], [*source, *bindings])
+  config.read([], [*plan.OF_FEATURES, *source, *bindings])
   made = plan.make(config.dataset_of_run(), _FEATURE.value, _PRESET.value)
   lines = sorted([*source, *made.bindings], key=lambda line: not line.startswith("import "))
   config.read([], [*lines, *bindings])
   print(made)
-  minutes = config.minutes(made.dataset, made.feature)
-  print(f"The training takes about {minutes:.1f} minutes on this machine, by the time of a step.", flush=True)
+  print(config.cost(made.dataset, made.feature), flush=True)
   if run_dir is None:
     print(plan.annotated("\n".join(lines), "The configuration:", made.reasons))
     return

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.data.batches import steps_per_epoch, training_batches
+from tfdisent.data.batches import training_batches
 from tfdisent.data.columns import parse
 from tfdisent.data.dataset import Dataset
 from tfdisent.data.look import TELLING, association, describe
@@ -27,6 +27,8 @@ from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.presets import AUTO, Preset, preset
 
+OF_FEATURES = tuple(f"import {module}" for module in sorted({"features.composite", *(of for of, _ in KINDS.values())}))
+"""The lines by which a configuration may bind arguments of any feature, before it is known which are used."""
 USUAL_LABELS = ("label", "class", "category", "target", "y")
 """Columns that are meant where none is named."""
 MOST_KEPT = 4
@@ -52,13 +54,9 @@ class Plan:
   reasons: Mapping[str, str]
 
   def __str__(self):
-    epochs, batch_size = self.preset.training["epochs"], self.preset.training["batch_size"]
     parts = ", ".join(self.feature.part_names if len(self.feature.parts) > 1 else [self.feature.column])
-    return (
-      f"{describe(self.dataset)}\n"
-      f"To be controlled: {parts}. Recipe '{self.preset.name}' ({self.preset.why}): {epochs} epochs of "
-      f"{steps_per_epoch(self.dataset.train, batch_size):,} steps of {batch_size} images."
-    )
+    recipe = f"Recipe '{self.preset.name}', for {self.preset.why}"
+    return f"{describe(self.dataset)}\nTo be controlled: {parts}. {recipe}."
 
 
 def source(data_dir: str, features: Sequence[str] = ()) -> list[str]:

@@ -115,6 +115,7 @@ def _recipe(name, why, dataset, feature, images_seen, batch_size, ramp, lambda3,
   reasons = {
     "train.epochs": f"about {images_seen:,} images are seen, {FEWEST_EPOCHS} to {MOST_EPOCHS} epochs",
     "objective.ramp_steps": f"of {steps:,} steps",
+    "train.evaluate_every": "the judges are trained once the pictures are there; 5 shows their figures in TensorBoard",
     **({"composite.weights": "in L_f; a squared error is small beside nats"} if composite else {}),
   }
   objective = {"ramp_steps": min(ramp, steps // 3), **balanced, **groups.pop("objective")}
@@ -122,7 +123,7 @@ def _recipe(name, why, dataset, feature, images_seen, batch_size, ramp, lambda3,
     name,
     why,
     objective=objective,
-    training={"epochs": epochs, "batch_size": batch_size, "measurements": ("linear_leakage",)},
+    training={"epochs": epochs, "batch_size": batch_size, "evaluate_every": 0, "measurements": ("linear_leakage",)},
     composite=composite,
     reasons=reasons,
     **groups,
@@ -191,7 +192,7 @@ def _paper(dataset: Dataset, feature: Feature) -> Preset:
   objective = {"stddev": 0.2, "lambda3": recipe.objective["lambda3"], "lambda4": 50.0}
   return Preset(
     "paper",
-    "the paper's objective alone",
+    "whoever wants the paper's objective alone",
     objective=objective,
     training=recipe.training,
     composite=recipe.composite,
