@@ -156,6 +156,15 @@ def digit_run(few_digits, tmp_path_factory) -> Run:
   return Run(folder, train_tiny(folder, few_digits, describe=lambda: CONFIG))
 
 
+def assert_same_arrays(*folders: pathlib.Path, epoch: int = 1) -> None:
+  """Asserts that the checkpoints of two runs hold the same numbers, to the bit: weights, optimizers, figures."""
+  one, other = (tf.train.load_checkpoint(str(folder / f"checkpoints/last/epoch-{epoch}")) for folder in folders)
+  names = one.get_variable_to_shape_map().keys() - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+  assert len(names) > 20 and names | {"_CHECKPOINTABLE_OBJECT_GRAPH"} == other.get_variable_to_shape_map().keys()
+  for name in names:
+    np.testing.assert_array_equal(one.get_tensor(name), other.get_tensor(name), err_msg=name)
+
+
 def events(folder: pathlib.Path) -> dict[str, dict[int, np.ndarray]]:
   """What a run wrote for TensorBoard: tag → epoch → value."""
   accumulator = EventAccumulator(str(folder / "tensorboard"), size_guidance={"tensors": 0})

@@ -24,7 +24,7 @@ MINE = Preset(
   objective={"lambda3": 7.0, "lambda4": 8.0},
   optimizer={"learning_rate": 0.25, "warmup_steps": 9},
   optimizer_d={"learning_rate": 0.125},
-  training={"epochs": 11, "batch_size": 12},
+  training={"epochs": 11, "batch_size": 12, "measurements": ("sharpness",)},
 )
 
 
@@ -36,7 +36,8 @@ def mine(monkeypatch):
 
 def test_a_preset_stands_where_nothing_is_given(few_digits):
   for recipe in (complete(few_digits, "label"), complete(few_digits, "label", "mine")):
-    assert recipe.preset is MINE and (recipe.epochs, recipe.batch_size) == (11, 12)
+    assert recipe.preset is MINE
+    assert (recipe.epochs, recipe.batch_size, recipe.measurements) == (11, 12, ("sharpness",))
     assert recipe.make_model.keywords == {"objective": Objective(lambda3=7.0, lambda4=8.0), **MINE.model}
     assert recipe.make_optimizer_eg.func is make_optimizer and recipe.make_optimizer_eg.keywords == MINE.optimizer
     assert recipe.make_optimizer_d.func is make_optimizer_of_d
@@ -56,8 +57,9 @@ def test_what_is_given_goes_before_the_preset(few_digits):
     learning_rate=0.5,
     epochs=4,
     batch_size=6,
+    measurements=(),
   )
-  assert (recipe.epochs, recipe.batch_size) == (4, 6)
+  assert (recipe.epochs, recipe.batch_size, recipe.measurements) == (4, 6, ())
   assert recipe.make_model.keywords == {
     **{"objective": Objective(lambda3=1.0, lambda4=8.0), "z1_width": 2, "z2_width": 6, "networks": "plain"}
   }
@@ -120,6 +122,14 @@ def test_what_cannot_be_is_refused(given, words, few_digits):
   with pytest.raises(TfdisentError) as error:
     complete(few_digits, "label", **given)
   assert isinstance(error.value, ConfigError) and words in str(error.value)
+
+
+def test_a_callback_that_sets_the_rate_needs_a_constant_one(few_digits):
+  setters = [keras.callbacks.TerminateOnNaN(), keras.callbacks.ReduceLROnPlateau()]
+  with pytest.raises(ConfigError, match=r"ReduceLROnPlateau sets the learning rate.*optimizer=\{'decay': None\}"):
+    complete(few_digits, "label", make_optimizer_d=print).check_callbacks(setters)
+  complete(few_digits, "label", optimizer={"decay": None, "warmup_steps": 0}).check_callbacks(setters)
+  complete(few_digits, "label").check_callbacks(setters[:1])
 
 
 def test_a_training_takes_all_of_it():

@@ -146,7 +146,7 @@ def spy(monkeypatch):
   monkeypatch.setattr(config, "strategy", lambda: "the strategy")
   monkeypatch.setitem(DATASETS._entries, "of_a_spy", of_a_spy)
   monkeypatch.setattr(config, "make_dataset", lambda name, data_dir: (name, data_dir))
-  monkeypatch.setattr(config, "make_feature", lambda name: name)
+  monkeypatch.setattr(config, "make_feature", lambda name, dataset: name)
   return called
 
 
@@ -165,7 +165,7 @@ TRAIN = {
 
 
 def test_every_binding_of_train_reaches_the_training(spy):
-  assert set(TRAIN) == set(inspect.signature(config.train).parameters) - {"run_dir", "measure"}
+  assert set(TRAIN) == set(inspect.signature(config.train).parameters) - {"run_dir", "measure", "annotate"}
   config.read([], [f"train.{name} = {value!r}" for name, value in TRAIN.items()])
   assert config.train("runs/a", measure=False) == "the model"
   given = vars(spy)
@@ -202,7 +202,7 @@ def test_the_defaults_of_train_are_those_of_the_library(spy):
   for name in ("seed", "evaluate_every", "checkpoint_every", "jit_compile"):
     assert getattr(spy, name) == LIBRARY[name].default
   assert (spy.epochs, spy.batch_size) == (arguments.EPOCHS, arguments.BATCH_SIZE)
-  assert spy.measurements == LIBRARY["measurements"].default == () and spy.measure is LIBRARY["measure"].default is True
+  assert spy.measurements == () and spy.measure is LIBRARY["measure"].default is True
   assert spy.dataset == ("of_a_spy", None) and spy.description["dataset"]["arguments"]["data_dir"] is None
 
 

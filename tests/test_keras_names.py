@@ -26,8 +26,12 @@ import keras, numpy as np
 before = [name in sys.modules for name in ("tfdisent.model.vae", "features.digit_label")]
 model = keras.models.load_model("{tmp_path}/m.keras")
 same = np.allclose(model(np.load("{tmp_path}/x.npy")), np.load("{tmp_path}/y.npy"), atol=1e-5)
+plain = tfdisent.Objective(lambda3=0.0, lambda4=0.0)
+named = [tfdisent.DisentangledVAE((8, 8, 1), name, plain).feature for name in ("category", "rgb")]
+print([(f.name, type(f).__module__) for f in named])
 print(before, type(model).__module__, model.feature.name, same)
 """)
+  assert printed.splitlines()[-2] == "[('category', 'features.category'), ('rgb', 'features.rgb')]"
   assert printed.splitlines()[-1] == "[False, False] tfdisent.model.vae digit_label True"
 
 

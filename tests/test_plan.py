@@ -7,7 +7,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tfdisent import data, load, plan, run
+from tests.conftest import assert_same_arrays
+from tfdisent import data, load, plan, run, train
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.evaluation import judges
 from tfdisent.presets import PRESETS, preset
@@ -75,6 +76,20 @@ def test_the_one_command_trains_and_says_what_came_out(tfdisent, folder, tmp_pat
   assert "an independent classifier sees it in" in text and "on real images" in text
   trained = load(tmp_path / "run")
   assert trained.class_names["label"] == ["dark", "grey", "white"]
+
+  # The lines of Python give the same weights.
+  of_model = {"z1_width": 4, **{symbol: {"conv": (4,), "dense": (8,)} for symbol in ("E1", "G")}}
+  train(
+    data.from_folder(folder),
+    "label",
+    tmp_path / "python",
+    model=of_model,
+    batch_size=16,
+    epochs=1,
+    evaluate_every=0,
+    measure=False,
+  )
+  assert_same_arrays(tmp_path / "run", tmp_path / "python")
 
   # Its configuration is whole, says why, and is a gin file that goes on with the very run.
   config = (tmp_path / "run" / "config.gin").read_text(encoding="utf-8")

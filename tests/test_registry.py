@@ -24,6 +24,21 @@ def test_a_miss_lists_the_known_names_and_the_import():
     assert words in str(error.value)
 
 
+SHIPPED = Registry("thing", "shipped_with_test_registry")
+
+
+def test_a_plugin_of_the_project_is_imported_by_its_name_alone(tmp_path, monkeypatch):
+  (tmp_path / SHIPPED.package).mkdir()
+  (tmp_path / SHIPPED.package / "__init__.py").touch()
+  code = f"from {__name__} import SHIPPED\nSHIPPED.register('a_shipped_thing')(dict)"
+  (tmp_path / SHIPPED.package / "another_name.py").write_text(code)
+  monkeypatch.syspath_prepend(tmp_path)
+  assert "a_shipped_thing" not in SHIPPED and not SHIPPED.find("nothing")
+  assert SHIPPED.find("a_shipped_thing") and SHIPPED.imported("a_shipped_thing") is dict
+  with pytest.raises(RegistryError, match="Registered: a_shipped_thing"):
+    SHIPPED.imported("nothing")
+
+
 def test_a_duplicate_names_both():
   registry = Registry("feature", "features")
 

@@ -152,6 +152,8 @@ def test_differences_name_both_sides():
 
 def test_another_configuration_is_refused_and_the_same_is_not(tmp_path):
   run.refuse_another(tmp_path, CONFIG)  # nothing is there yet
+  (tmp_path / "config.gin").touch()
+  run.refuse_another(tmp_path, CONFIG)  # an older version trained it from Python
   (tmp_path / "config.gin").write_text(CONFIG)
   run.refuse_another(tmp_path, "# x\ntrain.data_dir = '/there'\n" + CONFIG)
   run.refuse_another(tmp_path, CONFIG.replace("epochs = 3", "epochs = 4"))  # more epochs extend a run

@@ -11,12 +11,13 @@ The command line calls these functions with what a configuration binds (`tfdisen
 joins training to evaluation.
 """
 
+import contextlib
 import pathlib
 import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -141,7 +142,7 @@ def train(
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | str | None = None,
   fitting: Mapping[str, Any] | None = None,
-  measurements: Sequence[str] = (),
+  measurements: Sequence[str] | None = None,
   measure: bool = True,
   make_model: Callable[..., DisentangledVAE] | None = None,
   make_optimizer_eg: Maker | None = None,
@@ -195,7 +196,7 @@ def train(
     fitting: arguments of `fit_feature` for the learned features that were not fitted before, {"epochs": 20}. They are
       fitted before the training begins, and kept in the run folder.
     measurements: names of registered measurements, which are taken in every evaluation of this run; in those of the
-      training, the quick ones are.
+      training, the quick ones are. None for those of the preset.
     measure: whether the trained model is drawn and measured. A run that is not has no `feature_examples.json`.
     make_model: makes the model, from (image_shape, feature, seed=…), in place of `objective`, `networks` and `model`.
     make_optimizer_eg: makes the optimizer of E1, E2, G and q, from the number of steps of the whole training, in place
@@ -229,24 +230,25 @@ def train(
     learning_rate=learning_rate,
     epochs=epochs,
     batch_size=batch_size,
+    measurements=measurements,
     make_model=make_model,
     make_optimizer_eg=make_optimizer_eg,
     make_optimizer_d=make_optimizer_d,
   )
-  described, made = (list(map(of_name, measurements)) for of_name in (MEASUREMENTS.describe, MEASUREMENTS.create))
+  recipe.check_callbacks(callbacks)
+  described, made = (
+    list(map(of_name, recipe.measurements)) for of_name in (MEASUREMENTS.describe, MEASUREMENTS.create)
+  )
   quick = [measurement for measurement in made if measurement.quick]
-  run_dir = pathlib.Path(tempfile.mkdtemp(prefix="tfdisent-") if is_temporary else run_dir)
   if recipe.preset:
-    progress(f"Recipe '{recipe.preset.name}' ({recipe.preset.why}): {recipe.epochs} epochs.")
-  if is_temporary:
-    progress(f"The run is in {run_dir}, a temporary folder that is removed with the model.")
-  curves = TensorBoard(run_dir / run.TENSORBOARD_FOLDER, dataset, recipe.epochs, evaluate_every, quick)
+    progress(f"Recipe '{recipe.preset.name}' ({recipe.preset.why}), epochs: {recipe.epochs}.")
   training = {"epochs": recipe.epochs, "batch_size": recipe.batch_size, "seed": seed, "jit_compile": jit_compile}
   training |= {"checkpoint_every": checkpoint_every}
-  others = {"evaluate_every": evaluate_every, "measurements": tuple(measurements)}
-  try:
+  others = {"evaluate_every": evaluate_every, "measurements": tuple(recipe.measurements)}
+  with _folder(run_dir, progress) as folder:
+    curves = TensorBoard(folder / run.TENSORBOARD_FOLDER, dataset, recipe.epochs, evaluate_every, quick)
     trained = train_model(
-      run_dir,
+      folder,
       dataset,
       recipe.feature,
       recipe.make_model,
@@ -260,22 +262,33 @@ def train(
       describe=describe or (lambda: recipe.config(**training, **others)),
       description={**(description or {"dataset": None}), "measurements": described},
     )
-  except Exception as error:
-    if is_temporary and isinstance(error, Interrupted):
-      raise Interrupted(f"{error} Its run_dir is {str(run_dir)!r}.") from None
-    if is_temporary:
-      shutil.rmtree(run_dir, ignore_errors=True)
-    raise
-  trained = TrainedRun(trained, run_dir, dataset, is_temporary=is_temporary)
+  trained = TrainedRun(trained, folder, dataset, is_temporary=is_temporary)
   if not measure:
     return trained
   if not Worker(trained.model.distribute_strategy).is_chief:
     progress("Trained. Worker 0 has written the run.")
     return trained
   progress(f"Trained in {(time.monotonic() - start) / 60:.1f} minutes. Drawing and evaluating …")
-  paths = _draw_and_measure(run_dir, trained, dataset, quick, progress)
-  progress(_summary(run_dir, paths))
+  paths = _draw_and_measure(folder, trained, dataset, quick, progress)
+  progress(_summary(folder, paths))
   return trained
+
+
+@contextlib.contextmanager
+def _folder(run_dir: str | pathlib.Path | None, progress: Progress) -> Iterator[pathlib.Path]:
+  """The run folder of a training; a temporary one, where none is given, goes again where the training fails."""
+  if run_dir is not None:
+    yield pathlib.Path(run_dir)
+    return
+  run_dir = pathlib.Path(tempfile.mkdtemp(prefix="tfdisent-"))
+  progress(f"The run is in {run_dir}, a temporary folder that is removed with the model.")
+  try:
+    yield run_dir
+  except Interrupted as error:
+    raise Interrupted(f"{error} Its run_dir is {str(run_dir)!r}.") from None
+  except Exception:
+    shutil.rmtree(run_dir, ignore_errors=True)
+    raise
 
 
 def _draw_and_measure(run_dir, trained, dataset, measurements, progress) -> list[pathlib.Path]:

@@ -44,7 +44,7 @@ class Recipe:
     make_model: makes the model, from (image_shape, feature, seed=…).
     make_optimizer_eg: of E1, E2, G, q and a.
     make_optimizer_d: of D.
-    epochs, batch_size: of `tfdisent.train`.
+    epochs, batch_size, measurements: of `tfdisent.train`.
     bindings: all arguments by the names that a configuration has for them; None where `make_model` was given.
   """
 
@@ -55,7 +55,18 @@ class Recipe:
   make_optimizer_d: Maker
   epochs: int
   batch_size: int
+  measurements: Sequence[str]
   bindings: Mapping[str, Any] | None
+
+  def check_callbacks(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Raises `ConfigError` if a callback sets the learning rate, and that follows a schedule."""
+    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+    setter = next((callback for callback in callbacks if isinstance(callback, setters)), None)
+    if setter and isinstance(self.make_optimizer_eg(1).get_config()["learning_rate"], Mapping):
+      raise ConfigError(
+        f"{type(setter).__name__} sets the learning rate, which follows a schedule: give train "
+        "optimizer={'decay': None} for a constant one."
+      )
 
   def config(self, **training) -> str:
     """The arguments as a text in gin's language, with those of `training`; the data set has to be added."""
@@ -77,6 +88,7 @@ def complete(
   learning_rate: float | None = None,
   epochs: int | None = None,
   batch_size: int | None = None,
+  measurements: Sequence[str] | None = None,
   make_model: Callable[..., DisentangledVAE] | None = None,
   make_optimizer_eg: Maker | None = None,
   make_optimizer_d: Maker | None = None,
@@ -126,6 +138,7 @@ def complete(
     make_optimizer_d or make_d,
     base.training.get("epochs", EPOCHS) if epochs is None else epochs,
     base.training.get("batch_size", BATCH_SIZE) if batch_size is None else batch_size,
+    base.training.get("measurements", ()) if measurements is None else measurements,
     bindings,
   )
 

@@ -72,6 +72,15 @@ def test_what_is_unknown_is_refused_here_or_by_the_form(feature, value, words):
       feature.to_vector(natural_values(feature, value, NAMES, 2))
 
 
+def test_a_number_that_is_a_name_is_asked_for_as_a_text():
+  names = {"hair": ("10", "20", "30")}
+  np.testing.assert_array_equal(natural_values(HAIR, "20", names, 1), [1])
+  np.testing.assert_array_equal(natural_values(HAIR, 2, names, 1), [2])
+  for value in (20, [0, 20], np.array([20])):
+    with pytest.raises(FeatureError, match="'category' has 3 classes, numbered from 0: ask for class '20' as a text"):
+      natural_values(HAIR, value, names, 2)
+
+
 def test_without_names_a_text_is_no_class():
   with pytest.raises(FeatureError, match="category takes int labels"):
     HAIR.to_vector(natural_values(HAIR, "blond", {}, 2))

@@ -125,6 +125,8 @@ def test_the_summary_names_the_networks(capsys):
     ({"E1": {"layers": 3}}, r"model.E1 = .*'layers': 3"),
     ({"D": (32,)}, r"model.D = \(32,\) must be a dict, as in \{'dense': \(128,\)\}"),
     ({"q": {"activation": "no_such"}}, "model.q = .*no_such"),
+    ({"feature": {"smile": "attribute"}}, "must be a Feature, the name of a registered one, or a description"),
+    ({"feature": 3}, "feature = 3 must be a Feature"),
   ],
 )
 def test_a_model_that_cannot_work_is_refused(arguments, words):

@@ -84,6 +84,9 @@ def _codes(part: Feature, part_name: str, value: Any, class_names: Mapping[str, 
     return value
   given = np.asarray(value, object)
   if not given.size or not all(isinstance(one, str) for one in given.flat):
+    numbers = (one for one in given.flat if isinstance(one, (int, np.integer)) and one not in range(len(names)))
+    if meant := next((one for one in numbers if str(one) in names), None):
+      raise FeatureError(f"'{part_name}' has {len(names)} classes, numbered from 0: ask for class '{meant}' as a text.")
     return value
   if wrong := next((one for one in given.flat if one not in names), None):
     raise FeatureError(f"'{part_name}' has no class '{wrong}'. {unknown(wrong, names)}")

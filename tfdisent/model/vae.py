@@ -64,8 +64,12 @@ class DisentangledVAE(TrainingStep):
     if isinstance(feature, str):
       FEATURES.find(feature)
       feature = FEATURES.create(feature)
-    elif not isinstance(feature, Feature):
+    elif isinstance(feature, Mapping) and {"name", "module", "arguments"} <= feature.keys():
       feature = feature_from_config(feature)
+    elif not isinstance(feature, Feature):
+      raise ConfigError(
+        f"feature = {feature!r} must be a Feature, the name of a registered one, or a description of `get_config`."
+      )
     objective = Objective(**presets.objective(image_shape, feature)) if objective is None else objective
     every = {"E1": E1, "E2": E2, "G": G, "q": q, "D": D, "a": a}
     self._config = {
