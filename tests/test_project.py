@@ -57,7 +57,7 @@ ROOMS = (
     "networks",
   ),
   *("feature", "presets", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation"),
-  *("sweep", "benchmark", "arguments", "plan", "api", "config", "main", "testing"),
+  *("sweep", "benchmark", "recipe", "plan", "api", "config", "main", "testing"),
 )
 """From the ground up: each imports from those before it alone."""
 STRANGERS = {

@@ -26,7 +26,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from tfdisent import evaluation, inference, pictures, plugins, run, serving
-from tfdisent.arguments import Maker, OptimizerLike, complete
+from tfdisent.recipe import Maker, OptimizerLike, complete
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker, make_strategy
 from tfdisent.errors import ConfigError, Interrupted, RunError

@@ -10,7 +10,7 @@ from features.composite import Composite
 from features.digit_label import DigitLabel
 from tests.conftest import TINY
 from tfdisent import api, arguments, presets
-from tfdisent.arguments import complete
+from tfdisent.recipe import complete
 from tfdisent.errors import ConfigError, TfdisentError
 from tfdisent.model.objective import Objective
 from tfdisent.presets import Preset
