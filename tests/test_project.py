@@ -44,9 +44,12 @@ def uses(path: pathlib.Path, package: str) -> bool:
 ROOMS = (
   *(
     "errors",
+    "console",
+    "paths",
     "cache",
     "moved",
     "keras_names",
+    "arguments",
     "registry",
     "plugins",
     "codes",
@@ -57,7 +60,7 @@ ROOMS = (
     "networks",
   ),
   *("feature", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation", "sweep"),
-  *("benchmark", "api", "config", "main", "testing"),
+  *("benchmark", "api", "gin_words", "config", "main", "testing"),
 )
 """From the ground up: each imports from those before it alone."""
 STRANGERS = {

@@ -190,7 +190,22 @@ def _restore(run_dir, kind, content) -> tuple[int, int]:
       raise CheckpointError(
         f"the checkpoint {path} belongs to a model of another architecture: {str(error).splitlines()[0]}"
       ) from error
+  other = next(other for other in KINDS if other != kind)
+  whole = next((path for path in _paths(run_dir, other) if _is_whole(path)), None)
   raise CheckpointError(
-    f"none of the checkpoints of {run_dir} can be read: {', '.join(_paths(run_dir, kind))}. "
-    f"Remove the folder {CHECKPOINTS_FOLDER}/{kind} to start the training over, or restore it from a backup."
+    f"none of the {kind} checkpoints of {run_dir} can be read: {', '.join(_paths(run_dir, kind))}. "
+    + (f"{whole} can be: pass --checkpoint={other} (from Python, '{other}'). " if whole else "")
+    + f"Restore them from a backup, or remove the folder {pathlib.Path(run_dir, CHECKPOINTS_FOLDER)} and train anew "
+    "with the same command."
   )
+
+
+def _is_whole(path: str) -> bool:
+  """Whether every number of a checkpoint can be read."""
+  try:
+    reader = tf.train.load_checkpoint(path)
+    for name in reader.get_variable_to_shape_map():
+      reader.get_tensor(name)
+  except Exception:  # TensorFlow's, of many types, and IndexError
+    return False
+  return True

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from tfdisent.arguments import checked
 from tfdisent.errors import ConfigError, RunError
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
 
+@checked("strategy")
 def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.Strategy:
   """A strategy of `tf.distribute`. Call this before any operation of TensorFlow, which would fix the devices.
 

@@ -10,12 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent import checkpoints, codes, plugins
+from tfdisent.arguments import checked
 from tfdisent.checkpoints import Checkpoint
 from tfdisent.data.dataset import check_images
 from tfdisent.errors import DataError, RunError, TfdisentError
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.naming import natural_values
 from tfdisent.model.vae import DisentangledVAE
+from tfdisent.paths import expanded, quoted
 from tfdisent.run import CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE, MODEL_FILE, write
 
 
@@ -236,6 +238,7 @@ def fresh_model(config: Mapping, seed: int) -> DisentangledVAE:
     random.setstate(state)
 
 
+@checked("load")
 def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> TrainedModel:
   """The trained model of a run folder; nothing but the folder is needed.
 
@@ -252,12 +255,12 @@ def load(run_dir: str, which: str = "best", trust: Sequence[str] = ()) -> Traine
     ConfigError: the model needs a plug-in of a package that is not known.
     CheckpointError: no checkpoint can be read.
   """
-  run_dir = pathlib.Path(run_dir)
+  run_dir = expanded(run_dir)
   file = run_dir / MODEL_FILE
   if not file.is_file():
     raise RunError(
       f"{run_dir} holds no trained model: there is no {MODEL_FILE} in it. "
-      f"Train one with `tfdisent --gin_file=… --run_dir={run_dir}`."
+      f"Train one with `tfdisent --gin_file=… --run_dir={quoted(run_dir)}`."
     )
   try:
     description = json.loads(file.read_text(encoding="utf-8"))

@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from tfdisent import run
+from tfdisent.arguments import checked
 from tfdisent.data.dataset import Examples
 from tfdisent.feature.contract import COMPOSITE, DISCRETE, Feature
 from tfdisent.inference import TrainedModel, to_uint8
@@ -92,6 +94,7 @@ class _Picture(Figure):
     return file.getvalue()
 
 
+@checked("show_fusions")
 def show_fusions(
   trained: TrainedModel,
   images: np.ndarray,
@@ -212,8 +215,12 @@ def sample_grid(trained: TrainedModel, f: np.ndarray, rows: int = 8, seed: int =
 
 
 def write_png(path: pathlib.Path, picture: np.ndarray, zoom: int = 2) -> None:
-  """Writes a picture, uint8 [H, W, C], as a PNG in which each pixel is `zoom` times as wide and high."""
-  tf.io.write_file(str(path), tf.io.encode_png(np.repeat(np.repeat(picture, zoom, 0), zoom, 1)))
+  """Writes a picture, uint8 [H, W, C], as a PNG in which each pixel is `zoom` times as wide and high.
+
+  Raises:
+    RunError: it cannot be written.
+  """
+  run.write(path, tf.io.encode_png(np.repeat(np.repeat(picture, zoom, 0), zoom, 1)).numpy())
 
 
 def write_pictures(

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfdisent import plugins
+from tfdisent import keras_names, plugins
+from tfdisent.arguments import checked
 from tfdisent.codes import Code, diagonal_gaussian, make_code, reparameterise
 from tfdisent.errors import ConfigError, FeatureError
 from tfdisent.feature.contract import CONTINUOUS, DISCRETE, Feature, feature_from_config
@@ -41,6 +42,7 @@ class DisentangledVAE(TrainingStep):
     ConfigError: arguments that cannot work together.
   """
 
+  @checked("model")
   def __init__(
     self,
     image_shape: Sequence[int],
@@ -59,6 +61,7 @@ class DisentangledVAE(TrainingStep):
     precision: str = "float32",
     seed: int = 0,
   ):
+    keras_names.check_settings(keras)
     super().__init__(name="disentangled_vae")
     if not isinstance(feature, Feature):
       feature = FEATURES.create(feature) if isinstance(feature, str) else feature_from_config(feature)
