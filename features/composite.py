@@ -115,7 +115,11 @@ def _make(part: str | Mapping | Feature) -> Feature:
   """The feature of a part, which is a name in a gin file, a configuration in a run folder, or the feature itself."""
   if isinstance(part, str):
     return FEATURES.create(part)
-  return feature_from_config(part) if isinstance(part, Mapping) else part
+  if isinstance(part, Mapping):
+    return feature_from_config(part)
+  if not isinstance(part, Feature):
+    raise ConfigError(f"composite.parts has {part!r}, and takes names of features, or features.")
+  return part
 
 
 def _names(part: str | Mapping | Feature, feature: Feature) -> tuple[str, ...]:

@@ -62,6 +62,17 @@ def checked(who: str) -> Callable[[Callable], Callable]:
   return decorate
 
 
+def checked_methods(*names: str) -> Callable[[type], type]:
+  """Decorator of a class that checks the arguments of some of its methods, as `checked` does."""
+
+  def decorate(cls):
+    for name in names:
+      setattr(cls, name, _checking(vars(cls)[name], name))
+    return cls
+
+  return decorate
+
+
 def check(function: Callable, who: str, arguments: Mapping[str, object]) -> None:
   """Raises `ConfigError` if one of the named `arguments` is none that the annotations of `function` allow."""
   hints, parameters = _hints(function), inspect.signature(function).parameters
@@ -140,7 +151,9 @@ def _is_array(value) -> bool:
 
 
 def _is_sequence(value) -> bool:
-  return isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes)) and np.ndim(value) != 0
+  return (
+    isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes)) and getattr(value, "ndim", 1) > 0
+  )
 
 
 def _is_union(value, inner) -> bool:

@@ -52,7 +52,7 @@ class Checkpoints:
     self._best_loss = tf.Variable(float("inf"), dtype=tf.float64)
     self._means = {f"{m.name}/{index}": v.value for m in model.metrics for index, v in enumerate(m.variables)}
     self._content = {
-      **_networks(model),
+      **weights_of(model),
       "optimizer": _numbered(model.optimizer.variables),
       "optimizer_d": _numbered(model.optimizer_d.variables),
       "means": self._means,
@@ -135,10 +135,11 @@ def restore(run_dir: str, which: str, model: DisentangledVAE) -> Checkpoint:
     raise CheckpointError(
       f"{run_dir} has no checkpoint under {CHECKPOINTS_FOLDER}/{which}: its training has not finished an epoch yet."
     )
-  return Checkpoint(which, *_restore(run_dir, which, _networks(model)))
+  return Checkpoint(which, *_restore(run_dir, which, weights_of(model)))
 
 
-def _networks(model) -> dict[str, dict[str, tf.Variable]]:
+def weights_of(model: DisentangledVAE) -> dict[str, dict[str, tf.Variable]]:
+  """The weights of all networks of a model, with those of a learned feature, by symbol and path."""
   networks = model.networks | {f"f/{name}": network for name, network in model.feature.networks.items()}
   return {symbol: _named(network.weights) for symbol, network in networks.items()}
 

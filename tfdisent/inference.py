@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent import checkpoints, codes, plugins
-from tfdisent.arguments import checked
-from tfdisent.checkpoints import Checkpoint
+from tfdisent.arguments import checked, checked_methods
+from tfdisent.checkpoints import Checkpoint, weights_of
 from tfdisent.data.dataset import check_images
 from tfdisent.errors import DataError, RunError, TfdisentError
 from tfdisent.feature.contract import Feature
@@ -35,6 +35,9 @@ class Encoding(NamedTuple):
   """
 
 
+@checked_methods(
+  "encode", "reconstruct", "fuse", "control", "generate", "encode_z1", "sample_z1", "encode_z2", "decode"
+)
 class TrainedModel:
   """A trained model, for any number of images B.
 
@@ -80,6 +83,14 @@ class TrainedModel:
     self._decode = tf.function(model.decode, input_signature=[z1, z2])
     self._read_f = tf.function(model.read_f, input_signature=[z1, image])
     self._read_z2 = tf.function(model.read_z2, input_signature=[z1, image])
+
+  def __reduce__(self):
+    """Lets `pickle` and `copy.deepcopy` keep the description and the weights: functions of a graph cannot be kept."""
+    state = {name: value for name, value in vars(self).items() if name != "model" and name not in _GRAPHS}
+    weights = {
+      symbol: {path: value.numpy() for path, value in of.items()} for symbol, of in weights_of(self.model).items()
+    }
+    return _remade, (type(self), state, self.model.get_config(), weights)
 
   @property
   def feature(self) -> Feature:
@@ -222,6 +233,21 @@ class TrainedModel:
         f"{what} have the shape {list(images.shape[1:])}, and the model was trained on {list(self.image_shape)}."
       )
     return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images.astype(np.float32)
+
+
+_GRAPHS = ("_posterior_z1", "_prior_noise", "_mean_z2", "_decode", "_read_f", "_read_z2")
+
+
+def _remade(cls: type, state: Mapping, config: Mapping, weights: Mapping) -> TrainedModel:
+  """What `TrainedModel.__reduce__` has taken apart."""
+  model = fresh_model(config, 0)
+  for symbol, variables in weights_of(model).items():
+    for path, variable in variables.items():
+      variable.assign(weights[symbol][path])
+  trained = cls.__new__(cls)
+  TrainedModel.__init__(trained, model)
+  vars(trained).update(state)
+  return trained
 
 
 def fresh_model(config: Mapping, seed: int) -> DisentangledVAE:

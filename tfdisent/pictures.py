@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from tfdisent import run
 from tfdisent.arguments import checked
-from tfdisent.data.dataset import Examples
+from tfdisent.data.dataset import Examples, check_images
 from tfdisent.feature.contract import COMPOSITE, DISCRETE, Feature
 from tfdisent.inference import TrainedModel, to_uint8
 
@@ -115,7 +115,9 @@ def show_fusions(
     DataError: images have another shape or range.
     FeatureError: no feature is given, and it cannot be read from images; or the one that is given is wrong.
   """
-  feature_images = images if feature_images is None else feature_images
+  feature_images = images if feature_images is None else np.asarray(feature_images)
+  check_images(np.asarray(images), "images")
+  check_images(np.asarray(feature_images), "feature_images")
   f = trained.feature.to_vector(trained.encode(feature_images).feature if feature is None else feature)
   rows, columns = (x if x.dtype == np.uint8 else to_uint8(x) for x in map(np.asarray, (images, feature_images)))
   picture = fusion_grid(trained, rows, columns, f)

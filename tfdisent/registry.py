@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
-from tfdisent.arguments import checked
+from tfdisent.arguments import checked, shown
 from tfdisent.errors import ConfigError, RegistryError, TfdisentError
 from tfdisent.moved import new_name
 
@@ -109,6 +109,10 @@ class Registry:
     """
     if isinstance(description, str):
       return self[description]
+    if not (
+      isinstance(description, Mapping) and all(isinstance(description.get(key), str) for key in ("name", "module"))
+    ):
+      raise error(f"a {self.kind} is a name, or {{'name': …, 'module': …}}, and not {shown(description)}.")
     name, module = description["name"], new_name(description["module"])
     if name not in self._entries:
       try:

@@ -81,8 +81,8 @@ class DisentangledVAE(TrainingStep):
     if precision not in ("float32", "mixed_bfloat16"):
       raise ConfigError(f"model.precision = {precision!r}: choose 'float32' or 'mixed_bfloat16'.")
     for name, width in (("z1_width", z1_width), ("z2_width", z2_width)):
-      if not isinstance(width, int) or width < 1:
-        raise ConfigError(f"model.{name} = {width!r} must be a whole number of at least 1.")
+      if not isinstance(width, int) or not 1 <= width <= 2**16:
+        raise ConfigError(f"model.{name} = {width!r} must be a whole number of at least 1, at most {2**16}.")
     self.image_shape, self.feature, self.objective = tuple(image_shape), feature, objective
     self.z1_width, self.seed = z1_width, seed
     for part in feature.parts:
