@@ -231,6 +231,8 @@ def attempt(target: Target, name: str, value: object) -> str:
     while where.tb_next:
       where = where.tb_next
     code = where.tb_frame.f_code
+    if code.co_filename == __file__:
+      raise
     return f"{type(error).__name__}: {str(error)[:200]} ({pathlib.Path(code.co_filename).name}, {code.co_name})"
   if target.is_dear:
     return "it is taken"
@@ -245,7 +247,7 @@ def _use(feature) -> None:
 
 
 def _fault_of(message: str, name: str, value: object) -> str:
-  if len(message.splitlines()) > 1 and "--mode=fit_feature" not in message:
+  if len(message.replace(str(value), "").split("\n")) > 1 and "--mode=fit_feature" not in message:
     return f"several lines: {message}"
   values = [value, *(value if isinstance(value, (Mapping, list, tuple)) else ())]
   words = {name, *map(str, values), *map(repr, values), arguments.shown(value)}

@@ -194,7 +194,7 @@ def _restore(run_dir, kind, content) -> tuple[int, int]:
   other = next(other for other in KINDS if other != kind)
   whole = next((path for path in _paths(run_dir, other) if _is_whole(path)), None)
   raise CheckpointError(
-    f"none of the {kind} checkpoints of {run_dir} can be read: {', '.join(_paths(run_dir, kind))}. "
+    f"none of the checkpoints of {run_dir} can be read: {', '.join(_paths(run_dir, kind))}. "
     + (f"{whole} can be: pass --checkpoint={other} (from Python, '{other}'). " if whole else "")
     + f"Restore them from a backup, or remove the folder {pathlib.Path(run_dir, CHECKPOINTS_FOLDER)} and train anew "
     "with the same command."

@@ -90,7 +90,8 @@ class TrainedModel:
     weights = {
       symbol: {path: value.numpy() for path, value in of.items()} for symbol, of in weights_of(self.model).items()
     }
-    return _remade, (type(self), state, self.model.get_config(), weights)
+    config = json.loads(json.dumps(self.model.get_config()))  # Keras has put its own dicts in place of Python's
+    return _remade, (type(self), state, config, weights)
 
   @property
   def feature(self) -> Feature:
@@ -160,7 +161,7 @@ class TrainedModel:
     x = self._images(images)
     z1, _ = self.encode_z1(x)
     feature = natural_values(self.feature, feature, self.class_names, len(x))
-    if isinstance(feature, Mapping) and len(feature) < len(self.feature.parts):
+    if isinstance(feature, Mapping) and len(feature) < len(self.feature.parts) > 1:
       feature = {**self.feature.to_natural(self._f_of(x, z1)), **feature}
     f = self.feature.to_vector(feature)
     _same_length(x, f, "images", "feature")

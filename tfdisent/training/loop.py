@@ -211,13 +211,9 @@ def _restored(run_dir: pathlib.Path, model: DisentangledVAE, worker: Worker, epo
   worker.check_same(run_dir, **dict(zip(("epochs", "steps"), checkpoints.newest)))
   if checkpoints.restore_last() and worker.is_chief:
     where = f"epoch {checkpoints.epoch}" + (f" and {checkpoints.step} steps" if checkpoints.step else "")
-    if checkpoints.epoch < epochs:
-      say(f"Going on with the run in {run_dir} after {where} of {epochs} epochs.")
-    else:
-      say(
-        f"The run in {run_dir} has all of its {epochs} epochs. To train it longer, ask for more: train.epochs = "
-        f"{2 * epochs} in the configuration, or epochs={2 * epochs} in Python."
-      )
+    more = f"Nothing is left to train. To train it longer, ask for more: train.epochs = {2 * epochs}."
+    done = checkpoints.epoch >= epochs
+    say(f"Going on with the run in {run_dir} after {where} of {epochs} epochs." + (f" {more}" if done else ""))
   return checkpoints
 
 
