@@ -172,6 +172,7 @@ def test_every_test_mirrors_a_module():
   whole = {
     "additions",
     "features",
+    "fuzz",
     "parts",
     "interruptions",
     "configs",

@@ -14,7 +14,7 @@
 | `Sequence[X]`, `list` | a list, a tuple or an array of such values; no text                                      |
 | `tuple[X, Y]`         | likewise, of this length                                                                 |
 | `Mapping[X, Y]`       | a dict of such keys and values                                                           |
-| `np.ndarray`          | what `np.asarray` takes: no lists of unequal lengths                                     |
+| an array, `ArrayLike` | what `np.asarray` takes: no lists of unequal lengths                                     |
 | a class, a function   | an instance, a callable                                                                  |
 
 An `int` that is called `seed` lies in [0, 2³²), as NumPy and Keras want it. A default is taken as it is, and so is what
@@ -31,7 +31,6 @@ import numbers
 import os
 import pathlib
 import reprlib
-import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -133,6 +132,13 @@ def _is_number(value, kind) -> bool:
   return isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
 
 
+def _is_finite(value) -> bool:
+  try:
+    return math.isfinite(value)
+  except OverflowError:  # a whole number that no float can hold
+    return False
+
+
 def _is_text(value) -> bool:
   if not isinstance(value, (str, os.PathLike)):
     return False
@@ -157,7 +163,12 @@ def _is_sequence(value) -> bool:
 
 
 def _is_union(value, inner) -> bool:
-  return any(_fits(value, one) for one in inner)
+  return _is_array(value) if _is_array_like(inner) else any(_fits(value, one) for one in inner)
+
+
+def _is_array_like(inner) -> bool:
+  """Whether these are the parts of `numpy.typing.ArrayLike`, perhaps with others."""
+  return any(getattr(typing.get_origin(one), "__name__", "") == "_SupportsArray" for one in inner)
 
 
 def _is_list(value, inner) -> bool:
@@ -182,7 +193,7 @@ _TESTS = {
     isinstance(value, (bool, np.bool_)) or (_is_number(value, numbers.Integral) and value in (0, 1))
   ),
   int: lambda value, inner: _is_number(value, numbers.Integral) and -(2**63) <= value < 2**63,
-  float: lambda value, inner: _is_number(value, numbers.Real) and abs(value) <= sys.float_info.max,
+  float: lambda value, inner: _is_number(value, numbers.Real) and _is_finite(value),
   str: lambda value, inner: _is_text(value),
   pathlib.Path: lambda value, inner: _is_text(value),
   np.ndarray: lambda value, inner: _is_array(value),
@@ -230,6 +241,8 @@ def _words(hint, many: bool = False) -> str:
   """What an annotation allows, for people."""
   origin, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
   if origin in (typing.Union, types.UnionType):
+    if _is_array_like(inner):
+      return _words(np.ndarray, many)
     return " or ".join(dict.fromkeys(_words(one, many) for one in inner))
   if origin is typing.Literal:
     return f"one of {', '.join(map(repr, inner))}"
@@ -256,7 +269,7 @@ def _others(value) -> Iterator[object]:
     with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
       yield ast.literal_eval(value)
     yield (value,)
-  if _is_number(value, numbers.Real) and math.isfinite(value) and value == int(value):
+  if _is_number(value, numbers.Real) and _is_finite(value) and value == int(value):
     yield int(value)
   if isinstance(value, (tuple, list)):
     yield from value[:1]

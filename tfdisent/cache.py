@@ -3,13 +3,7 @@
 import os
 import pathlib
 
-from tfdisent.paths import expanded
-
 
 def cache_folder() -> pathlib.Path:
-  """`$TFDISENT_CACHE`, or `~/.cache/tfdisent`; it need not exist yet.
-
-  Raises:
-    ConfigError: `$TFDISENT_CACHE` is not set, and there is no home.
-  """
-  return expanded(os.environ.get("TFDISENT_CACHE") or "~/.cache/tfdisent")
+  """`$TFDISENT_CACHE`, or `~/.cache/tfdisent`; it need not exist yet."""
+  return pathlib.Path(os.environ.get("TFDISENT_CACHE", pathlib.Path.home() / ".cache" / "tfdisent"))

@@ -60,6 +60,8 @@ def _register(keras) -> None:
 
 def check_settings(keras) -> None:
   """Raises `ConfigError` if Keras, imported before this library, is set to what cannot work here."""
+  if not hasattr(keras, "config"):  # it is being imported, and imports this library
+    return
   for setting, value, needed, remedy in (
     ("backend", keras.config.backend(), BACKEND, "KERAS_BACKEND=tensorflow"),
     ("floatx", keras.config.floatx(), FLOATX, "keras.config.set_floatx('float32')"),

@@ -64,11 +64,11 @@ def _differences(there: Mapping, now: Mapping) -> Iterator[str]:
     if column in names_now and list(names) != names_now[column]:
       yield f"the classes of '{column}' were {_some(names)} and are {_some(names_now[column])}"
   splits = {split: (count, digest) for split, count, digest in now["splits"]}
-  for split, count, digest in there.get("splits", []):
+  for split, count, _ in there.get("splits", []):
     if splits[split][0] != count:
       yield f"'{split}' had {count} images and has {splits[split][0]}"
-    elif splits[split][1] != digest:
-      yield f"'{split}' has other images or other values"
+  if others := [split for split, count, digest in there.get("splits", []) if splits[split] != (count, digest)]:
+    yield f"the images or the values of {', '.join(others)} are others"
 
 
 def _by(numbers) -> str:
