@@ -46,13 +46,13 @@ class Composite(Feature):
     given = tuple(map(_make, self.parts))
     parts = tuple(itertools.chain.from_iterable(feature.parts for feature in given))
     names = tuple(self.part_names) or tuple(itertools.chain.from_iterable(map(_names, self.parts, given)))
+    if self.part_names and (len(names) != len(parts) or len(set(names)) < len(names)):
+      raise ConfigError(f"composite.part_names = {names} must hold {len(parts)} names, one for each part, each once.")
     if not parts or len(set(names)) < len(names):
       raise ConfigError(
         f"composite.parts = {self.parts!r} must name one or more features, each once; to use one twice, give each "
         "a scope, as in ('hat/category', 'coat/category')."
       )
-    if len(names) != len(parts):
-      raise ConfigError(f"composite.part_names = {names} must hold {len(parts)} names, one for each part.")
     fields = {"parts": parts, "part_names": names}
     for field in ("weights", "adversary_weights"):
       values = tuple(map(float, getattr(self, field))) or (1.0,) * len(given)

@@ -250,7 +250,9 @@ def _fault_of(message: str, name: str, value: object) -> str:
   if len(message.replace(str(value), "").split("\n")) > 1 and "--mode=fit_feature" not in message:
     return f"several lines: {message}"
   values = [value, *(value if isinstance(value, (Mapping, list, tuple)) else ())]
-  words = {name.removesuffix("s"), *map(str, values), *map(repr, values), arguments.shown(value)}
+  if isinstance(value, str) and value.startswith("~"):
+    values += [os.path.expanduser(value)]
+  words = {name.removesuffix("es").removesuffix("s"), *map(str, values), *map(repr, values), arguments.shown(value)}
   words |= {"digit_label"} if name == "feature" else set()
   return "" if any(word in message for word in words) else f"neither the name nor the value is in: {message}"
 

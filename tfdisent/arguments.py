@@ -81,7 +81,7 @@ def check(function: Callable, who: str, arguments: Mapping[str, object]) -> None
       continue
     if not _fits(value, hints[name]):
       raise ConfigError(f"{who}.{name} = {shown(value)} must be {_words(hints[name])}{_question(value, hints[name])}")
-    if name == "seed" and isinstance(value, numbers.Integral) and not 0 <= value < SEEDS:
+    if name == "seed" and hints[name] is int and not 0 <= value < SEEDS:
       raise ConfigError(f"{who}.{name} = {value} must be a whole number from 0 to {SEEDS - 1}.")
 
 

@@ -339,7 +339,7 @@ def _like(images, x):
 def _seeds(seed, count: int) -> np.ndarray:
   """The seeds of `count` images, int64: those given, or a single one and others that are drawn from it."""
   seed = np.asarray(seed)
-  if not np.can_cast(seed.dtype, np.int64) or seed.shape not in ((), (count,)):
+  if seed.dtype == bool or not np.can_cast(seed.dtype, np.int64) or seed.shape not in ((), (count,)):
     raise DataError(f"seed is an int of 64 bits, or one for each of the {count} images, not {seed.dtype} {seed.shape}.")
   if seed.ndim:
     return seed.astype(np.int64)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from tfdisent import run
 from tfdisent.arguments import checked
 from tfdisent.data.dataset import Examples, check_images
+from tfdisent.errors import DataError
 from tfdisent.feature.contract import COMPOSITE, DISCRETE, Feature
 from tfdisent.inference import TrainedModel, to_uint8
 
@@ -120,6 +121,11 @@ def show_fusions(
   check_images(np.asarray(feature_images), "feature_images")
   f = trained.feature.to_vector(trained.encode(feature_images).feature if feature is None else feature)
   rows, columns = (x if x.dtype == np.uint8 else to_uint8(x) for x in map(np.asarray, (images, feature_images)))
+  for name, given in (("images", rows), ("feature_images", columns)):
+    if not len(given):
+      raise DataError(f"{name} are none: give one or more.")
+  if len(f) != len(columns):
+    raise DataError(f"feature has {len(f)} values, and there are {len(columns)} feature_images.")
   picture = fusion_grid(trained, rows, columns, f)
   figure = _Picture(figsize=(0.8 * (len(columns) + 1), 0.8 * (len(rows) + 1) + 0.5), layout="constrained")
   axes = figure.subplots()
