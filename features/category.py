@@ -28,6 +28,10 @@ class Category(Feature):
 
   kind = DISCRETE
 
+  def __post_init__(self):
+    if self.num_classes is not None and self.num_classes < 1:
+      raise FeatureError(f"{self.name}.num_classes = {self.num_classes} must be at least 1.")
+
   @property
   def width(self) -> int:
     if self.num_classes is None:

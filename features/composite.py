@@ -46,7 +46,9 @@ class Composite(Feature):
     given = tuple(map(_make, self.parts))
     parts = tuple(itertools.chain.from_iterable(feature.parts for feature in given))
     names = tuple(self.part_names) or tuple(itertools.chain.from_iterable(map(_names, self.parts, given)))
-    if not parts or len(set(names)) < len(parts):
+    if self.part_names and (len(names) != len(parts) or len(set(names)) < len(names)):
+      raise ConfigError(f"composite.part_names = {names} must hold {len(parts)} names, one for each part, each once.")
+    if not parts or len(set(names)) < len(names):
       raise ConfigError(
         f"composite.parts = {self.parts!r} must name one or more features, each once; to use one twice, give each "
         "a scope, as in ('hat/category', 'coat/category')."
@@ -115,7 +117,11 @@ def _make(part: str | Mapping | Feature) -> Feature:
   """The feature of a part, which is a name in a gin file, a configuration in a run folder, or the feature itself."""
   if isinstance(part, str):
     return FEATURES.create(part)
-  return feature_from_config(part) if isinstance(part, Mapping) else part
+  if isinstance(part, Mapping):
+    return feature_from_config(part)
+  if not isinstance(part, Feature):
+    raise ConfigError(f"composite.parts has {part!r}, and takes names of features, or features.")
+  return part
 
 
 def _names(part: str | Mapping | Feature, feature: Feature) -> tuple[str, ...]:

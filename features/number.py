@@ -27,11 +27,11 @@ class Number(LearnedFeature):
       beyond it are taken as well.
   """
 
-  columns: Sequence[str] = ("number",)
-  mean: Sequence[float] = ()
-  scale: Sequence[float] = ()
-  lowest: Sequence[float] = ()
-  highest: Sequence[float] = ()
+  columns: str | Sequence[str] = ("number",)
+  mean: float | Sequence[float] = ()
+  scale: float | Sequence[float] = ()
+  lowest: float | Sequence[float] = ()
+  highest: float | Sequence[float] = ()
 
   kind = CONTINUOUS
 

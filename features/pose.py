@@ -12,7 +12,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfdisent import CONTINUOUS, Feature, LearnedFeature, register_feature
+from tfdisent import CONTINUOUS, Feature, FeatureError, LearnedFeature, register_feature
 from tfdisent.feature import convert
 
 
@@ -77,6 +77,9 @@ class Rotation(LearnedFeature):
   width = 2
   unit = "degrees"
 
+  def __post_init__(self):
+    _check_positive(self, "turn")
+
   @property
   def natural(self):
     return convert.Angle(self.turn)
@@ -117,6 +120,11 @@ class Viewpoint(LearnedFeature):
   kind = CONTINUOUS
   width = 3
 
+  def __post_init__(self):
+    _check_positive(self, "turn")
+    if not self.lowest < self.highest:
+      raise FeatureError(f"{self.name}.lowest = {self.lowest} must be below {self.name}.highest = {self.highest}.")
+
   @property
   def natural(self):
     forms = convert.Angle(self.turn), convert.Linear(self.lowest, self.highest)
@@ -144,6 +152,9 @@ class HeadPose(LearnedFeature):
   width = 2
   unit = "degrees"
 
+  def __post_init__(self):
+    _check_positive(self, "nose_depth")
+
   def known(self, example):
     eyes = np.stack([[example[f"{eye}_{axis}"] for axis in "xy"] for eye in ("lefteye", "righteye")]).astype(np.float32)
     nose = np.stack([example[f"nose_{axis}"] for axis in "xy"]).astype(np.float32)  # [2, B]
@@ -154,6 +165,11 @@ class HeadPose(LearnedFeature):
 
   def error(self, f, target):
     return np.degrees(np.abs(f - target)).mean(1)
+
+
+def _check_positive(feature: Feature, name: str) -> None:
+  if not getattr(feature, name) > 0:
+    raise FeatureError(f"{feature.name}.{name} = {getattr(feature, name)} must be positive.")
 
 
 def _angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:

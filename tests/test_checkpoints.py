@@ -324,7 +324,8 @@ def test_if_all_are_damaged_all_are_named(run_dir, model, warnings):
     with pytest.raises(CheckpointError, match="none of the checkpoints") as error:
       restore_it()
     assert ", ".join(str(file_of(run_dir, epoch, "")) for epoch in (3, 2)) in str(error.value)  # the newest first
-    assert "Remove the folder checkpoints/last to start the training over" in str(error.value)
+    assert f"remove the folder {run_dir / 'checkpoints'} and train anew" in str(error.value)
+    assert f"{file_of(run_dir, 2, '', 'best')} can be: pass --checkpoint=best (from Python, 'best')" in str(error.value)
   assert len(warnings) == 4
 
 

@@ -1,6 +1,8 @@
 """A trained model in use: NumPy in, NumPy out, from a run folder alone."""
 
+import copy
 import json
+import pickle
 import shutil
 
 import keras
@@ -12,7 +14,7 @@ from features.color import Color
 from features.digit_label import DigitLabel
 from tests.conftest import TINY, in_new_process
 from tfdisent import inference
-from tfdisent.errors import CheckpointError, DataError, FeatureError, RunError
+from tfdisent.errors import CheckpointError, DataError, FeatureError, RunError, TfdisentError
 from tfdisent.inference import TrainedModel, load
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -350,3 +352,25 @@ def test_examples_of_the_feature_that_are_missing_or_damaged_are_an_unfinished_t
   (tmp_path / "feature_examples.json").write_text("[[0.25,")
   with pytest.raises(RunError, match="its training has not ended"):
     inference.load_feature_examples(tmp_path)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda trained: pickle.loads(pickle.dumps(trained))])
+def test_a_copy_of_a_loaded_model_is_a_model_of_its_own(digit_run, few_digits, again):
+  trained = load(digit_run.folder)
+  other = again(trained)
+  x = few_digits.test["image"][:3]
+  np.testing.assert_array_equal(other.control(x, 7), trained.control(x, 7))
+  np.testing.assert_array_equal(other.reconstruct(x), trained.reconstruct(x))
+  assert (other.checkpoint, other.class_names) == (trained.checkpoint, trained.class_names)
+  before = trained.reconstruct(x)
+  other.model.G.set_weights([0 * weight for weight in other.model.G.get_weights()])
+  np.testing.assert_array_equal(trained.reconstruct(x), before)
+
+
+def test_images_of_unequal_sizes_are_refused_by_name(digit_run):
+  unequal = [np.zeros([28, 28, 3], np.uint8), np.zeros([27, 28, 3], np.uint8)]
+  for call in (digit_run.trained.encode, lambda images: digit_run.trained.control(images, 1)):
+    with pytest.raises(TfdisentError, match=r"images = .* must be an array"):
+      call(unequal)
+  with pytest.raises(DataError, match="seed is an int of 64 bits"):
+    digit_run.trained.generate([1, 2], seed=True)

@@ -2,7 +2,9 @@
 
 import functools
 import json
+import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -374,3 +376,38 @@ def test_a_learned_feature_is_fitted_and_then_trained_with(tfdisent, tmp_path):
 def test_there_is_nothing_to_fit_of_a_feature_with_a_formula(tfdisent, tmp_path):
   code, _, err = tfdisent("--mode=fit_feature", *SHORT, f"--run_dir={tmp_path / 'f'}")
   assert code == 1 and "'digit_label' is not learned" in err and not (tmp_path / "f").exists()
+
+
+@pytest.mark.parametrize(
+  ("flag", "words"),
+  [
+    ("--seed=-1", r"flag --seed=-1: -1 is not an integer in the range \[0, 4294967295\]"),
+    ("--seed=4294967296", "4294967296 is not an integer"),
+    ("--seed=x", "flag --seed=x: "),
+    ("--sed=3", "Unknown command line flag 'sed'"),
+    ("--mode=trian", "--mode=trian"),
+  ],
+)
+def test_a_wrong_flag_is_told_in_a_line(flag, words, capsys):
+  with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+    flags.FLAGS.unparse_flags()
+    main._parsed(["tfdisent", flag])
+  flags.FLAGS.mark_as_parsed()
+  (line,) = capsys.readouterr().err.splitlines()
+  assert ended.value.code == 1 and re.match(f"tfdisent: error: .*{words}", line)
+
+
+def test_what_is_no_flag_is_told_in_a_line(tfdisent, capsys):
+  with flagsaver.flagsaver(), pytest.raises(SystemExit):
+    main.main(["tfdisent", "my.gin"])
+  assert capsys.readouterr().err == (
+    "tfdisent: error: unexpected argument 'my.gin': every argument is a flag, as in --gin_file=my.gin.\n"
+  )
+
+
+def test_the_help_is_shown_where_signs_are_ascii():
+  """The help has signs that ASCII lacks."""
+  command = "import sys; sys.argv = ['tfdisent', '--help']; from tfdisent import main; main.run()"
+  environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+  done = subprocess.run([sys.executable, "-c", command], check=False, capture_output=True, env=environment)
+  assert b"Put measured runs side by side" in done.stdout and not done.stderr

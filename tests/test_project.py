@@ -44,9 +44,12 @@ def uses(path: pathlib.Path, package: str) -> bool:
 ROOMS = (
   *(
     "errors",
+    "console",
+    "paths",
     "cache",
     "moved",
     "keras_names",
+    "arguments",
     "registry",
     "plugins",
     "codes",
@@ -57,7 +60,7 @@ ROOMS = (
     "networks",
   ),
   *("feature", "presets", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation"),
-  *("sweep", "benchmark", "recipe", "plan", "api", "config", "main", "testing"),
+  *("sweep", "benchmark", "recipe", "plan", "api", "gin_words", "config", "main", "testing"),
 )
 """From the ground up: each imports from those before it alone."""
 STRANGERS = {
@@ -169,6 +172,7 @@ def test_every_test_mirrors_a_module():
   whole = {
     "additions",
     "features",
+    "fuzz",
     "parts",
     "interruptions",
     "configs",

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import tfdisent
 from tests.conftest import train_tiny
-from tfdisent import run
+from tfdisent import pictures, run
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, RegistryError, RunError
 from tfdisent.registry import DATASETS, MEASUREMENTS
@@ -405,3 +405,18 @@ def test_reads_of_the_test_split_are_counted_and_told_apart(tmp_path):
 def test_a_read_that_cannot_be_counted_is_an_error(tmp_path):
   with pytest.raises(RunError, match=r"test_reads\.jsonl cannot be written"):
     run.count_test_read(tmp_path / "nowhere", BEST)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(tmp_path, monkeypatch):
+  """Of a folder that is mounted to be read alone; the superuser may write into all others."""
+  run.check_writable(tmp_path)
+  monkeypatch.setattr("os.access", lambda path, mode: False)
+  for call in (lambda: tfdisent.evaluate(tmp_path), lambda: tfdisent.api.sample(tmp_path)):
+    with pytest.raises(RunError, match=f"the run folder {tmp_path} cannot be written"):
+      call()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+  (tmp_path / "a.png.partial").mkdir()
+  with pytest.raises(RunError, match=r"a\.png cannot be written: .*Make room"):
+    pictures.write_png(tmp_path / "a.png", np.zeros([2, 2, 3], np.uint8))

@@ -26,7 +26,8 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from tfdisent import evaluation, inference, pictures, plugins, run, serving
-from tfdisent.recipe import Maker, OptimizerLike, complete
+from tfdisent.arguments import checked
+from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker, make_strategy
 from tfdisent.errors import ConfigError, Interrupted, RunError
@@ -39,6 +40,8 @@ from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.networks import Family
+from tfdisent.paths import expanded, quoted
+from tfdisent.recipe import Maker, OptimizerLike, complete
 from tfdisent.registry import MEASUREMENTS
 from tfdisent.serving import saved_model
 from tfdisent.training.callbacks import NamesOfKeras
@@ -46,10 +49,6 @@ from tfdisent.training.loop import check_counts, train_model
 
 Progress = Callable[[str], None]
 """Is told of each stage, as a line of text."""
-
-
-def _print(line: str) -> None:
-  print(line, flush=True)
 
 
 class TrainedRun(TrainedModel):
@@ -72,12 +71,12 @@ class TrainedRun(TrainedModel):
     is_temporary: bool = False,
   ):
     super().__init__(trained.model, trained.batch_size, trained.class_names, trained.checkpoint)
-    self.run_dir = pathlib.Path(run_dir)
+    self.run_dir = expanded(run_dir)
     self._dataset, self._trust = dataset, trust
     if is_temporary:
       weakref.finalize(self, shutil.rmtree, self.run_dir, ignore_errors=True)
 
-  def evaluate(self, split: str = "test", measurements: Sequence = (), progress: Progress = _print) -> Metrics:
+  def evaluate(self, split: str = "test", measurements: Sequence = (), progress: Progress = say) -> Metrics:
     """`tfdisent.evaluate` of this run: figures of its weights, kept in its folder."""
     kind = self.checkpoint.kind
     return evaluate(
@@ -89,7 +88,7 @@ class TrainedRun(TrainedModel):
     export_dir: str | pathlib.Path | None = None,
     format: str = "saved_model",
     model_name: str | None = None,
-    progress: Progress = _print,
+    progress: Progress = say,
   ) -> pathlib.Path:
     """`tfdisent.export` of this run, into EXPORT_DIR/MODEL_NAME."""
     kind = self.checkpoint.kind
@@ -122,6 +121,7 @@ class TrainedRun(TrainedModel):
 # --- Training ---------------------------------------------------------------------------------------------------------
 
 
+@checked("train")
 def train(
   dataset: Dataset,
   features: Feature | str | Sequence[str],
@@ -149,7 +149,7 @@ def train(
   make_optimizer_d: Maker | None = None,
   describe: Callable[[], str] | None = None,
   description: Mapping[str, Any] | None = None,
-  progress: Progress = _print,
+  progress: Progress = say,
 ) -> TrainedRun:
   """Trains a model, draws its fusions, and takes its quick figures on validation images.
 
@@ -241,7 +241,7 @@ def train(
   )
   quick = [measurement for measurement in made if measurement.quick]
   if recipe.preset:
-    progress(f"Recipe '{recipe.preset.name}' ({recipe.preset.why}), epochs: {recipe.epochs}.")
+    progress(f"Recipe '{recipe.preset.name}', for {recipe.preset.why}; epochs: {recipe.epochs}.")
   training = {"epochs": recipe.epochs, "batch_size": recipe.batch_size, "seed": seed, "jit_compile": jit_compile}
   training |= {"checkpoint_every": checkpoint_every}
   others = {"evaluate_every": evaluate_every, "measurements": tuple(recipe.measurements)}
@@ -278,7 +278,7 @@ def train(
 def _folder(run_dir: str | pathlib.Path | None, progress: Progress) -> Iterator[pathlib.Path]:
   """The run folder of a training; a temporary one, where none is given, goes again where the training fails."""
   if run_dir is not None:
-    yield pathlib.Path(run_dir)
+    yield expanded(run_dir)
     return
   run_dir = pathlib.Path(tempfile.mkdtemp(prefix="tfdisent-"))
   progress(f"The run is in {run_dir}, a temporary folder that is removed with the model.")
@@ -306,7 +306,7 @@ def _draw_and_measure(run_dir, trained, dataset, measurements, progress) -> list
 def _summary(run_dir: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
   """What a training has written, and what to do with it."""
   packages = plugins.to_be_trusted(run.modules(run_dir))
-  flags = f"--run_dir={run_dir}" + (f" --trust={','.join(packages)}" if packages else "")
+  flags = f"--run_dir={quoted(run_dir)}" + (f" --trust={','.join(packages)}" if packages else "")
   return (
     f"\nThe run is in {run_dir}:\n"
     + "".join(f"  {path}\n" for path in paths)
@@ -315,13 +315,14 @@ def _summary(run_dir: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
     "Next:\n"
     f"  look at       {run_dir / run.FUSION_FILE}: rows share z1, columns share z2\n"
     f"  read          {run_dir / run.WORDS_FILE}: what came out, in plain words, and what to try\n"
-    f"  curves        tensorboard --logdir={run_dir}\n"
+    f"  curves        tensorboard --logdir={quoted(run_dir)}\n"
     f"  measure all   tfdisent --mode=eval {flags}\n"
     f"  new images    tfdisent --mode=sample {flags}\n"
-    f'  from Python   import tfdisent; m = tfdisent.load("{run_dir}"); m.control(images, feature)'
+    f"  from Python   import tfdisent; m = tfdisent.load({str(run_dir)!r}); m.control(images, feature)"
   )
 
 
+@checked("fit_feature")
 def fit_feature(
   run_dir: str | pathlib.Path,
   dataset: Dataset,
@@ -331,7 +332,7 @@ def fit_feature(
   learning_rate: float = 1e-3,
   noise: float = 0.0,
   seed: int = 0,
-  progress: Progress = _print,
+  progress: Progress = say,
 ) -> dict:
   """Trains the networks of a learned feature, before a model is trained with it.
 
@@ -367,7 +368,7 @@ def fit_feature(
     raise ConfigError(f"feature '{feature.name}' is not learned: there is nothing to fit. Train with it as it is.")
   figures = {}
   for name, part in parts.items():
-    folder = pathlib.Path(run_dir, name) if len(parts) > 1 else pathlib.Path(run_dir)
+    folder = expanded(run_dir) / name if len(parts) > 1 else expanded(run_dir)
     figures[name] = learned.fit_feature(str(folder), dataset, part, epochs, batch_size, learning_rate, noise, seed)
     progress(f"On held-out images: {', '.join(f'{key} {value:.4g}' for key, value in figures[name].items())}")
     progress(f"The fitted feature is in {folder}: bind its `fitted` to that folder, and train.")
@@ -377,11 +378,13 @@ def fit_feature(
 # --- Using a run ------------------------------------------------------------------------------------------------------
 
 
+@checked("load")
 def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] = ()) -> TrainedRun:
   """The trained model of a run folder: see `tfdisent.inference.load`."""
   return TrainedRun(inference.load(run_dir, which, trust), run_dir, trust=trust)
 
 
+@checked("evaluate")
 def evaluate(
   run_dir: str | pathlib.Path,
   dataset: Dataset | None = None,
@@ -390,7 +393,7 @@ def evaluate(
   data_dir: str | None = None,
   measurements: Sequence = (),
   trust: Sequence[str] = (),
-  progress: Progress = _print,
+  progress: Progress = say,
 ) -> Metrics:
   """Measures a finished run, and keeps the figures and a report in its folder.
 
@@ -417,7 +420,8 @@ def evaluate(
     ConfigError: the folder asks for a plug-in that is not known.
     DataError: the data is not there, or `split` is another one.
   """
-  run_dir = pathlib.Path(run_dir)
+  run_dir = expanded(run_dir)
+  run.check_writable(run_dir)
   trained = inference.load(run_dir, checkpoint, trust)
   dataset = dataset or run.read_dataset(run_dir, data_dir, trust)
   measurements = measurements or run.read_measurements(run_dir, trust)
@@ -459,6 +463,7 @@ def _is_measured(run_dir, trained, dataset, split) -> bool:
   return all(name in there and there[name] == now[name] for name in names)
 
 
+@checked("export")
 def export(
   run_dir: str | pathlib.Path,
   format: str = "saved_model",
@@ -466,7 +471,7 @@ def export(
   model_name: str | None = None,
   checkpoint: str = "best",
   trust: Sequence[str] = (),
-  progress: Progress = _print,
+  progress: Progress = say,
 ) -> pathlib.Path:
   """Exports the model of a run for a server, for phones and browsers, or in a format of a plug-in.
 
@@ -491,9 +496,9 @@ def export(
   """
   folder = export_folder(run_dir, export_dir, model_name)
   trained = inference.load(run_dir, checkpoint, trust)
-  path = serving.export(trained, folder, format, run.read_config(pathlib.Path(run_dir)))
+  path = serving.export(trained, folder, format, run.read_config(expanded(run_dir)))
   notes = {
-    "saved_model": f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {path}",
+    "saved_model": f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {quoted(path)}",
     "litert": f"LiteRT: {path}, with the signatures `control` and `encode`",
   }
   progress(notes.get(format, f"{format}: {path}"))
@@ -510,18 +515,19 @@ def export_folder(
   Raises:
     ConfigError: a model cannot be called so.
   """
-  run_dir = pathlib.Path(run_dir)
+  run_dir = expanded(run_dir)
   name = model_name or run_dir.absolute().name
   saved_model.check_name(name)
-  return pathlib.Path(export_dir or run_dir / run.EXPORT_FOLDER).expanduser() / name
+  return expanded(export_dir or run_dir / run.EXPORT_FOLDER) / name
 
 
+@checked("sample")
 def sample(
   run_dir: str | pathlib.Path,
   seed: int = 0,
   checkpoint: str = "best",
   trust: Sequence[str] = (),
-  progress: Progress = _print,
+  progress: Progress = say,
 ) -> pathlib.Path:
   """Draws new images into the folder of a run: rows share a z1 from the prior, columns share z2.
 
@@ -540,7 +546,8 @@ def sample(
   Raises:
     RunError: the folder holds no trained model, or its training has not ended.
   """
-  run_dir = pathlib.Path(run_dir)
+  run_dir = expanded(run_dir)
+  run.check_writable(run_dir)
   trained = inference.load(run_dir, checkpoint, trust)
   path = run_dir / run.SAMPLES_FILE
   pictures.write_png(path, pictures.sample_grid(trained, inference.load_feature_examples(run_dir), seed=seed))

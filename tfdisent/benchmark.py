@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdisent.arguments import checked
 from tfdisent.cache import cache_folder
 from tfdisent.data.batches import training_batches
 from tfdisent.feature.contract import DISCRETE, Feature
@@ -25,6 +26,7 @@ class TenClasses(Feature):
   kind, width = DISCRETE, 10
 
 
+@checked("bench")
 def bench(
   strategy: tf.distribute.Strategy | None = None,
   precision: str = "float32",
@@ -122,6 +124,7 @@ def bench(
   }
 
 
+@checked("bench_export")
 def bench_export(
   path: pathlib.Path, trained: TrainedModel, requests: int = 1000, batch_size: int = 128, repeats: int = 5
 ) -> dict:

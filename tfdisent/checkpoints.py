@@ -52,7 +52,7 @@ class Checkpoints:
     self._best_loss = tf.Variable(float("inf"), dtype=tf.float64)
     self._means = {f"{m.name}/{index}": v.value for m in model.metrics for index, v in enumerate(m.variables)}
     self._content = {
-      **_networks(model),
+      **weights_of(model),
       "optimizer": _numbered(model.optimizer.variables),
       "optimizer_d": _numbered(model.optimizer_d.variables),
       "means": self._means,
@@ -135,10 +135,11 @@ def restore(run_dir: str, which: str, model: DisentangledVAE) -> Checkpoint:
     raise CheckpointError(
       f"{run_dir} has no checkpoint under {CHECKPOINTS_FOLDER}/{which}: its training has not finished an epoch yet."
     )
-  return Checkpoint(which, *_restore(run_dir, which, _networks(model)))
+  return Checkpoint(which, *_restore(run_dir, which, weights_of(model)))
 
 
-def _networks(model) -> dict[str, dict[str, tf.Variable]]:
+def weights_of(model: DisentangledVAE) -> dict[str, dict[str, tf.Variable]]:
+  """The weights of all networks of a model, with those of a learned feature, by symbol and path."""
   networks = model.networks | {f"f/{name}": network for name, network in model.feature.networks.items()}
   return {symbol: _named(network.weights) for symbol, network in networks.items()}
 
@@ -190,7 +191,22 @@ def _restore(run_dir, kind, content) -> tuple[int, int]:
       raise CheckpointError(
         f"the checkpoint {path} belongs to a model of another architecture: {str(error).splitlines()[0]}"
       ) from error
+  other = next(other for other in KINDS if other != kind)
+  whole = next((path for path in _paths(run_dir, other) if _is_whole(path)), None)
   raise CheckpointError(
     f"none of the checkpoints of {run_dir} can be read: {', '.join(_paths(run_dir, kind))}. "
-    f"Remove the folder {CHECKPOINTS_FOLDER}/{kind} to start the training over, or restore it from a backup."
+    + (f"{whole} can be: pass --checkpoint={other} (from Python, '{other}'). " if whole else "")
+    + f"Restore them from a backup, or remove the folder {pathlib.Path(run_dir, CHECKPOINTS_FOLDER)} and train anew "
+    "with the same command."
   )
+
+
+def _is_whole(path: str) -> bool:
+  """Whether every number of a checkpoint can be read."""
+  try:
+    reader = tf.train.load_checkpoint(path)
+    for name in reader.get_variable_to_shape_map():
+      reader.get_tensor(name)
+  except Exception:  # TensorFlow's, of many types, and IndexError
+    return False
+  return True

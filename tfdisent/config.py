@@ -19,19 +19,24 @@ import contextlib
 import functools
 import inspect
 import io
+import logging
+import os
 import pathlib
 import sys
+import tokenize
 from collections.abc import Callable, Mapping, Sequence
 
 import gin
 
 from tfdisent import api, benchmark, distribution, moved, plan, run
+from tfdisent.arguments import checked
 from tfdisent.data import batches
 from tfdisent.data.dataset import Dataset
-from tfdisent.errors import ConfigError, TfdisentError
+from tfdisent.errors import ConfigError
 from tfdisent.evaluation.protocol import Metrics
 from tfdisent.feature.choose import choose
 from tfdisent.feature.contract import Feature
+from tfdisent.gin_words import in_words
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -60,10 +65,12 @@ _reraise_with_place = gin.config.utils.augment_exception_message_and_reraise
 
 
 def _reraise(error: Exception, place: str) -> None:
-  """Raises a `TfdisentError` as it is: gin would add the function that it was in, which the user does not know."""
-  if isinstance(error, TfdisentError) and "\n  In call to configurable" in place:
-    raise error
-  _reraise_with_place(error, place)
+  """Raises an error of a call as it is: gin would add the function that it was in, which the user does not know."""
+  if "\n  In call to configurable" not in place:
+    _reraise_with_place(error, place)
+  if isinstance(error, TypeError) and "No values supplied by Gin" in place:
+    raise ConfigError(f"gin: {error}, and the configuration has no value for it.") from error
+  raise error
 
 
 gin.config.utils.augment_exception_message_and_reraise = _reraise
@@ -91,13 +98,14 @@ optimizer = gin.external_configurable(optimizers.make_optimizer, "optimizer", mo
 
 
 @gin.configurable(module="tfdisent", denylist=["steps"])
+@checked("optimizer_d")
 def optimizer_d(
-  steps,
-  algorithm="adam",
-  learning_rate=2e-4,
-  decay="cosine",
-  warmup_steps=0,
-  arguments={"beta_1": 0.5},  # noqa: B006 (never changed)
+  steps: int,
+  algorithm: str = "adam",
+  learning_rate: float = 2e-4,
+  decay: str | None = "cosine",
+  warmup_steps: int = 0,
+  arguments: Mapping | None = {"beta_1": 0.5},
 ):
   """The optimizer of D, and of a where `objective.a_optimizer` says so; see `optimizers.make_optimizer`."""
   return optimizers.make_optimizer(steps, algorithm, learning_rate, decay, warmup_steps, arguments)
@@ -113,6 +121,7 @@ bench_export = gin.external_configurable(
 
 
 @gin.configurable(module="tfdisent", denylist=["run_dir", "measure", "annotate"])
+@checked("train")
 def train(
   run_dir: str,
   dataset: str | None = None,
@@ -206,6 +215,7 @@ def evaluate(
 
 
 @gin.configurable(module="tfdisent")
+@checked("sweep")
 def sweep(grid: Mapping[str, Sequence] | Sequence[Mapping[str, Sequence]] | None = None) -> dict[str, dict]:
   """The runs of a sweep; see `tfdisent.sweep.combinations`."""
   return combinations(grid or ())
@@ -267,19 +277,54 @@ def _with_new_names(reader):
     with reader(path) as file:
       text = io.StringIO(moved.renamed(file.read(), _tell))
     text.name = path  # gin names it where the syntax is wrong
-    yield text
+    _folders.append(os.path.dirname(os.path.abspath(file.name)))
+    try:
+      yield text
+    finally:
+      _folders.pop()
 
   return read_renamed
 
 
+_folders: list[str] = []
+"""Of the files that are being read, the one that is included last."""
+
+
+def _beside(path: str) -> str:
+  """The path of an included file as seen from the file that includes it."""
+  return os.path.join(*_folders[-1:], os.path.expanduser(path))
+
+
+def _quietly(exists):
+  """The same question, without a line of log where the answer is no."""
+
+  def ask(path):
+    logging.disable(logging.ERROR)
+    try:
+      return exists(path)
+    finally:
+      logging.disable(logging.NOTSET)
+
+  return ask
+
+
 # Replaced, since gin tries a reader that is added only after its own. All of them, so that included files are covered.
-gin.config._FILE_READERS[:] = [(_with_new_names(reader), exists) for reader, exists in gin.config._FILE_READERS]
+(_plain, *_others) = gin.config._FILE_READERS
+gin.config._FILE_READERS[:] = [
+  (_with_new_names(reader), _quietly(exists))
+  for reader, exists in (
+    _plain,
+    (lambda path: open(_beside(path), encoding="utf-8"), lambda path: os.path.isfile(_beside(path))),  # noqa: SIM115
+    *_others,
+  )
+]
 
 
 def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
   """Reads gin files, then single bindings ("train.epochs = 3"); forgets what was read before.
 
-  Old names are taken as the new ones, and a line says so.
+  A file that is included is looked for in the current folder, beside the file that includes it, and in the
+  installation. Old names are taken as the new ones, and a line says so.
 
   Raises:
     ConfigError: a file, an import, a configurable or a parameter does not exist, or the syntax is wrong; the message
@@ -291,15 +336,17 @@ def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     gin.parse_config_files_and_bindings(list(files), bindings, skip_unknown=False, finalize_config=True)
   except OSError as error:
     shipped = ", ".join(map(shipped_name, shipped_configs()))
-    raise ConfigError(f"{str(error).splitlines()[0]} Shipped with tfdisent: {shipped}.") from error
+    raise ConfigError(f"{in_words(error)} Shipped with tfdisent: {shipped}.") from error
   except ImportError as error:
-    raise ConfigError(f"a gin file imports a module that is not there: {error}") from error
+    raise ConfigError(f"a gin file imports a module that is not there: {in_words(error)}") from error
   except SyntaxError as error:
     text = (error.text or ("" if error.filename else "; ".join(bindings))).strip()  # gin does not always give the text
     where = f"line {error.lineno} of {error.filename or '--gin_param'}"
-    raise ConfigError(f"gin: {error.msg} '{text}' ({where})") from error
-  except (ValueError, TypeError, AttributeError) as error:
-    raise ConfigError(f"gin: {' '.join(str(error).split())}") from error
+    raise ConfigError(f"gin: {in_words(error.msg)} ('{text}', {where})") from error
+  except tokenize.TokenError as error:
+    raise ConfigError(f"gin: {in_words(error.args[0])} ({'; '.join(bindings) or ', '.join(files)})") from error
+  except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    raise ConfigError(f"gin: {in_words(error)}") from error
 
 
 def bindings_read() -> set[str]:

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from tfdisent.arguments import checked
 from tfdisent.errors import ConfigError, RunError
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
 
+@checked("strategy")
 def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.Strategy:
   """A strategy of `tf.distribute`. Call this before any operation of TensorFlow, which would fix the devices.
 
@@ -32,8 +34,8 @@ def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.St
   """
   if name not in STRATEGIES:
     raise ConfigError(f"strategy.name = {name!r}: choose one of {', '.join(map(repr, STRATEGIES))}.")
-  if not isinstance(logical_cpus, int) or logical_cpus < 1:
-    raise ConfigError(f"strategy.logical_cpus = {logical_cpus!r} must be a whole number of at least 1.")
+  if not 1 <= logical_cpus <= 1024:
+    raise ConfigError(f"strategy.logical_cpus = {logical_cpus!r} must be a whole number of at least 1, at most 1024.")
   if logical_cpus > 1:
     (cpu,) = tf.config.list_physical_devices("CPU")
     try:

@@ -11,12 +11,14 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from tfdisent import checkpoints, codes, plugins
-from tfdisent.checkpoints import Checkpoint
+from tfdisent.arguments import checked, checked_methods
+from tfdisent.checkpoints import Checkpoint, weights_of
 from tfdisent.data.dataset import check_images
 from tfdisent.errors import DataError, RunError, TfdisentError
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.naming import natural_values
 from tfdisent.model.vae import DisentangledVAE
+from tfdisent.paths import expanded, quoted
 from tfdisent.run import CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE, MODEL_FILE, write
 
 Natural = ArrayLike | Mapping[str, ArrayLike]
@@ -37,6 +39,9 @@ class Encoding(NamedTuple):
   """
 
 
+@checked_methods(
+  "encode", "reconstruct", "fuse", "control", "generate", "encode_z1", "sample_z1", "encode_z2", "decode"
+)
 class TrainedModel:
   """A trained model, for any number of images B.
 
@@ -82,6 +87,15 @@ class TrainedModel:
     self._decode = tf.function(model.decode, input_signature=[z1, z2])
     self._read_f = tf.function(model.read_f, input_signature=[z1, image])
     self._read_z2 = tf.function(model.read_z2, input_signature=[z1, image])
+
+  def __reduce__(self):
+    """Lets `pickle` and `copy.deepcopy` keep the description and the weights: functions of a graph cannot be kept."""
+    state = {name: value for name, value in vars(self).items() if name != "model" and name not in _GRAPHS}
+    weights = {
+      symbol: {path: value.numpy() for path, value in of.items()} for symbol, of in weights_of(self.model).items()
+    }
+    config = json.loads(json.dumps(self.model.get_config()))  # Keras has put its own dicts in place of Python's
+    return _remade, (type(self), state, config, weights)
 
   @property
   def feature(self) -> Feature:
@@ -151,7 +165,7 @@ class TrainedModel:
     x = self._images(images)
     z1, _ = self.encode_z1(x)
     feature = natural_values(self.feature, feature, self.class_names, len(x))
-    if isinstance(feature, Mapping) and len(feature) < len(self.feature.parts):
+    if isinstance(feature, Mapping) and len(feature) < len(self.feature.parts) > 1:
       feature = {**self.feature.to_natural(self._f_of(x, z1)), **feature}
     f = self.feature.to_vector(feature)
     _same_length(x, f, "images", "feature")
@@ -224,6 +238,21 @@ class TrainedModel:
     return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images.astype(np.float32)
 
 
+_GRAPHS = ("_posterior_z1", "_prior_noise", "_mean_z2", "_decode", "_read_f", "_read_z2")
+
+
+def _remade(cls: type, state: Mapping, config: Mapping, weights: Mapping) -> TrainedModel:
+  """What `TrainedModel.__reduce__` has taken apart."""
+  model = fresh_model(config, 0)
+  for symbol, variables in weights_of(model).items():
+    for path, variable in variables.items():
+      variable.assign(weights[symbol][path])
+  trained = cls.__new__(cls)
+  TrainedModel.__init__(trained, model)
+  vars(trained).update(state)
+  return trained
+
+
 def fresh_model(config: Mapping, seed: int) -> DisentangledVAE:
   """The model that `config` describes (its `get_config`), with initial weights that follow `seed`.
 
@@ -238,6 +267,7 @@ def fresh_model(config: Mapping, seed: int) -> DisentangledVAE:
     random.setstate(state)
 
 
+@checked("load")
 def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] = ()) -> TrainedModel:
   """The trained model of a run folder; nothing but the folder is needed.
 
@@ -254,12 +284,12 @@ def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] 
     ConfigError: the model needs a plug-in of a package that is not known.
     CheckpointError: no checkpoint can be read.
   """
-  run_dir = pathlib.Path(run_dir)
+  run_dir = expanded(run_dir)
   file = run_dir / MODEL_FILE
   if not file.is_file():
     raise RunError(
       f"{run_dir} holds no trained model: there is no {MODEL_FILE} in it. "
-      f"Train one with `tfdisent --gin_file=… --run_dir={run_dir}`."
+      f"Train one with `tfdisent --gin_file=… --run_dir={quoted(run_dir)}`."
     )
   try:
     description = json.loads(file.read_text(encoding="utf-8"))
@@ -311,7 +341,7 @@ def _like(images, x):
 def _seeds(seed, count: int) -> np.ndarray:
   """The seeds of `count` images, int64: those given, or a single one and others that are drawn from it."""
   seed = np.asarray(seed)
-  if not np.can_cast(seed.dtype, np.int64) or seed.shape not in ((), (count,)):
+  if seed.dtype == bool or not np.can_cast(seed.dtype, np.int64) or seed.shape not in ((), (count,)):
     raise DataError(f"seed is an int of 64 bits, or one for each of the {count} images, not {seed.dtype} {seed.shape}.")
   if seed.ndim:
     return seed.astype(np.int64)

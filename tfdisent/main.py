@@ -46,6 +46,7 @@ A feature of your own: write a module that registers it, name it in the gin file
 `train.feature = 'my_feature'`), and run the same command. See README.md.
 """
 
+import io
 import json
 import os
 import pathlib
@@ -54,7 +55,9 @@ import sys
 
 from absl import app, flags, logging
 
+from tfdisent.console import say
 from tfdisent.errors import ConfigError, Interrupted, RunError, TfdisentError
+from tfdisent.paths import expanded, quoted
 
 MODES = ("train", "fit_feature", "eval", "compare", "sweep", "export", "sample", "bench")
 
@@ -98,7 +101,11 @@ _DATA_DIR = flags.DEFINE_string(
   "data_dir", None, "The folder of your images; or where TFDS keeps its data sets (default: ~/tensorflow_datasets)."
 )
 _SEED = flags.DEFINE_integer(
-  "seed", None, "Seed of everything random in training, or of the samples of --mode=sample; replaces train.seed."
+  "seed",
+  None,
+  "Seed of everything random in training, or of the samples of --mode=sample; replaces train.seed.",
+  lower_bound=0,
+  upper_bound=2**32 - 1,
 )
 _STRATEGY = flags.DEFINE_string(
   "strategy",
@@ -140,13 +147,13 @@ _TRUST = flags.DEFINE_list(
 
 def main(arguments):
   """Does what --mode asks for; prints the message of a `TfdisentError` and exits with 1, after Ctrl-C with 130."""
-  if len(arguments) > 1:
-    raise app.UsageError(
-      f"unexpected argument '{arguments[1]}': every argument is a flag, as in --gin_file={arguments[1]}."
-    )
   if not flags.FLAGS["verbosity"].present:
     logging.set_verbosity(logging.WARNING)  # TensorFlow logs a line of INFO for each checkpoint
   try:
+    if len(arguments) > 1:
+      raise ConfigError(
+        f"unexpected argument '{arguments[1]}': every argument is a flag, as in --gin_file={arguments[1]}."
+      )
     {
       "train": _train,
       "fit_feature": _fit_feature,
@@ -158,7 +165,7 @@ def main(arguments):
       "bench": _bench,
     }[_MODE.value]()
   except Interrupted as note:
-    print(f"tfdisent: {note}", flush=True)
+    say(f"tfdisent: {note}")
   except TfdisentError as error:
     print(f"tfdisent: error: {error}", file=sys.stderr)
     sys.exit(1)
@@ -235,7 +242,7 @@ def _evaluate():
   if _GIN_PARAM.value and not _GIN_FILE.value:
     raise ConfigError(
       "--gin_param changes a configuration, and that of a run folder is read only if you name it, since it can run "
-      f"code. If you trust it, pass --gin_file={run_dir / run.CONFIG_FILE} as well."
+      f"code. If you trust it, pass --gin_file={quoted(run_dir / run.CONFIG_FILE)} as well."
     )
   config.read(_GIN_FILE.value, _GIN_PARAM.value)
   config.evaluate(run_dir, _SPLIT.value, _CHECKPOINT.value, _data_dir(), _TRUST.value)
@@ -247,7 +254,7 @@ def _compare():
   from tfdisent import run
   from tfdisent.evaluation import comparison
 
-  run_dirs = [str(pathlib.Path(run_dir).expanduser()) for run_dir in _RUN_DIRS.value]
+  run_dirs = [str(expanded(run_dir)) for run_dir in _RUN_DIRS.value]
   groups = comparison.read_runs(run_dirs, _SPLIT.value, _CHECKPOINT.value)
   parents = {str(pathlib.Path(run_dir).absolute().parent) for group in groups for run_dir in group.runs}
   folder = _run_dir(exists=False) if _RUN_DIR.value else pathlib.Path(os.path.commonpath(parents)) / "comparison"
@@ -329,7 +336,7 @@ def _need_gin_file():
 def _run_dir(exists=True) -> pathlib.Path:
   if not _RUN_DIR.value:
     raise ConfigError(f"--mode={_MODE.value} needs --run_dir, as in --run_dir=runs/quickstart.")
-  run_dir = pathlib.Path(_RUN_DIR.value).expanduser()
+  run_dir = expanded(_RUN_DIR.value)
   if exists and not run_dir.is_dir():
     raise RunError(f"there is no run folder {run_dir}.")
   return run_dir
@@ -340,16 +347,27 @@ def _strategy() -> list[str]:
 
 
 def _data_dir() -> str | None:
-  return str(pathlib.Path(_DATA_DIR.value).expanduser().absolute()) if _DATA_DIR.value else None
+  return str(expanded(_DATA_DIR.value).absolute()) if _DATA_DIR.value else None
 
 
 def run():
   """The console script. Its flags are the key flags of `--help`, and its help is this module's."""
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes
   sys.modules["__main__"].__doc__ = __doc__
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(errors="replace")  # a terminal may be unable to show "…" or x̂
   for flag in flags.FLAGS.get_key_flags_for_module(__name__):
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-  app.run(main)
+  app.run(main, flags_parser=_parsed)
+
+
+def _parsed(arguments) -> list[str]:
+  """The arguments that are no flags; a wrong flag ends the command with a line."""
+  try:
+    return flags.FLAGS(arguments)
+  except flags.Error as error:
+    print(f"tfdisent: error: {' '.join(str(error).split())} `tfdisent --help` lists all flags.", file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from tfdisent.data.dataset import Examples
+from tfdisent import run
+from tfdisent.arguments import checked
+from tfdisent.data.dataset import Examples, check_images
+from tfdisent.errors import DataError
 from tfdisent.feature.contract import COMPOSITE, DISCRETE, Feature
 from tfdisent.inference import Natural, TrainedModel, to_uint8
 
@@ -91,6 +94,7 @@ class _Picture(Figure):
     return file.getvalue()
 
 
+@checked("show_fusions")
 def show_fusions(
   trained: TrainedModel,
   images: np.ndarray,
@@ -111,9 +115,16 @@ def show_fusions(
     DataError: images have another shape or range.
     FeatureError: no feature is given, and it cannot be read from images; or the one that is given is wrong.
   """
-  feature_images = images if feature_images is None else feature_images
+  feature_images = images if feature_images is None else np.asarray(feature_images)
+  check_images(np.asarray(images), "images")
+  check_images(np.asarray(feature_images), "feature_images")
   f = trained.feature.to_vector(trained.encode(feature_images).feature if feature is None else feature)
   rows, columns = (x if x.dtype == np.uint8 else to_uint8(x) for x in map(np.asarray, (images, feature_images)))
+  for name, given in (("images", rows), ("feature_images", columns)):
+    if not len(given):
+      raise DataError(f"{name} are none: give one or more.")
+  if len(f) != len(columns):
+    raise DataError(f"feature has {len(f)} values, and there are {len(columns)} feature_images.")
   picture = fusion_grid(trained, rows, columns, f)
   figure = _Picture(figsize=(0.8 * (len(columns) + 1), 0.8 * (len(rows) + 1) + 0.5), layout="constrained")
   axes = figure.subplots()
@@ -211,8 +222,12 @@ def sample_grid(trained: TrainedModel, f: np.ndarray, rows: int = 8, seed: int =
 
 
 def write_png(path: pathlib.Path, picture: np.ndarray, zoom: int = 2) -> None:
-  """Writes a picture, uint8 [H, W, C], as a PNG in which each pixel is `zoom` times as wide and high."""
-  tf.io.write_file(str(path), tf.io.encode_png(np.repeat(np.repeat(picture, zoom, 0), zoom, 1)))
+  """Writes a picture, uint8 [H, W, C], as a PNG in which each pixel is `zoom` times as wide and high.
+
+  Raises:
+    RunError: it cannot be written.
+  """
+  run.write(path, tf.io.encode_png(np.repeat(np.repeat(picture, zoom, 0), zoom, 1)).numpy())
 
 
 def write_pictures(

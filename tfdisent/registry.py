@@ -9,7 +9,8 @@
 | `MEASUREMENTS` | `register_measurement` | a `tfdisent.Measurement` of a trained model: `tfdisent.evaluation`    |
 | `EXPORTERS`    | `register_exporter`    | a function that writes a trained model in a format: `tfdisent.serving`|
 
-What is registered stays the class or function that it was. Once `tfdisent.config` is imported, a configuration binds
+What is registered stays the class or function that it was, and takes only the values that its annotations allow: see
+`tfdisent.arguments`. Once `tfdisent.config` is imported, a configuration binds
 the arguments of what is called by its name (`rotation.turn = 360.0`); networks take theirs from the model's.
 """
 
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+from tfdisent.arguments import checked, shown
 from tfdisent.errors import ConfigError, RegistryError, TfdisentError
 from tfdisent.moved import new_name
 
@@ -46,11 +48,13 @@ class Registry:
   Args:
     kind: what the plug-ins are, for messages ("feature").
     package: where the plug-ins of this project live, to suggest the missing `import` ("features").
+    checks: whether calls of the plug-ins are checked by their annotations.
   """
 
-  def __init__(self, kind: str, package: str):
+  def __init__(self, kind: str, package: str, checks: bool = True):
     self.kind = kind
     self.package = package
+    self._checks = checks
     self._entries: dict[str, Callable] = {}
     self._binder: Binder | None = None
 
@@ -70,6 +74,7 @@ class Registry:
           f"{self.kind} '{name}' is registered twice: by {_where(other)} and by {_where(plugin)}. "
           "Give one of them another name."
         )
+      plugin = checked(name)(plugin) if self._checks else plugin
       if self._binder:
         self._binder.add(name, plugin)
       self._entries[name] = plugin
@@ -108,6 +113,10 @@ class Registry:
     if isinstance(description, str):
       self.find(description)
       return self[description]
+    if not (
+      isinstance(description, Mapping) and all(isinstance(description.get(key), str) for key in ("name", "module"))
+    ):
+      raise error(f"a {self.kind} is a name, or {{'name': …, 'module': …}}, and not {shown(description)}.")
     name, module = description["name"], new_name(description["module"])
     if name not in self._entries:
       try:
@@ -208,7 +217,7 @@ def _where(plugin: Callable) -> str:
 
 FEATURES = Registry("feature", "features")
 DATASETS = Registry("data set", "tfdisent.data")
-NETWORKS = Registry("family of networks", "tfdisent.networks")
+NETWORKS = Registry("family of networks", "tfdisent.networks", checks=False)  # `networks.make` checks what a user gave
 LOSSES = Registry("loss", "tfdisent.model")
 MEASUREMENTS = Registry("measurement", "tfdisent.evaluation")
 EXPORTERS = Registry("export format", "tfdisent.serving")

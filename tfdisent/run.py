@@ -29,6 +29,7 @@ import fcntl
 import hashlib
 import inspect
 import json
+import os
 import pathlib
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +60,10 @@ NOT_COMPARED = ("#", "train.data_dir ", "strategy.", "sweep.")
 
 
 _EPOCHS = "train.epochs = "
+MAKE_ROOM = "Make room, or copy the run to a folder that can be written."
+GO_ON = (
+  "The checkpoints before are kept. Make room or mend the folder: the same command then goes on from the last of them."
+)
 
 
 def named(file: str, split: str = "test", checkpoint: str = "best") -> str:
@@ -83,16 +88,22 @@ def replace(path: pathlib.Path, content: bytes) -> None:
   partial.replace(path)
 
 
-def write(path: pathlib.Path, text: str) -> None:
-  """Writes a text of a run folder atomically: see `replace`.
+def write(path: pathlib.Path, content: str | bytes) -> None:
+  """Writes a file of a run folder atomically: see `replace`.
 
   Raises:
     RunError: it cannot be written.
   """
   try:
-    replace(path, text.encode())
+    replace(path, content.encode() if isinstance(content, str) else content)
   except OSError as error:
-    raise RunError(f"{path} cannot be written: {error}.") from error
+    raise RunError(f"{path} cannot be written: {error}. {MAKE_ROOM}") from error
+
+
+def check_writable(run_dir: pathlib.Path) -> None:
+  """Raises `RunError` if nothing can be written into a run folder, before minutes are spent on it."""
+  if run_dir.is_dir() and not os.access(run_dir, os.W_OK):
+    raise RunError(f"the run folder {run_dir} cannot be written. {MAKE_ROOM}")
 
 
 @contextlib.contextmanager
@@ -120,15 +131,12 @@ def alone_in(run_dir: pathlib.Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing(what: str) -> Iterator[None]:
+def writing(what: str, advice: str = GO_ON) -> Iterator[None]:
   """Turns the error of a full disk, or of a missing folder, into a `RunError` that says what cannot be written."""
   try:
     yield
   except (OSError, tf.errors.OpError) as error:
-    raise RunError(
-      f"{what} cannot be written: {error}. The checkpoints before are kept. Make room or mend the folder: the same "
-      "command then goes on from the last of them."
-    ) from error
+    raise RunError(f"{what} cannot be written: {' '.join(str(error).split())}. {advice}") from error
 
 
 # --- Its configuration ------------------------------------------------------------------------------------------------

@@ -280,8 +280,11 @@ def test_a_signal_that_comes_after_the_last_step_is_seen_as_well():
     callback.on_epoch_end(0, {"val_L": 1.0})
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def handlers():
-  return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+  return tuple(map(signal.getsignal, SIGNALS))
 
 
 def test_outside_of_the_main_thread_signals_are_somebody_elses():
@@ -299,14 +302,15 @@ def test_outside_of_the_main_thread_signals_are_somebody_elses():
 
 @pytest.fixture
 def hears_ctrl_c():
-  """The tests may run in the background, where a shell has SIGINT ignored."""
-  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  """The tests may run in the background, where a shell has SIGINT ignored, or under `nohup`."""
+  before = [signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGHUP, signal.SIG_DFL)]
   yield
-  signal.signal(signal.SIGINT, before)
+  signal.signal(signal.SIGINT, before[0])
+  signal.signal(signal.SIGHUP, before[1])
 
 
 @pytest.mark.usefixtures("hears_ctrl_c")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_is_noted_and_the_second_does_what_it_did_before(number, capsys):
   before = handlers()
   with loop._noting_signals() as has_come:
@@ -441,7 +445,7 @@ def test_it_goes_on_from_within_an_epoch_as_well(step, digit_run, few_digits, tm
 
 
 @pytest.mark.usefixtures("hears_ctrl_c")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_when_asked_to_stop_it_finishes_the_step_and_writes_a_checkpoint(
   number, digit_run, few_digits, tmp_path, monkeypatch
 ):

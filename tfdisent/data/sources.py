@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tfdisent.arguments import checked
 from tfdisent.data.assemble import Options, dataset_of, dataset_of_files, judge_of, rows_of_splits
 from tfdisent.data.dataset import SPLITS, Dataset, check_images
 from tfdisent.data.detect import Found, find
@@ -144,11 +145,13 @@ def judged_alone(dataset: Dataset, columns: Sequence[str]) -> Dataset:
   return dataclasses.replace(dataset, judges=tuple(judges[column] for column in dict.fromkeys(columns)))
 
 
+@checked("from_folder")
 def from_folder(path: str | pathlib.Path, **arguments) -> Dataset:
   """The images of a folder for each class; see `folder` for the arguments."""
   return folder(data_dir=str(path), **arguments)
 
 
+@checked("from_table")
 def from_table(path: str | pathlib.Path, **arguments) -> Dataset:
   """The images that a table names; see `table` for the arguments.
 
@@ -161,6 +164,7 @@ def from_table(path: str | pathlib.Path, **arguments) -> Dataset:
   return table(data_dir=str(path.parent), table=path.name, **arguments)
 
 
+@checked("from_dataframe")
 def from_dataframe(
   df,
   file_column: str | None = None,
@@ -191,6 +195,7 @@ def from_dataframe(
   )
 
 
+@checked("from_arrays")
 def from_arrays(
   images: np.ndarray,
   columns: Mapping[str, Sequence | np.ndarray] | np.ndarray,
@@ -242,6 +247,7 @@ def from_arrays(
   return dataset_of("arrays(", splits, found, content.hexdigest()[:12])
 
 
+@checked("from_tfds")
 def from_tfds(name: str, **arguments) -> Dataset:
   """A data set of TensorFlow Datasets with a judge for every column that it knows.
 

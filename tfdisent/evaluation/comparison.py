@@ -132,15 +132,16 @@ def _configuration(run_dir: pathlib.Path) -> frozenset[str]:
 
 def write_comparison(folder: pathlib.Path, groups: Sequence[Group]) -> str:
   """Writes `comparison.md` (the table), `.json` (all figures) and `.png` (plots) into a folder; returns the table."""
-  folder.mkdir(parents=True, exist_ok=True)
   table = markdown(groups)
   figures = {
     group.name: {"runs": list(group.runs), "figures": {key: group.figure(key) for key in group.keys}}
     for group in groups
   }
-  (folder / TABLE_FILE).write_text(table, encoding="utf-8")
-  (folder / FIGURES_FILE).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-  scatter(groups).savefig(folder / PLOT_FILE, dpi=110)
+  with run.writing(f"the comparison in {folder}", run.MAKE_ROOM):
+    folder.mkdir(parents=True, exist_ok=True)
+    run.write(folder / TABLE_FILE, table)
+    run.write(folder / FIGURES_FILE, json.dumps(figures, indent=2) + "\n")
+    scatter(groups).savefig(folder / PLOT_FILE, dpi=110)
   return table
 
 

@@ -7,13 +7,14 @@ import keras
 import tensorflow as tf
 
 from tfdisent import pictures
+from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
 from tfdisent.evaluation.measurement import Metrics, printed_figures, without_part
 from tfdisent.evaluation.protocol import evaluate
 from tfdisent.feature.contract import feature_values
 from tfdisent.inference import TrainedModel
-from tfdisent.run import FUSION_FILE, writing
+from tfdisent.run import FUSION_FILE, MAKE_ROOM, writing
 
 EVALUATED_IMAGES = 2000
 
@@ -95,7 +96,7 @@ class TensorBoard(keras.callbacks.Callback):
     figures = ", ".join(
       f"{key} {figure['value']:.3f}" for key, figure in metrics.items() if without_part(key) in printed
     )
-    print(f"validation images: {figures}" if figures else "", flush=True)
+    say(f"validation images: {figures}" if figures else "")
     return metrics
 
 
@@ -108,8 +109,9 @@ def _tag(name: str) -> str:
 
 def write_scalars(folder: pathlib.Path, scalars: Mapping[str, float]) -> None:
   """Writes single figures for TensorBoard, in place of those that the folder holds."""
-  for file in folder.glob("events.out.tfevents.*"):
-    file.unlink()
-  with tf.summary.create_file_writer(str(folder)).as_default(step=0):
-    for name, value in scalars.items():
-      tf.summary.scalar(name, value)
+  with writing(f"the figures for TensorBoard in {folder}", MAKE_ROOM):
+    for file in folder.glob("events.out.tfevents.*"):
+      file.unlink()
+    with tf.summary.create_file_writer(str(folder)).as_default(step=0):
+      for name, value in scalars.items():
+        tf.summary.scalar(name, value)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
+from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
 from tfdisent.evaluation import bound, control, leaks, quality  # noqa: F401 (each registers its measurements)
 from tfdisent.evaluation.case import Case
@@ -12,10 +13,6 @@ from tfdisent.inference import TrainedModel
 from tfdisent.registry import MEASUREMENTS
 
 
-def _print(line: str) -> None:
-  print(line, flush=True)
-
-
 def evaluate(
   model: TrainedModel,
   dataset: Dataset,
@@ -23,7 +20,7 @@ def evaluate(
   seed: int = 0,
   quick: bool = False,
   limit: int | None = None,
-  progress: Callable[[str], None] | None = _print,
+  progress: Callable[[str], None] | None = say,
   measurements: Sequence[str | Measurement] = (),
 ) -> Metrics:
   """Control, complement, quality, leakage and the bound of a model on a split.

@@ -19,6 +19,7 @@ from tfdisent.evaluation.measurement import Metrics
 from tfdisent.evaluation.probes import PROBES
 from tfdisent.feature.contract import feature_values
 from tfdisent.inference import TrainedModel
+from tfdisent.run import write
 
 Curve = dict[int, float]
 """A scalar by step."""
@@ -69,13 +70,13 @@ def write_report(
     "Configuration": f"<pre>{html.escape(config)}</pre>",
   }
   body = "".join(f"<h2>{title}</h2>{content}" for title, content in sections.items() if content)
-  path.write_text(
+  write(
+    path,
     f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
     f"<body><h1>{name}</h1><p>Feature f(x): {feature}. {_reads(provenance)}tfdisent {__version__}.</p>"
     f"<p>Intervals are 95 %, over the {len(f)} images of the split: Clopper-Pearson of proportions, else bootstrap. "
     "They hold neither what another seed of the training or of a probe would give, nor that an image is in several "
     f"fusions.</p>{body}</body></html>\n",
-    encoding="utf-8",
   )
 
 

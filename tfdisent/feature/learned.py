@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from tfdisent import losses, networks, run
 from tfdisent.codes import make_code
+from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, FeatureError, RunError
@@ -241,13 +242,13 @@ def fit_missing(
     if not (place / run.FEATURE_FILE).is_file():
       with tempfile.TemporaryDirectory() as scratch:
         if worker.is_chief:
-          print(f"Fitting a network that reads '{name}' in images … ", end="", flush=True)
+          say(f"Fitting a network that reads '{name}' in images … ", end="")
         figures = fit_feature(
           str(place if worker.is_chief else scratch), dataset, dataclasses.replace(part), **arguments
         )
       if worker.is_chief:
         told = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in figures.items())
-        print(f"On held-out images: {told}{f' {part.unit}' if part.unit else ''}.", flush=True)
+        say(f"On held-out images: {told}{f' {part.unit}' if part.unit else ''}.")
     worker.any(False)  # the others wait here until the chief has written
     _load(part.networks["network"], place, part, dataset.image_shape)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tfdisent.arguments import checked
 from tfdisent.errors import ConfigError
 from tfdisent.model.beyond import Adversary, Cycle, Mirror
 from tfdisent.model.loss import Loss, make_loss
@@ -16,6 +17,7 @@ OF_VAE = ("lambda1", "lambda2")
 """The weights of L_VAE; without the others, what is left is a plain VAE."""
 
 
+@checked("objective")
 @dataclasses.dataclass(frozen=True)
 class Objective:
   """L = L_VAE + λ3 L_f + λ4 L_GAN, with L_VAE = -log p(x | z1, z2) + λ1 KL(z1) + λ2 KL(z2).

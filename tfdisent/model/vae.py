@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfdisent import plugins, presets
+from tfdisent import keras_names, plugins, presets
+from tfdisent.arguments import checked
 from tfdisent.codes import Code, diagonal_gaussian, make_code, reparameterise
 from tfdisent.errors import ConfigError, FeatureError
 from tfdisent.feature.contract import CONTINUOUS, DISCRETE, Feature, feature_from_config
@@ -42,6 +43,7 @@ class DisentangledVAE(TrainingStep):
     ConfigError: arguments that cannot work together.
   """
 
+  @checked("model")
   def __init__(
     self,
     image_shape: Sequence[int],
@@ -60,6 +62,7 @@ class DisentangledVAE(TrainingStep):
     precision: str = "float32",
     seed: int = 0,
   ):
+    keras_names.check_settings(keras)
     super().__init__(name="disentangled_vae")
     if isinstance(feature, str):
       FEATURES.find(feature)
@@ -87,8 +90,8 @@ class DisentangledVAE(TrainingStep):
     if precision not in ("float32", "mixed_bfloat16"):
       raise ConfigError(f"model.precision = {precision!r}: choose 'float32' or 'mixed_bfloat16'.")
     for name, width in (("z1_width", z1_width), ("z2_width", z2_width)):
-      if not isinstance(width, int) or width < 1:
-        raise ConfigError(f"model.{name} = {width!r} must be a whole number of at least 1.")
+      if not isinstance(width, int) or not 1 <= width <= 2**16:
+        raise ConfigError(f"model.{name} = {width!r} must be a whole number of at least 1, at most {2**16}.")
     self.image_shape, self.feature, self.objective = tuple(image_shape), feature, objective
     self.z1_width, self.seed = z1_width, seed
     for part in feature.parts:

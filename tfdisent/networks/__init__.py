@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from tfdisent.arguments import check
 from tfdisent.errors import ConfigError
 from tfdisent.networks import plain as _registers_plain  # noqa: F401
 from tfdisent.registry import NETWORKS
@@ -59,6 +60,7 @@ def make(
     raise ConfigError(f"model.{symbol} = {arguments!r} must be a dict, as in {{'dense': (128,)}}.")
   arguments = dict(arguments or {})
   make_of_family = NETWORKS.imported(arguments.pop("family", family))
+  check(make_of_family, f"model.{symbol}", arguments)
   try:
     return make_of_family(
       symbol.split("/", maxsplit=1)[0],

@@ -1,5 +1,6 @@
 """What happens beside the steps of a training: progress, checks and checkpoints."""
 
+import contextlib
 import pathlib
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 
 from tfdisent.checkpoints import Checkpoints
+from tfdisent.console import say
 from tfdisent.errors import Interrupted, NonFiniteLossError
 from tfdisent.run import writing
 
@@ -17,7 +19,7 @@ class Progress(keras.callbacks.Callback):
 
   def on_epoch_begin(self, epoch, logs=None):
     if self.params["epochs"] > 1:
-      print(f"Epoch {epoch + 1}/{self.params['epochs']}", flush=True)
+      say(f"Epoch {epoch + 1}/{self.params['epochs']}")
     self._is_bar = sys.stdout.isatty() or _in_notebook()  # in a file, each update of a bar would be a line
     self._names = [*(term.name for term in self.model.records if term.is_shown), "psnr", "val_L_f", "val_psnr"]
     self._bar = keras.utils.Progbar(
@@ -28,13 +30,14 @@ class Progress(keras.callbacks.Callback):
 
   def on_train_batch_end(self, batch, logs=None):
     if self._is_bar:
-      self._bar.update(batch + 1, self._printed(logs), finalize=False)
+      self._update(batch + 1, logs, finalize=False)
 
   def on_epoch_end(self, epoch, logs=None):
-    self._bar.update(self.params["steps"], self._printed(logs), finalize=True)
+    self._update(self.params["steps"], logs, finalize=True)
 
-  def _printed(self, logs):
-    return [(name, logs[name]) for name in self._names if name in logs]
+  def _update(self, step, logs, finalize):
+    with contextlib.suppress(OSError):  # the window was closed: a checkpoint is to be written yet
+      self._bar.update(step, [(name, logs[name]) for name in self._names if name in logs], finalize=finalize)
 
 
 def _in_notebook() -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import numbers
 import pathlib
 import signal
 import sys
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from tfdisent import run
 from tfdisent.checkpoints import Checkpoints, restore
+from tfdisent.console import say
 from tfdisent.data.batches import steps_per_epoch, training_batches, validation_steps
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
@@ -20,8 +22,10 @@ from tfdisent.feature import learned
 from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
+from tfdisent.paths import expanded
 from tfdisent.training.callbacks import Progress, SaveCheckpoints, StopOnNonFinite
 from tfdisent.training.optimizers import check_gradients, make_optimizer
+from tfdisent.training.same_data import described, refuse_other_data
 
 
 def make_optimizer_of_d(
@@ -57,7 +61,7 @@ def train_model(
 ) -> TrainedModel:
   """Trains a model, or goes on with the training that `run_dir` holds; exactly, from the step of its last checkpoint.
 
-  On Ctrl-C (in a notebook: an interrupt of the kernel) or SIGTERM the step in hand is finished and a checkpoint
+  On Ctrl-C (in a notebook: an interrupt of the kernel), SIGTERM or SIGHUP the step in hand is finished and a checkpoint
   written; a second one stops at once. `tfdisent.train` draws and measures the model, too.
 
   Args:
@@ -87,11 +91,11 @@ def train_model(
 
   Raises:
     TfdisentError: of a kind that says what is wrong; before training starts, for all that can be known then.
-    Interrupted: on Ctrl-C or SIGTERM, once a checkpoint is written. It is no return, since the model would look like a
-      trained one to the cells or lines that follow.
+    Interrupted: on Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is written. It is no return, since the model would look
+      like a trained one to the cells or lines that follow.
   """
   strategy = strategy or tf.distribute.get_strategy()
-  run_dir, worker = pathlib.Path(run_dir), Worker(strategy)
+  run_dir, worker = expanded(run_dir), Worker(strategy)
 
   # --- Check everything that can be checked before hours are spent ---
   check_counts(1, epochs=epochs, batch_size=batch_size)
@@ -113,14 +117,15 @@ def train_model(
     # --- Begin the run folder, or go on with it ---
     if worker.is_chief:
       stack.enter_context(run.alone_in(run_dir))
-    config = describe()
+    config, data = describe(), described(dataset)
     run.refuse_another(run_dir, config)
+    refuse_other_data(run_dir, data)
     begun_with = run.refuse_fewer_epochs(run_dir, epochs)
     checkpoints = _restored(run_dir, model, worker, epochs)
     if worker.is_chief:
       if 0 < begun_with < epochs:
         _tell_of_rate(model, make_optimizer_eg(begun_with * batches.steps_per_epoch), begun_with, epochs)
-      description = {"dataset": None, **(description or {}), "epochs": epochs}
+      description = {"dataset": None, **(description or {}), "epochs": epochs, "data": data}
       run.write_description(run_dir, config, model.get_config(), dataset.class_names, description)
 
     # --- Fit what is learned and was not fitted before; a checkpoint holds it ---
@@ -149,7 +154,7 @@ def train_model(
 def check_counts(least: int, **counts: int) -> None:
   """Raises `ConfigError` unless each of `counts`, bindings of `train`, is a whole number of at least `least`."""
   for name, count in counts.items():
-    if not isinstance(count, int) or count < least:
+    if not isinstance(count, numbers.Integral) or count < least:
       raise ConfigError(f"train.{name} = {count!r} must be a whole number of at least {least}.")
 
 
@@ -213,7 +218,9 @@ def _restored(run_dir: pathlib.Path, model: DisentangledVAE, worker: Worker, epo
   worker.check_same(run_dir, **dict(zip(("epochs", "steps"), checkpoints.newest)))
   if checkpoints.restore_last() and worker.is_chief:
     where = f"epoch {checkpoints.epoch}" + (f" and {checkpoints.step} steps" if checkpoints.step else "")
-    print(f"Going on with the run in {run_dir} after {where} of {epochs} epochs.", flush=True)
+    more = f"Nothing is left to train. To train it longer, ask for more: train.epochs = {2 * epochs}."
+    done = checkpoints.epoch >= epochs
+    say(f"Going on with the run in {run_dir} after {where} of {epochs} epochs." + (f" {more}" if done else ""))
   return checkpoints
 
 
@@ -222,10 +229,9 @@ def _tell_of_rate(model: DisentangledVAE, before: keras.optimizers.Optimizer, be
   before.iterations.assign(model.optimizer.iterations)
   was, now = float(before.learning_rate), float(model.optimizer.learning_rate)
   rate = f"it goes on at {now:.2g}, after {was:.2g}" if not math.isclose(was, now) else f"it stays at {now:.2g}"
-  print(
+  say(
     f"The run was begun with {begun_with} epochs and has {epochs} now. The schedule of the learning rate is that of "
-    f"all {epochs}: {rate}.",
-    flush=True,
+    f"all {epochs}: {rate}."
   )
 
 
@@ -248,10 +254,11 @@ def _fit(model, batches: _Batches, checkpoints: Checkpoints, epochs: int, callba
 
 @contextlib.contextmanager
 def _noting_signals() -> Iterator[Callable[[], bool]]:
-  """Gives a function that tells whether Ctrl-C or SIGTERM has come, the first of which stops nothing.
+  """Gives a function that tells whether Ctrl-C, SIGTERM or SIGHUP (of a closed terminal) has come; it stops nothing.
 
-  The second does what it did before: Ctrl-C raises `KeyboardInterrupt`, and SIGTERM ends the process. A signal that is
-  ignored stays so: a shell's script lets what runs in its background ignore the Ctrl-C of the foreground.
+  A second signal does what it did before: Ctrl-C raises `KeyboardInterrupt`, the others end the process. One that is
+  ignored stays so: a shell's script lets what runs in its background ignore the Ctrl-C of the foreground, and `nohup`
+  the SIGHUP.
   """
   before, came = {}, []
 
@@ -264,10 +271,10 @@ def _noting_signals() -> Iterator[Callable[[], bool]]:
     restore()
     if number == signal.SIGINT:
       with contextlib.suppress(RuntimeError):  # it may have come while another line was written
-        print("\nStopping after this step; Ctrl-C once more stops at once.", file=sys.stderr, flush=True)
+        say("\nStopping after this step; Ctrl-C once more stops at once.", file=sys.stderr)
 
   try:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
       if signal.getsignal(number) is not signal.SIG_IGN:
         before[number] = signal.signal(number, note)
   except ValueError:  # Python sets signals in the main thread alone; in another one the caller has to
