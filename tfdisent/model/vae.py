@@ -139,7 +139,11 @@ class DisentangledVAE(TrainingStep):
       self._config["networks"],
       self._config["precision"],
     )
-    network(*inputs)
+    try:
+      network(*inputs)
+    except (TypeError, ValueError, tf.errors.OpError) as error:  # Keras sees what cannot be when it makes the weights
+      arguments = self._config[symbol.split("/", maxsplit=1)[0]]
+      raise ConfigError(f"model.{symbol} = {arguments}: {' '.join(str(error).split())[:200]}") from error
     return network
 
   def get_config(self) -> dict:
