@@ -67,7 +67,7 @@ def test_another_version_of_the_preparation_or_of_pillow_prepares_anew(monkeypat
 
 
 def test_images_of_other_strides_and_shapes_are_written_as_they_are():
-  (images, _, _), _ = prepare(images=[image[::-1, ::-1, 0] for image in IMAGES])
+  (images, *_), _ = prepare(images=[image[::-1, ::-1, 0] for image in IMAGES])
   np.testing.assert_array_equal(images, IMAGES[:, ::-1, ::-1])
 
 

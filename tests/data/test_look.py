@@ -64,10 +64,9 @@ def test_a_data_set_of_which_nothing_is_known_is_described():
 
 def test_few_images_and_few_of_a_class_are_warned_of():
   few = np.array([0] * 300 + [1] * 180 + [2] * 19)
-  assert warnings_of({"a": few}) == (
-    "there are 499 images, and fewer than 500 are seldom enough",
-    "'a' has fewer than 20 images of 2 (19)",
-  )
+  of_all, of_class = warnings_of({"a": few})
+  assert of_all.startswith("there are 499 images, and fewer than 500 are seldom enough: smaller networks help")
+  assert of_class == "'a' has fewer than 20 images of 2 (19)"
   assert warnings_of({"a": np.array([0] * 300 + [1] * 180 + [2] * 20)}) == ()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from features.category import Category
 from tests.conftest import train_tiny
-from tfdisent.data import own_images
+from tfdisent.data import decoding
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import SPLITS, Judge
 from tfdisent.data.image_cache import PREPARATION
@@ -189,7 +189,7 @@ def test_images_are_decoded_once_and_again_when_a_file_changes(folder, own_cache
   first = image_folder(folder, size=8)
   assert isinstance(first.train["image"], np.memmap) and len(list(own_cache.iterdir())) == 2
   with monkeypatch.context() as patch:
-    patch.setattr(own_images.PIL.Image, "open", None)
+    patch.setattr(decoding.PIL.Image, "open", None)
     np.testing.assert_array_equal(image_folder(folder, size=8).train["image"], first.train["image"])
   save(folder / "cat" / "00.png", (255, 255, 255), size=(9, 9))
   assert (all_of(image_folder(folder, size=8), "image") == 255).all((1, 2, 3)).sum() == 1
@@ -211,7 +211,7 @@ def test_equal_files_in_two_folders_are_two(tmp_path, monkeypatch):
   for name, color in (("a", (1, 2, 3)), ("b", (4, 5, 6))):
     save(tmp_path / name / "x.bmp", color)
     os.utime(tmp_path / name / "x.bmp", ns=(0, 0))
-    monkeypatch.setattr(own_images, "state", lambda file: (1, 2, 3))
+    monkeypatch.setattr(decoding, "state", lambda file: (1, 2, 3))
     monkeypatch.chdir(tmp_path / name)
     assert decoded([pathlib.Path("x.bmp")], (8, 8, 3))[0][0, 0, 0].tolist() == list(color)
 
@@ -336,8 +336,16 @@ def test_a_table_may_begin_with_the_mark_of_utf_8(suffix, table):
     ("a.csv", "", "has no rows with named columns"),
     ("a.jsonl", "[1]\n", "has no rows with named columns"),
     ("a.jsonl", '{"file": 1}\n{"file"\n', "cannot be read"),
-    ("a.csv", "file,x\ncat/00.png,1\ncat/01.png\n", "row 2 .*a.csv has no 'x'; its columns are file, x"),
-    ("a.csv", "file,x\ncat/00.png,1\n,2\n", "row 2 .*a.csv has no 'file'"),
+    (
+      "a.csv",
+      "file,x\ncat/00.png,1\ncat/01.png\n",
+      r"row 2 \(line 3\) of .*a.csv .*: it has 1 values for the 2 columns file, x",
+    ),
+    (
+      "a.csv",
+      "file,x\ncat/00.png,1\n,2\n",
+      r"column 'file' has 1 empty cell; the first is in row 2 \(line 3\) of a.csv: fill",
+    ),
   ],
 )
 def test_a_table_that_cannot_be_used_is_named(name, text, words, table):
@@ -422,9 +430,9 @@ def test_every_third_row_can_be_the_test_split(table):
     ({"data_dir": None}, ConfigError, "--data_dir"),
     ({"data_dir": "/nowhere"}, DataError, "no folder /nowhere"),
     ({"table": "no.csv"}, DataError, "no.csv cannot be read"),
-    ({"discrete": ("size",)}, DataError, "row 1 .* has no 'size'; its columns are file, animal, age"),
-    ({"continuous": ("animal",)}, DataError, "'animal' .* not of numbers"),
-    ({"angles": {"animal": 360.0}}, DataError, "'animal' .* not of numbers"),
+    ({"discrete": ("size",)}, DataError, "table.csv has no column 'size'; its columns are file, animal, age"),
+    ({"continuous": ("animal",)}, DataError, r"'animal' .* 'cat' is no number \(row 1 \(line 2\) of table.csv\)"),
+    ({"angles": {"animal": 360.0}}, DataError, "'animal' .* kind 'angle', and 'cat' is no number"),
     ({"angles": {"age": 0.0}}, ConfigError, "a full turn must be positive"),
     ({"discrete": ("animal",), "symmetric": {"animal": ("yak",)}}, ConfigError, "'yak' is no class of 'animal'"),
     ({"symmetric": {"animal": ("dog",)}}, ConfigError, "'dog' is no class of 'animal'"),

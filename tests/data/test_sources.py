@@ -74,8 +74,8 @@ def test_folders_of_splits_are_kept_by_their_usual_names(photos, tmp_path, caplo
   (tmp_path / "sets").mkdir()
   photos.rename(tmp_path / "sets" / "Train")
   for split, number in (("val", 200), ("test", 250)):
-    for name in ("cat2", "eel"):
-      save(tmp_path / "sets" / split / name / "1.png", (number, 0, 0))
+    for i, name in enumerate(("cat2", "eel")):
+      save(tmp_path / "sets" / split / name / "1.png", (number, i, 0))
   save(tmp_path / "sets" / "docs" / "logo.png", (0, 0, 0))
   dataset = from_folder(tmp_path / "sets")
   assert counts(dataset) == [54, 6, 2, 2]

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfdisent import run
 from tfdisent.checkpoints import Checkpoints, restore
+from tfdisent.data.alike import refuse_alike
 from tfdisent.data.batches import steps_per_epoch, training_batches, validation_steps
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
@@ -90,6 +91,7 @@ def train_model(
   check_counts(1, epochs=epochs, batch_size=batch_size)
   check_counts(0, checkpoint_every=checkpoint_every)
   unfitted = learned.unfitted(feature)
+  refuse_alike(dataset)
   batches = _Batches(dataset, feature, batch_size, seed, strategy)
 
   # --- Build ---
