@@ -113,7 +113,9 @@ def complete_rows(
     texts, code = coded(values)
     here = np.array([bool(text) for text in texts])[code] if texts else complete
     others = [text for text in texts if text]
-    if not here.all() and (names is not None or (others and _kind(name, others, int(here.sum()))[0])):
+    channel = _CHANNEL.fullmatch(name)
+    is_wanted = names is not None or (channel and all(f"{channel[1]}_{c}" in table for c in "rgb"))
+    if not here.all() and (is_wanted or (others and _kind(name, others, int(here.sum()))[0])):
       complete &= here
       lacking.append(name)
   rows = np.flatnonzero(complete)

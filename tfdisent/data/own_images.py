@@ -130,7 +130,11 @@ def image_table(
   }
   asked = [Asked(name, kind) for kind, names in kinds.items() for name in names]
   asked += [Asked(name, "angle", turn) for name, turn in angles.items()]
-  symmetric = {name: names_in(f"image_table.symmetric['{name}']", some) for name, some in dict(symmetric or {}).items()}
+  if not isinstance(symmetric or {}, Mapping):
+    raise ConfigError(
+      f"image_table.symmetric = {symmetric!r}: write classes for columns, {{'object': ('bowl', 'cup')}}."
+    )
+  symmetric = {name: names_in(f"image_table.symmetric[{name!r}]", some) for name, some in (symmetric or {}).items()}
   rows = _asked_rows(
     read_table(path, torn="drop" if missing == "drop" else "keep"), _text_of("file_column", file_column), asked, missing
   )

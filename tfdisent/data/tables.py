@@ -66,7 +66,7 @@ def find_files(table: Mapping[str, Sequence], root: pathlib.Path, column: str | 
   Raises:
     DataError: there is no such column; the message says how to name it.
   """
-  if column is not None and column not in table:
+  if column is not None and (not isinstance(column, str) or column not in table):
     raise ConfigError(f"there is no column '{column}' (file_column): the columns are {', '.join(map(str, table))}.")
   bases = [root, *(sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ())]
   bases = [path for path in bases if path == root or not path.name.startswith(".")]
