@@ -76,6 +76,13 @@ def test_one_value_is_warned_of():
   assert warnings_of({"a": [7] * COUNT}, kinds=("a:number",)) == (words,)
 
 
+def test_images_that_are_alike_are_warned_of():
+  data = from_arrays(images(), {"a": independent(2)})
+  white = {**data.train, "image": np.full_like(data.train["image"], 255)}
+  (words,) = describe(dataclasses.replace(data, train=white)).warnings
+  assert words.startswith("all 420 training images look the same (their grey levels are 255 to 255 of 255)")
+
+
 def test_a_class_that_a_split_lacks_is_warned_of():
   split = ["train", "train", "test"] * 200
   label = [0 if s == "test" else i % 2 for i, s in enumerate(split)]

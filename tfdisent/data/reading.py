@@ -278,7 +278,8 @@ def _by_pandas(path: pathlib.Path, **arguments):
       "CSV."
     ) from error
   except Exception as error:  # the readers of pandas raise many types
-    raise DataError(f"the table {path} cannot be read by pandas: {error}.") from error
+    first = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+    raise DataError(f"the table {path} cannot be read by pandas: {first}.") from error
 
 
 def _sheet(path: pathlib.Path) -> Iterator[tuple[int, list]]:
