@@ -19,7 +19,7 @@ class Category(Feature):
 
   Attributes:
     num_classes: the number of classes; None takes it from the data set, of the names of its classes, or else of its
-      largest label.
+      largest label. A number that is not that of the names is refused.
     column: the column that holds the labels, integers from 0 on.
   """
 
@@ -43,11 +43,17 @@ class Category(Feature):
     return convert.Classes(self.width)
 
   def of_dataset(self, dataset):
+    names = dataset.class_names.get(self.column, ())
     if self.num_classes is not None:
+      if names and len(names) != self.num_classes:
+        some = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        raise FeatureError(
+          f"{self.name}.num_classes = {self.num_classes}, and the column '{self.column}' has {len(names)} classes "
+          f"({some}): bind {self.name}.num_classes = {len(names)}, or None, which takes the number from the data."
+        )
       return self
     check_column(dataset, self.column, f"feature '{self.name}'")
     largest = max(dataset[split][self.column].max() for split in SPLITS)
-    names = dataset.class_names.get(self.column)
     return dataclasses.replace(self, num_classes=len(names) if names else int(largest) + 1)
 
   def of_example(self, example):

@@ -541,6 +541,14 @@ def test_a_category_counts_its_classes_in_all_splits_or_by_their_names():
   assert DigitLabel(None).of_dataset(people(label=np.array([2, 1, 0, 0]))) == DigitLabel(3)
   given = Category("hair", 7)
   assert given.of_dataset(data) is given
+  assert Category("eyes", 3).of_dataset(data) == Category("eyes", 3)
+
+
+@pytest.mark.parametrize("number", [2, 4, 10])
+def test_a_number_of_classes_that_is_not_that_of_the_data_is_refused(number):
+  words = rf"category.num_classes = {number}, and the column 'eyes' has 3 classes \(.*\): bind category.num_classes = 3"
+  with pytest.raises(FeatureError, match=words):
+    Category("eyes", number).of_dataset(people(eyes=np.array([0, 1, 0, 1])))
 
 
 def test_a_composite_passes_the_data_set_on_and_stays_itself_where_nothing_is_taken():

@@ -1,7 +1,8 @@
 """Checkpoints of a run: the last two, and the best two on validation.
 
 A checkpoint has all networks, with those of a learned feature, both optimizers, the epoch, and within an epoch the step
-and the running means of the loss. A training goes on from it exactly, since the noise and the order of the data are
+and the running means of the loss. Of a model with `ema` the networks have the averages, and the weights that they are
+the averages of are there besides. A training goes on from it exactly, since the noise and the order of the data are
 functions of the seed, which is an argument of the model, and of the step, which the optimizer counts
 (`tfdisent.model`, `tfdisent.data.batches`).
 """
@@ -47,7 +48,7 @@ class Checkpoints:
   """
 
   def __init__(self, run_dir: str, model: DisentangledVAE, writes: bool = True):
-    self._run_dir, self._writes = run_dir, writes
+    self._run_dir, self._model, self._writes = run_dir, model, writes
     self._epoch, self._step = tf.Variable(0, dtype=tf.int64), tf.Variable(0, dtype=tf.int64)
     self._best_loss = tf.Variable(float("inf"), dtype=tf.float64)
     self._means = {f"{m.name}/{index}": v.value for m in model.metrics for index, v in enumerate(m.variables)}
@@ -60,6 +61,8 @@ class Checkpoints:
       "step": self._step,
       "best_loss": self._best_loss,
     }
+    if model.averages:
+      self._content["trained"] = _numbered(model.averages.others)
     self._checkpoint = tf.train.Checkpoint(**self._content)
 
   @property
@@ -99,11 +102,12 @@ class Checkpoints:
   def _write(self, kind):
     folder = pathlib.Path(self._run_dir, CHECKPOINTS_FOLDER, kind)
     name = f"epoch-{self.epoch}" + (f"-step-{self.step}" if self.step else "")
-    if not self._writes:
-      with tempfile.TemporaryDirectory() as scratch:
-        self._checkpoint.write(str(pathlib.Path(scratch, name)))
-      return
-    self._checkpoint.write(str(folder / name))
+    with self._model.showing_averages():
+      if not self._writes:
+        with tempfile.TemporaryDirectory() as scratch:
+          self._checkpoint.write(str(pathlib.Path(scratch, name)))
+        return
+      self._checkpoint.write(str(folder / name))
     for old in _paths(self._run_dir, kind)[COUNT:]:
       # The index goes first: an index without its data, as a kill in between would leave, is a damaged checkpoint.
       for file in sorted(folder.glob(f"{pathlib.Path(old).name}.*"), reverse=True):

@@ -25,7 +25,18 @@ BINDINGS = {
 }
 """Arguments that have a new name, as a configuration binds them."""
 
-ALWAYS_SO = frozenset({"objective.losses = ()", "model.networks = 'plain'", "train.measurements = ()"})
+ALWAYS_SO = frozenset(
+  {
+    "objective.losses = ()",
+    "objective.gan = 'logistic'",
+    "objective.matching = 0.0",
+    "objective.r1 = 0.0",
+    "objective.r1_every = 16",
+    "model.networks = 'plain'",
+    "model.ema = 0.0",
+    "train.measurements = ()",
+  }
+)
 """Defaults of arguments that version 0.1 does not have: its configurations mean them, and do not say so."""
 
 _COMMENT = r"#.*"

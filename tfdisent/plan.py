@@ -20,7 +20,7 @@ from tfdisent.data.batches import training_batches
 from tfdisent.data.columns import parse
 from tfdisent.data.dataset import Dataset
 from tfdisent.data.look import TELLING, association, describe
-from tfdisent.data.tables import TABLE_SUFFIXES
+from tfdisent.data.tables import tables_in
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.feature.choose import KINDS, choose
 from tfdisent.feature.contract import Feature, feature_values
@@ -74,7 +74,7 @@ def source(data_dir: str, features: Sequence[str] = ()) -> list[str]:
   if not root.is_dir():
     raise DataError(f"there is no folder {root}: --data_dir is the folder of your images.")
   forced = tuple(word for word in features if parse(word).kind)
-  has_table = any(path.suffix.lower() in TABLE_SUFFIXES for path in root.iterdir() if path.is_file())
+  has_table = bool(tables_in(root))
   name = "table" if has_table else "folder"
   lines = ["import tfdisent.data.sources", f"train.dataset = {name!r}", f"train.data_dir = {str(root.absolute())!r}"]
   return [*lines, f"table.kinds = {forced!r}"] if has_table and forced else lines

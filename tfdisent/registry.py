@@ -136,13 +136,17 @@ class Registry:
         importlib.import_module(module.name)
     return name in self._entries
 
+  def _scoped(self, name: str) -> tuple[str, str, Callable]:
+    """The scope, the name and the plug-in of "scope/name"; the scope is "" where there is none."""
+    scope, _, last = name.rpartition("/")
+    return scope, last, self[last or name]
+
   def create(self, name: str, /, **arguments):
     """Calls the plug-in called `name` with its bindings, which `arguments` replace.
 
     With a `name` of "scope/plug-in" the bindings of this scope of gin replace those without a scope.
     """
-    scope, _, name = name.rpartition("/")
-    plugin = self[name]
+    scope, name, plugin = self._scoped(name)
     return self._binder.call(scope, plugin, arguments) if self._binder else plugin(**arguments)
 
   def describe(self, name: str, /, **arguments) -> dict[str, object]:
@@ -155,8 +159,7 @@ class Registry:
     Raises:
       ConfigError: an argument that is given or bound is no plain data; the message names it.
     """
-    scope, _, name = name.rpartition("/")
-    plugin = self[name]
+    scope, name, plugin = self._scoped(name)
     chosen = {**(self._binder.bindings(scope, plugin) if self._binder else {}), **arguments}
     for argument, value in chosen.items():
       if not _is_plain(value):

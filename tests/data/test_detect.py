@@ -201,12 +201,16 @@ def test_a_kind_is_forced(values, word, kind, expected):
     (
       ["1", "cat"],
       "number",
-      "column 'a' is to be of the kind 'number', and 'cat' is no number. The kinds are attribute, cat",
+      "column 'a' is to be of the kind 'number', and 'cat' is no number .row 2.. The kinds are attribute, cat",
     ),
     (["1", "inf"], "angle=360", "column 'a' is to be of the kind 'angle', and 'inf' is no number"),
     ([1, 2, 3], "attribute", "column 'a' is to be an attribute, which has two values, and has 3: 1, 2, 3. The kinds"),
-    (["#ff0033", "red"], "color", "column 'a' is to be a color, and 'red' is none: write #rrggbb. The kinds are"),
-    (["1", None, "2", ""], "number", "column 'a' has 2 empty cells: fill them in"),
+    (
+      ["#ff0033", "red"],
+      "color",
+      "column 'a' is to be a color, and 'red' is none: write #rrggbb .row 2.. The kinds are",
+    ),
+    (["1", None, "2", ""], "number", "column 'a' has 2 empty cells; the first is in row 2: fill them in"),
     (np.zeros([2, 3]), "number", "column 'a' has the shape"),
   ],
 )

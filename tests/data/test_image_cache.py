@@ -67,7 +67,7 @@ def test_another_version_of_the_preparation_or_of_pillow_prepares_anew(monkeypat
 
 
 def test_images_of_other_strides_and_shapes_are_written_as_they_are():
-  (images, _, _), _ = prepare(images=[image[::-1, ::-1, 0] for image in IMAGES])
+  (images, *_), _ = prepare(images=[image[::-1, ::-1, 0] for image in IMAGES])
   np.testing.assert_array_equal(images, IMAGES[:, ::-1, ::-1])
 
 
@@ -164,6 +164,35 @@ def test_the_state_of_a_file_tells_every_change_of_it(tmp_path):
   file.write_bytes(b"ab")
   of_file = file.stat()
   assert state(file) == (2, of_file.st_mtime_ns, of_file.st_ctime_ns)
+
+
+def test_where_times_are_of_whole_seconds_the_content_tells(tmp_path, monkeypatch):
+  class Coarse:
+    st_size, st_mtime_ns, st_ctime_ns = 2, 10**9, 2 * 10**9
+
+  def of_content(content):
+    (tmp_path / "file").write_bytes(content)
+    with monkeypatch.context() as patch:
+      patch.setattr(type(tmp_path), "stat", lambda self: Coarse)
+      return state(tmp_path / "file")
+
+  assert of_content(b"ab")[:3] == (2, 10**9, 2 * 10**9)
+  assert of_content(b"ab") == of_content(b"ab") != of_content(b"ba")
+
+
+def test_images_that_are_mapped_are_not_removed_and_others_are(folder, monkeypatch):
+  monkeypatch.setenv("TFDISENT_CACHE_GB", "1e-9")
+  (mapped, *_), _ = prepare("a")
+  part = mapped[2:4]
+  del mapped
+  prepare("b")
+  prepare("c")
+  assert len(list(folder.glob("*.uint8"))) == 2  # "a", which `part` holds, and the newest
+  np.testing.assert_array_equal(part, IMAGES[2:4])
+  assert not prepare("a")[1] and prepare("b")[1]
+  del part
+  prepare("d")
+  assert len(list(folder.glob("*.uint8"))) == 1
 
 
 def test_the_cache_is_in_the_home_unless_told_otherwise(folder, tmp_path, monkeypatch):

@@ -64,10 +64,9 @@ def test_a_data_set_of_which_nothing_is_known_is_described():
 
 def test_few_images_and_few_of_a_class_are_warned_of():
   few = np.array([0] * 300 + [1] * 180 + [2] * 19)
-  assert warnings_of({"a": few}) == (
-    "there are 499 images, and fewer than 500 are seldom enough",
-    "'a' has fewer than 20 images of 2 (19)",
-  )
+  of_all, of_class = warnings_of({"a": few})
+  assert of_all.startswith("there are 499 images, and fewer than 500 are seldom enough: smaller networks help")
+  assert of_class == "'a' has fewer than 20 images of 2 (19)"
   assert warnings_of({"a": np.array([0] * 300 + [1] * 180 + [2] * 20)}) == ()
 
 
@@ -75,6 +74,13 @@ def test_one_value_is_warned_of():
   words = "'a' has one value only: nothing can be learned of it"
   assert warnings_of({"a": [7] * COUNT}, kinds=("a:category",)) == (words,)
   assert warnings_of({"a": [7] * COUNT}, kinds=("a:number",)) == (words,)
+
+
+def test_images_that_are_alike_are_warned_of():
+  data = from_arrays(images(), {"a": independent(2)})
+  white = {**data.train, "image": np.full_like(data.train["image"], 255)}
+  (words,) = describe(dataclasses.replace(data, train=white)).warnings
+  assert words.startswith("all 420 training images look the same (their grey levels are 255 to 255 of 255)")
 
 
 def test_a_class_that_a_split_lacks_is_warned_of():

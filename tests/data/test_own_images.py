@@ -12,7 +12,7 @@ import pytest
 
 from features.category import Category
 from tests.conftest import train_tiny
-from tfdisent.data import own_images
+from tfdisent.data import decoding
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import SPLITS, Judge
 from tfdisent.data.image_cache import PREPARATION
@@ -189,7 +189,7 @@ def test_images_are_decoded_once_and_again_when_a_file_changes(folder, own_cache
   first = image_folder(folder, size=8)
   assert isinstance(first.train["image"], np.memmap) and len(list(own_cache.iterdir())) == 2
   with monkeypatch.context() as patch:
-    patch.setattr(own_images.PIL.Image, "open", None)
+    patch.setattr(decoding.PIL.Image, "open", None)
     np.testing.assert_array_equal(image_folder(folder, size=8).train["image"], first.train["image"])
   save(folder / "cat" / "00.png", (255, 255, 255), size=(9, 9))
   assert (all_of(image_folder(folder, size=8), "image") == 255).all((1, 2, 3)).sum() == 1
@@ -211,7 +211,7 @@ def test_equal_files_in_two_folders_are_two(tmp_path, monkeypatch):
   for name, color in (("a", (1, 2, 3)), ("b", (4, 5, 6))):
     save(tmp_path / name / "x.bmp", color)
     os.utime(tmp_path / name / "x.bmp", ns=(0, 0))
-    monkeypatch.setattr(own_images, "state", lambda file: (1, 2, 3))
+    monkeypatch.setattr(decoding, "state", lambda file: (1, 2, 3))
     monkeypatch.chdir(tmp_path / name)
     assert decoded([pathlib.Path("x.bmp")], (8, 8, 3))[0][0, 0, 0].tolist() == list(color)
 
@@ -336,8 +336,16 @@ def test_a_table_may_begin_with_the_mark_of_utf_8(suffix, table):
     ("a.csv", "", "has no rows with named columns"),
     ("a.jsonl", "[1]\n", "has no rows with named columns"),
     ("a.jsonl", '{"file": 1}\n{"file"\n', "cannot be read"),
-    ("a.csv", "file,x\ncat/00.png,1\ncat/01.png\n", "row 2 .*a.csv has no 'x'; its columns are file, x"),
-    ("a.csv", "file,x\ncat/00.png,1\n,2\n", "row 2 .*a.csv has no 'file'"),
+    (
+      "a.csv",
+      "file,x\ncat/00.png,1\ncat/01.png\n",
+      r"row 2 \(line 3\) of .*a.csv .*: it has 1 values for the 2 columns file, x",
+    ),
+    (
+      "a.csv",
+      "file,x\ncat/00.png,1\n,2\n",
+      r"column 'file' has 1 empty cell; the first is in row 2 \(line 3\) of a.csv: fill",
+    ),
   ],
 )
 def test_a_table_that_cannot_be_used_is_named(name, text, words, table):
@@ -422,9 +430,9 @@ def test_every_third_row_can_be_the_test_split(table):
     ({"data_dir": None}, ConfigError, "--data_dir"),
     ({"data_dir": "/nowhere"}, DataError, "no folder /nowhere"),
     ({"table": "no.csv"}, DataError, "no.csv cannot be read"),
-    ({"discrete": ("size",)}, DataError, "row 1 .* has no 'size'; its columns are file, animal, age"),
-    ({"continuous": ("animal",)}, DataError, "'animal' .* not of numbers"),
-    ({"angles": {"animal": 360.0}}, DataError, "'animal' .* not of numbers"),
+    ({"discrete": ("size",)}, DataError, "table.csv has no column 'size'; its columns are file, animal, age"),
+    ({"continuous": ("animal",)}, DataError, r"'animal' .* 'cat' is no number \(row 1 \(line 2\) of table.csv\)"),
+    ({"angles": {"animal": 360.0}}, DataError, "'animal' .* kind 'angle', and 'cat' is no number"),
     ({"angles": {"age": 0.0}}, ConfigError, "a full turn must be positive"),
     ({"discrete": ("animal",), "symmetric": {"animal": ("yak",)}}, ConfigError, "'yak' is no class of 'animal'"),
     ({"symmetric": {"animal": ("dog",)}}, ConfigError, "'dog' is no class of 'animal'"),
@@ -489,3 +497,139 @@ def test_a_model_is_trained_on_them(folder, tmp_path):
   (tmp_path / "run" / "class_names.json").write_text("[1")
   with pytest.raises(RunError, match="damaged"):
     load(tmp_path / "run")
+
+
+# --- What people really have ---
+
+
+def test_folders_of_validation_and_test_are_kept(folder, tmp_path):
+  shutil.copytree(folder, tmp_path / "sets" / "Train")
+  for split, number in (("val", 1), ("TEST", 2)):
+    for i, name in enumerate(COLORS):
+      save(tmp_path / "sets" / split / name / "x.png", (number, number, 200 + i))
+  dataset = image_folder(tmp_path / "sets", size=8)
+  assert [len(dataset[split]["image"]) for split in SPLITS] == [54, 6, 3, 3]
+  assert set(dataset.validation["image"][:, 0, 0, 0]) == {1} and set(dataset.test["image"][:, 0, 0, 0]) == {2}
+  shutil.rmtree(tmp_path / "sets" / "TEST")
+  assert [len(image_folder(tmp_path / "sets", size=8)[split]["image"]) for split in SPLITS] == [49, 5, 3, 6]
+
+
+@pytest.mark.parametrize("names", [range(12), [f"obj{i}" for i in range(12)], [i / 2 for i in range(12)]])
+def test_classes_are_in_their_natural_order(names, tmp_path):
+  names = list(map(str, names))
+  for i, name in enumerate(names):
+    for j in range(5):
+      save(tmp_path / name / f"{j}.png", (i, j, 9))
+  of_folder = image_folder(tmp_path, size=2)
+  rows = [f"{name}/{j}.png,{name}" for name in reversed(names) for j in range(5)]
+  (tmp_path / "table.csv").write_text("\n".join(["file,label", *rows]))
+  of_table = image_table(tmp_path, discrete=("label",), size=2)
+  for dataset in (of_folder, of_table):
+    np.testing.assert_array_equal(all_of(dataset, "label"), all_of(dataset, "image")[:, 0, 0, 0])
+  assert of_folder.class_names["label"] == tuple(names)
+  assert of_table.class_names["label"] == tuple(name.removesuffix(".0") for name in names)
+
+
+def test_rows_that_lack_a_value_are_named_or_left_out(table):
+  text = (table / "table.csv").read_text().replace("cat/03.png,cat,", "cat/03.png,NA,").replace("eel,9.5", "eel,")
+  (table / "table.csv").write_text(text)
+  arguments = {"discrete": ("animal",), "continuous": ("age",), "size": 8}
+  words = r"column 'animal' has 1 cell without a value; the first is in row 4 \(line 5\) of table.csv \(NA\): fill"
+  with pytest.raises(DataError, match=words):
+    image_table(table, **arguments)
+  words = r"column 'age' has 1 empty cell; the first is in row 60 \(line 61\)"
+  with pytest.raises(DataError, match=words):
+    image_table(table, continuous=("age",), size=8)
+  dataset = image_table(table, **arguments, missing="drop")
+  assert len(all_of(dataset, "age")) == 58 and dataset.class_names["animal"] == ("cat", "dog", "eel")
+  (warning,) = dataset.warnings
+  assert warning == (
+    "2 rows have no value of animal, age, and are left out; the first is row 4 (line 5) of table.csv"
+  )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["inf", "-INF", "1e40", "1,5", "x", "#REF!"])
+def test_a_number_that_is_none_is_named_by_row_line_and_column(value, table):
+  text = (table / "table.csv").read_text().replace("dog,1.5", f'dog,"{value}"')
+  (table / "table.csv").write_text(text)
+  words = rf"column 'age' .* '{value}' is no number.* \(row 24 \(line 25\) of table.csv\)"
+  with pytest.raises(DataError, match=words):
+    image_table(table, continuous=("age",), size=8)
+
+
+def test_all_broken_files_are_listed_with_their_rows(table, caplog):
+  for i in range(4, 18):
+    (table / "cat" / f"{i:02}.png").write_text("no image")
+  words = r"^14 of 60 files are broken: row \d+ \(line \d+\) of table.csv, .*cat/\d+.png cannot .*; and 4 more. Remove"
+  with pytest.raises(DataError, match=words) as error:
+    image_table(table, size=8)
+  assert str(error.value).count("cannot be read as an image") == 10 and "\n" not in str(error.value)
+  for _ in range(2):  # also when the images are in the cache
+    (warning, *_) = image_table(table, size=8, broken="skip").warnings
+    assert warning.startswith("14 of 60 files cannot be read as images, and are skipped: row 5 (line 6) of table.csv, ")
+  for path in (table / "cat").iterdir():
+    path.write_text("no image")
+  with pytest.raises(DataError, match=r"no file of the class 'cat' \('animal'\) can be read"):
+    image_table(table, discrete=("animal",), size=8, broken="skip")
+  with pytest.raises(DataError, match="no file of the class 'cat'"):
+    image_folder(table, size=8, broken="skip")
+
+
+def test_an_image_that_is_named_twice_is_told(table):
+  text = (table / "table.csv").read_text()
+  (table / "table.csv").write_text(text + "\ncat/00.png,dog,1\ncat/00.png,cat,2")
+  dataset = image_table(table, discrete=("animal",), size=8)
+  (warning,) = dataset.warnings
+  assert warning.startswith("1 images are there more than once") and "cat/00.png" in warning
+  assert "1 of them have several classes of 'animal'" in warning
+
+
+def test_what_is_told_of_a_small_set_is_logged(table, caplog):
+  image_table(table, discrete=("animal",), size=8)
+  assert any(
+    message.startswith("there are 60 images, and fewer than 500 are seldom enough") for message in caplog.messages
+  )
+
+
+def test_too_few_images_say_how_many_are_needed(tmp_path):
+  for name in ("a", "b"):
+    save(tmp_path / name / "1.png", (len(name), ord(name), 0))
+  words = "image_folder: 2 images are too few, since test, probe, validation would have none: .*at least 20 .*or raise"
+  with pytest.raises(DataError, match=words):
+    image_folder(tmp_path, size=2)
+
+
+@pytest.mark.parametrize(
+  "wrong",
+  [
+    *({"discrete": names} for names in ("animal", 7, (1,))),
+    *({"angles": angles} for angles in (("age",), {"age": "360"}, {"age": True}, {"age": float("inf")})),
+    *({"symmetric": some} for some in (True, {"animal": "dog"}, ("animal",))),
+    *({name: value} for name in ("test_fraction", "probe_fraction") for value in ("0.1", None, True, (0.1,))),
+    *({"test_every": value} for value in (-1, 1.5, "2", True)),
+    *({"seed": value} for value in (-1, 0.5, "0", None)),
+    *({"size": value} for value in (32.0, "32", None, (32,), (32, 32, 3), True)),
+    *({"channels": value} for value in (True, "3", 3.5, (3,))),
+    *({name: value} for name in ("missing", "broken") for value in ("ignore", None, 1)),
+    *({name: value} for name in ("table", "file_column") for value in (3, None, ("a",))),
+  ],
+)
+def test_a_value_of_another_type_is_named(table, wrong):
+  (name,) = wrong
+  with pytest.raises((ConfigError, DataError), match=name) as error:
+    image_table(**{"data_dir": table, "size": 8, "discrete": ("animal",), **wrong})
+  assert "\n" not in str(error.value)
+
+
+def test_a_column_that_is_asked_for_twice_is_refused(table):
+  with pytest.raises(ConfigError, match="column 'age' is asked for twice"):
+    image_table(table, discrete=("age",), continuous=("age",))
+  with pytest.raises(ConfigError, match="a column cannot be called 'image'"):
+    image_table(table, discrete=("image",))
+
+
+def test_a_nul_in_the_name_of_a_file_is_one_line(table):
+  (table / "table.csv").write_text("file,age\n" + "cat/00\0.png,1\n" * 30)
+  with pytest.raises(DataError, match=r"30 of 30 files are broken: row \d+ \(line \d+\) of table.csv") as error:
+    image_table(table, size=8)
+  assert "\n" not in str(error.value)

@@ -1,16 +1,21 @@
 """Data sets in one call: from a folder, a table, arrays, a data frame, TFDS; and the same as registered data sets."""
 
+import inspect
+
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import tfdisent
 from tfdisent.data.check import check_dataset
 from tfdisent.data.columns import Column
 from tfdisent.data.dataset import SPLITS, Judge
+from tfdisent.data.own_images import image_folder, image_table
 from tfdisent.data.sources import folder, from_arrays, from_dataframe, from_folder, from_table, from_tfds, table
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.errors import ConfigError, DataError, TfdisentError
 from tfdisent.registry import DATASETS
 
 COUNT = 60
@@ -74,8 +79,8 @@ def test_folders_of_splits_are_kept_by_their_usual_names(photos, tmp_path, caplo
   (tmp_path / "sets").mkdir()
   photos.rename(tmp_path / "sets" / "Train")
   for split, number in (("val", 200), ("test", 250)):
-    for name in ("cat2", "eel"):
-      save(tmp_path / "sets" / split / name / "1.png", (number, 0, 0))
+    for i, name in enumerate(("cat2", "eel")):
+      save(tmp_path / "sets" / split / name / "1.png", (number, i, 0))
   save(tmp_path / "sets" / "docs" / "logo.png", (0, 0, 0))
   dataset = from_folder(tmp_path / "sets")
   assert counts(dataset) == [54, 6, 2, 2]
@@ -278,6 +283,70 @@ def test_a_data_frame_is_a_table(people):
     from_dataframe(frame, "path", people)
 
 
+def test_a_frame_that_is_none_is_named(people):
+  with pytest.raises(ConfigError, match="a data frame of pandas is needed, not a dict"):
+    from_dataframe({"file": ["00.png"]}, root=people)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "json", "parquet"])
+def test_a_table_is_the_same_in_every_format(suffix, people):
+  pandas = pytest.importorskip("pandas")
+  frame = pandas.read_csv(people / "table.csv", dtype=str)
+  same = from_table(people, kinds=KINDS)
+  (people / "table.csv").unlink()
+  write = {
+    "csv": lambda path: frame.to_csv(path, sep=";", index=False, encoding="utf-16"),
+    "jsonl": lambda path: frame.to_json(path, orient="records", lines=True),
+    "json": frame.to_json,
+    "parquet": frame.to_parquet,
+  }
+  write[suffix](people / f"people.{suffix}")
+  dataset = from_table(people, kinds=KINDS)
+  assert dataset.fingerprint == same.fingerprint and dataset.class_names == same.class_names
+  assert ("the columns of people.csv are separated by semicolons" in dataset.notes) == (suffix == "csv")
+
+
+def test_missing_values_are_named_left_out_or_dropped(people):
+  path = people / "table.csv"
+  header, *rows = path.read_text().splitlines()
+  for i, old, new in ((3, ",yes,", ",NA,"), (7, "27.5", ""), (9, ",255,", ",,"), (11, "number 11", "")):
+    rows[i] = rows[i].replace(old, new)
+  path.write_text("\n".join([header, *rows]))
+  dataset = from_table(people)
+  assert set(dataset.columns) == {"digit", "azimuth"} and sum(counts(dataset)) == COUNT
+  assert "'smile' is left out: it has empty cells (or NA, NaN, null, ?); the first is row 4 (line 5) of table.csv" in (
+    dataset.notes
+  )
+  for arguments in ({"kinds": ("age:number",)}, {"columns": ("age",)}):
+    with pytest.raises(DataError, match=r"column 'age' .*row 8 \(line 9\) of table.csv"):
+      from_table(people, **arguments)
+  for arguments, lost in (({}, {3, 7, 9}), ({"kinds": ("age:number",)}, {7}), ({"columns": ("ink",)}, {9})):
+    dataset = from_table(people, missing="drop", **arguments)  # the notes are no feature, and one may be empty
+    assert {*range(COUNT)} - {*all_of(dataset, "image")[:, 0, 0, 1].tolist()} == lost
+    assert f"{len(lost)} rows have no value of " in dataset.warnings[0]
+    assert f"; the first is row {min(lost) + 1} (line {min(lost) + 2}) of table.csv" in dataset.warnings[0]
+  path.write_text("\n".join(["file,age", *(f"{i:02}.png," for i in range(9))]))
+  with pytest.raises(DataError, match="no row of the table has a value in each of the columns age"):
+    from_table(people, kinds=("age:number",), missing="drop")
+
+
+def test_a_column_asked_for_as_two_kinds_and_one_called_image_are_refused(people):
+  with pytest.raises(ConfigError, match="column 'age' is asked for as 'number' and as 'category': choose one"):
+    from_table(people, kinds=("age:number", "age:category"))
+  path = people / "table.csv"
+  path.write_text(path.read_text().replace("digit", "image", 1))
+  dataset = from_table(people)
+  assert "'image' is left out: the pixels have this name; rename it" in dataset.notes
+  with pytest.raises(ConfigError, match="column 'image' cannot be read, since the pixels have this name"):
+    from_table(people, kinds=("image:category",))
+
+
+def test_paths_of_windows_are_found(people):
+  path = people / "table.csv"
+  path.write_text(path.read_text().replace("\n", "\nimages\\"))
+  assert sum(counts(from_table(people))) == COUNT
+
+
 # --- Arrays ---
 
 
@@ -300,6 +369,57 @@ def test_arrays_are_a_data_set():
   assert dataset.name.startswith("arrays((4, 4, 3), ")
   assert from_arrays(image, columns, KINDS).name == dataset.name
   assert from_arrays(image + 1, columns, KINDS).name != dataset.name != from_arrays(image, columns, KINDS, seed=1).name
+
+
+@pytest.mark.parametrize(
+  ("image", "columns", "words"),
+  [
+    ([np.zeros([2, 2, 3], np.uint8), np.zeros([3, 2, 3], np.uint8)], {}, "images must be of one size"),
+    (arrays(), {"a": "x" * COUNT}, "column 'a' must have a value for each image"),
+    (arrays(), {"a": np.array(3)}, "column 'a' must have a value for each image"),
+    (arrays(), {"image": [1] * COUNT}, "a column cannot be called 'image'"),
+    (arrays(), {7: [1] * COUNT}, "a column cannot be called 7"),
+    (arrays(), {"a": [[1], [1, 2]] * (COUNT // 2)}, "column 'a' has lists of different lengths"),
+    (arrays(3), {"a": [0, 1, 0]}, "3 images are too few, since .* would have none"),
+  ],
+)
+def test_columns_and_images_that_are_none_are_named(image, columns, words):
+  with pytest.raises((ConfigError, DataError), match=words):
+    from_arrays(image, columns)
+
+
+def test_copies_in_several_splits_are_told(caplog):
+  image = arrays()
+  image[1] = image[50]
+  splits = ["train"] * 40 + ["test"] * 20
+  (warning,) = from_arrays(image, {"a": (np.arange(COUNT) + (np.arange(COUNT) > 40)) % 2}, split=splits).warnings
+  assert "image 50 in test" in warning and "image 1 in " in warning and "several classes" not in warning
+  assert f"{warning}." in caplog.messages
+
+
+ANYTHING = st.one_of(
+  st.none() | st.booleans() | st.integers(-3, 30) | st.floats(),
+  st.sampled_from(["", "x", "a\0b", "~x", "0.1", "label", "age", "drop", "skip", "table.csv"]),
+  st.lists(st.integers(-1, 9) | st.text(max_size=2) | st.none(), max_size=3).map(tuple),
+  st.dictionaries(st.text(max_size=2) | st.just("age"), st.floats() | st.text(max_size=2), max_size=2),
+)
+
+
+@pytest.mark.parametrize("make", [image_folder, image_table, folder, table])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_value_of_an_argument_gives_a_data_set_or_an_error_of_ours(make, people, data):
+  if not (people / "a").exists():
+    for i in range(24):
+      save(people / "ab"[i % 2] / f"{i}.png", (i, 7, 7), (2, 2))
+  names = sorted(set(inspect.signature(make).parameters) - {"data_dir"})
+  arguments = {"data_dir": str(people)} | ({} if make in (table, folder) else {"size": 2})
+  for name in sorted(data.draw(st.sets(st.sampled_from(names), min_size=1, max_size=2))):
+    arguments[name] = data.draw(ANYTHING, name)
+  try:
+    make(**arguments)
+  except TfdisentError as error:
+    assert str(error) and "\n" not in str(error)
 
 
 def test_one_array_is_the_label_and_grey_images_may_lack_their_channel():

@@ -1,7 +1,5 @@
 """Tables beside images: how they are read, which column names the files, and what the files are like."""
 
-import json
-
 import numpy as np
 import PIL.Image
 import pytest
@@ -12,7 +10,6 @@ from tfdisent.data.tables import (
   find_table,
   look_at,
   notes_on,
-  read_columns,
   size_for,
 )
 from tfdisent.errors import ConfigError, DataError
@@ -28,42 +25,6 @@ def test_the_table_of_a_folder_is_found(tmp_path):
     find_table(tmp_path)
   (tmp_path / "Table.tsv").touch()
   assert find_table(tmp_path).name == "Table.tsv"
-
-
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_columns_of_csv_are_separated_as_the_header_is(separator, tmp_path):
-  lines = [("file", "note"), ("1.png", '"a, b; c"'), ("2.png", "x")]
-  (tmp_path / "t.csv").write_text("\ufeff" + "\r\n".join(map(separator.join, lines)) + "\r\n", encoding="utf-8")
-  assert read_columns(tmp_path / "t.csv") == ({"file": ["1.png", "2.png"], "note": ["a, b; c", "x"]}, ())
-
-
-def test_json_lines_may_lack_values(tmp_path):
-  rows = [{"file": "1.png", "ok": True}, {"file": "2.png", "n": 3}]
-  (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-  expected = {"file": ["1.png", "2.png"], "ok": [True, None], "n": [None, 3]}
-  assert read_columns(tmp_path / "t.jsonl") == (expected, ())
-
-
-def test_a_row_that_is_torn_is_left_out_with_a_warning(tmp_path):
-  rows = [f"{i}.png,a,1" for i in range(18)]
-  rows[3:3] = ["x.png,a", "y.png,a,1,2"]
-  (tmp_path / "t.csv").write_text("\n".join(["file,b,c", *rows]))
-  columns, warnings = read_columns(tmp_path / "t.csv")
-  assert columns["file"] == [f"{i}.png" for i in range(18)] and len(columns["c"]) == 18
-  said = "2 rows of t.csv do not have one value for each column, and are left out; the first is row 4"
-  assert warnings == (said,)
-
-
-def test_a_table_of_torn_rows_is_refused(tmp_path):
-  (tmp_path / "t.csv").write_text("file,b\n1.png,a\n2.png\n")
-  with pytest.raises(DataError, match=r"row 2 of .*t.csv does not have one value for each column"):
-    read_columns(tmp_path / "t.csv")
-
-
-@pytest.mark.parametrize("name", ["absent.csv", "absent.jsonl"])
-def test_a_table_that_is_not_there_is_named(name, tmp_path):
-  with pytest.raises(DataError, match=f"{name} cannot be read"):
-    read_columns(tmp_path / name)
 
 
 # --- The files ---
@@ -112,7 +73,8 @@ def test_splits_have_their_usual_names_in_any_case():
   assert find_splits(["left", "right"]) is None
   assert find_splits(["test", "test"]) is None
   for value in ("tset", None):
-    with pytest.raises(DataError, match=f"column of splits has the value '{value or ''}': write train, validation or"):
+    words = f"column of splits has the value '{value or ''}' in row 2: write train, validation or"
+    with pytest.raises(DataError, match=words):
       find_splits(["train", value])
 
 

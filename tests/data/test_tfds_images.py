@@ -84,7 +84,7 @@ def test_every_set_goes_the_whole_way(name, mocked, tmp_path, monkeypatch):
   monkeypatch.setattr(judges, "Oracle", lambda dataset, column: lambda image: np.zeros(len(image), int))
   monkeypatch.setattr(judges, "Estimator", lambda dataset, column, turn: lambda image: np.zeros(len(image)))
   dataset = tfds_images(name, size=32, channels=3, probe_fraction=0.2, validation_fraction=0.2)
-  feature = Category(num_classes=10, column=column)
+  feature = Category(num_classes=None, column=column).of_dataset(dataset)
   trained = train_tiny(tmp_path / "run", dataset, feature, epochs=1, batch_size=4, evaluate_every=0)
   metrics = evaluate(trained, dataset, "validation", quick=True, progress=None)
   assert "quality/psnr" in metrics

@@ -236,6 +236,36 @@ def test_a_damaged_cache_is_trained_again(dataset, own_cache, trainings, damage)
   assert len(trainings) == 2
 
 
+def test_a_judge_of_which_one_byte_is_another_is_trained_again_from_the_start(dataset, own_cache, trainings, caplog):
+  first = Oracle(dataset)._network.get_weights()
+  (file,) = own_cache.iterdir()
+  whole = bytearray(file.read_bytes())
+  whole[len(whole) // 2] ^= 1
+  file.write_bytes(whole)
+  again = Oracle(dataset)._network.get_weights()
+  assert len(trainings) == 2 and "its checksum is wrong" in caplog.text and "it is made again" in caplog.text
+  for a, b in zip(first, again):
+    np.testing.assert_array_equal(a, b)  # nothing was trained here, so that these are the initial weights
+
+
+def test_weights_without_a_checksum_are_read_as_before(dataset, own_cache, trainings):
+  Oracle(dataset)
+  (file,) = own_cache.iterdir()
+  file.write_bytes(file.read_bytes().rpartition(b"\nsha256 ")[0])
+  Oracle(dataset)
+  assert len(trainings) == 1
+
+
+def test_every_image_of_an_array_in_memory_is_a_part_of_the_key(dataset, own_cache, trainings, monkeypatch):
+  monkeypatch.setattr("tfdisent.data.dataset.FINGERPRINT_BYTES", 400)
+  x = dataset.train["image"].copy()
+  Oracle(changed(dataset, image=x))
+  x[500] ^= 1  # not among the rows that the fingerprint reads
+  Oracle(changed(dataset, image=x))
+  Oracle(changed(dataset, image=x))
+  assert len(trainings) == 2
+
+
 # --- The plain VAE ----------------------------------------------------------------------------------------------------
 
 

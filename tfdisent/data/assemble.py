@@ -2,16 +2,25 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from absl import logging
 
 from tfdisent.data.columns import Column
 from tfdisent.data.dataset import SPLITS, Dataset, Examples, Judge
+from tfdisent.data.decoding import in_splits
 from tfdisent.data.detect import Found
-from tfdisent.data.own_images import in_splits
-from tfdisent.data.splits import absent_classes, check_channels, check_fractions, height_and_width, stratified
+from tfdisent.data.look import first_warnings
+from tfdisent.data.splits import (
+  check_channels,
+  check_choice,
+  check_fractions,
+  check_rows,
+  check_seed,
+  height_and_width,
+  stratified,
+)
 from tfdisent.data.tables import look_at, notes_on, size_for
 from tfdisent.errors import ConfigError
 
@@ -41,13 +50,27 @@ def judge_of(column: Column) -> Judge:
   return Judge(column.name, column.name, "angle" if column.kind == "angle" else "number", column.turn)
 
 
+def judged_alone(dataset: Dataset, columns: Sequence[str]) -> Dataset:
+  """The same data set with judges of some columns alone.
+
+  Raises:
+    ConfigError: there is no such column.
+  """
+  judges = {judge.column: judge for judge in dataset.judges}
+  if unknown := [column for column in columns if column not in judges]:
+    raise ConfigError(f"there is no column '{unknown[0]}' (judged): there are {', '.join(judges)}.")
+  return dataclasses.replace(dataset, judges=tuple(judges[column] for column in dict.fromkeys(columns)))
+
+
 def dataset_of_files(
   name: str,
   files: Sequence[pathlib.Path],
   found: Found,
   given: np.ndarray | None,
   options: Options,
+  notes: tuple[str, ...] = (),
   warnings: tuple[str, ...] = (),
+  where: Callable[[int], str] | None = None,
 ) -> Dataset:
   """A data set of image files.
 
@@ -57,22 +80,24 @@ def dataset_of_files(
     found: their columns.
     given: as of `rows_of_splits`.
     options: how they become images and splits.
-    warnings: for people, what was seen before.
+    notes, warnings: for people, what was seen before.
+    where: names the row of the table that a file is in; None if there is no table.
   """
   size, channels, broken = options.size, options.channels, options.broken
   kind = name.partition("(")[0]
-  if broken not in ("refuse", "skip"):
-    raise ConfigError(f"{kind}.broken = {broken!r}: choose 'refuse' or 'skip'.")
+  check_choice(kind, "broken", broken, ("refuse", "skip"))
   check_channels(kind, channels, may_be_none=True)
+  if size is not None:
+    height_and_width(kind, size)
   sizes, is_grey = look_at(files, with_channels=channels is None)
   if size is None:
     size = size_for(sizes) if len(sizes) else 1  # of files that are all broken, the decoder names one
   shape = (*height_and_width(kind, size), channels or (1 if is_grey else 3))
-  notes, more = notes_on(sizes, shape) if len(sizes) else ((), ())
+  of_sizes, more = notes_on(sizes, shape) if len(sizes) else ((), ())
   rows = rows_of_splits(found, given, len(files), options.fractions, options.seed)
   class_names = {column.name: column.class_names for column in found.columns.values() if column.class_names}
-  splits, digest = in_splits(files, found.values, rows, shape, broken, class_names)
-  return dataset_of(f"{name}, ", splits, found, digest, notes, (*warnings, *more))
+  splits, digest, of_files = in_splits(files, found.values, rows, shape, broken, class_names, where)
+  return dataset_of(f"{name}, ", splits, found, digest, (*of_sizes, *notes), (*warnings, *more, *of_files))
 
 
 def rows_of_splits(
@@ -87,6 +112,7 @@ def rows_of_splits(
     fractions: of `train` or of all rows, for each split but `train`.
     seed: of the draw.
   """
+  check_seed("the splits", seed)
   random_state = np.random.default_rng(seed)
   missing = {split: of for split, of in fractions.items() if given is None or split not in given}
   check_fractions("the splits", {f"{split}_fraction": of for split, of in fractions.items()})
@@ -95,10 +121,12 @@ def rows_of_splits(
   classes = np.stack(classes, 1) if classes else np.zeros((len(pool), 0), int)
   parts = stratified(classes, tuple(missing.values()), random_state)
   rows = {split: pool[of] for split, of in zip((*missing, "train"), parts)}
-  return {
+  rows = {
     split: rows[split] if split in rows else random_state.permutation(np.flatnonzero(given == split))
     for split in SPLITS
   }
+  check_rows("the data set", rows)
+  return rows
 
 
 def dataset_of(
@@ -112,9 +140,8 @@ def dataset_of(
   """A data set with a judge for each column; `digest` is of its examples, and warnings are logged."""
   counts = tuple(len(splits[split]["image"]) for split in SPLITS)
   left_out = tuple(f"'{column}' is left out: {reason}" for column, reason in found.left_out.items())
-  missing = absent_classes(found.columns.values(), splits)
-  for warning in (*warnings, *missing):
-    logging.warning("%s", warning)
+  for warning in (*warnings, *first_warnings(found.columns, splits)):
+    logging.warning("%s.", warning)
   return Dataset(
     **splits,
     name=f"{name}{splits['train']['image'].shape[1:]}, {counts}, {digest})",

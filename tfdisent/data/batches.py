@@ -13,7 +13,10 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
   """The number of whole batches in a split; raises `DataError` if there is none."""
   count = len(examples["image"])
   if count < batch_size:
-    raise DataError(f"a batch of {batch_size} is larger than the split of {count} images: lower the batch size.")
+    raise DataError(
+      f"a batch of {batch_size} is larger than the split of {count} images: lower the batch size (train.batch_size) to "
+      f"{count - count % 2}, or add images."
+    )
   return count // batch_size
 
 

@@ -91,8 +91,15 @@ def parse(word: str) -> Asked:
 
 def asked(kinds: Mapping[str, str] | Sequence[str]) -> dict[str, Asked]:
   """What is asked for each column, by its name, from {"age": "number"} or from ("age:number",)."""
-  words = [f"{name}:{kind}" for name, kind in kinds.items()] if isinstance(kinds, Mapping) else kinds
-  return {of.name: of for of in map(parse, [words] if isinstance(words, str) else words)}
+  if isinstance(kinds, Mapping):
+    kinds = [f"{name}:{kind}" for name, kind in kinds.items()]
+  if not isinstance(kinds, (str, Sequence)):
+    raise ConfigError(f"kinds = {kinds!r}: write words, as in ('age:number',), or {{'age': 'number'}}.")
+  found: dict[str, Asked] = {}
+  for of in map(parse, [kinds] if isinstance(kinds, str) else kinds):
+    if of != found.setdefault(of.name, of):
+      raise ConfigError(f"column '{of.name}' is asked for as '{found[of.name].kind}' and as '{of.kind}': choose one.")
+  return found
 
 
 def check_column(column: Column, values: np.ndarray, what: str) -> None:

@@ -201,3 +201,14 @@ def check_images(image: np.ndarray, what: str = "image") -> None:
     raise DataError(
       f"{what} is float and must lie in [0, 1]; it has values from {image.min():.4g} to {image.max():.4g}."
     )
+
+
+def as_pixels(images) -> np.ndarray:
+  """Images as uint8 [N, H, W, C], from what `check_images` takes, or from [N, H, W]; raises `DataError`."""
+  try:
+    images = np.asarray(images)
+  except ValueError as error:
+    raise DataError(f"images must be of one size, [N, H, W, C]: {error}.") from error
+  images = images[..., None] if images.ndim == 3 else images
+  check_images(images, "images")
+  return images if images.dtype == np.uint8 else np.rint(images * 255).astype(np.uint8)

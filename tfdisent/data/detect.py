@@ -12,29 +12,38 @@ Row numbers, file names, free text, and columns with empty cells or one value ar
 """
 
 import math
-import numbers
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from tfdisent.data.columns import KINDS, Asked, Column, asked
+from tfdisent.data.values import as_array, as_number, coded, natural_order
 from tfdisent.errors import ConfigError, DataError
 
 FEW_NUMBERS, FEW_WORDS = 20, 100
 """The most classes that are taken for a category without being told."""
 ROWS_OF_A_CLASS = 3
 """Values that are in fewer rows than this on average are no classes."""
+MOST_ODD = 0.1
+"""Of fewer different values that are no number among numbers, each is taken for a mistake."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 """Of image files."""
 
 _FALSE, _TRUE = frozenset(("0", "false", "no", "off", "n", "f")), frozenset(("1", "true", "yes", "on", "y", "t"))
-_MISSING = frozenset(("", "nan", "<na>"))
 _HEX = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
-_WHOLE = re.compile(r"([+-]?)(0|[1-9]\d*)(?:\.0*)?")
 _CHANNEL = re.compile(r"(.+)_([rgb])")
 _ROW_NUMBER = re.compile(r"(.*[_\s])?(id|idx|index|uid|uuid)|unnamed: \d+|", re.IGNORECASE)
+
+
+Where = Callable[[int], str]
+"""From a row number to the words for that row in messages: "row 6 (line 7) of people.csv"."""
+
+
+def nth_row(row: int) -> str:
+  """The words for a row of which nothing else is known."""
+  return f"row {row + 1}"
 
 
 class Found(NamedTuple):
@@ -51,17 +60,9 @@ class Found(NamedTuple):
   left_out: dict[str, str]
 
 
-def natural_order(texts) -> list[str]:
-  """Texts in the order that people expect: by value where all are numbers, else with 2 before 10 within them."""
-  try:
-    return sorted(texts, key=float)
-  except ValueError:
-    return sorted(
-      texts, key=lambda text: ([int(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d+)", text))], text)
-    )
-
-
-def find(table: Mapping[str, Sequence | np.ndarray], kinds: Mapping[str, str] | Sequence[str] = ()) -> Found:
+def find(
+  table: Mapping[str, Sequence | np.ndarray], kinds: Mapping[str, str] | Sequence[str] = (), where: Where = nth_row
+) -> Found:
   """Finds the kind of each column of a table.
 
       find({"digit": [3, 1, …], "ink": ["#ff0000", …], "t": [0.1, …]}, ("digit:number",))
@@ -69,10 +70,11 @@ def find(table: Mapping[str, Sequence | np.ndarray], kinds: Mapping[str, str] | 
   Args:
     table: for each column its N values: texts, numbers, booleans or None, [N]; or colours, [N, 3].
     kinds: kinds that are forced: {"age": "category", "azimuth": "angle=360"}, or the words ("age:category", …).
+    where: names a row in messages.
 
   Raises:
     ConfigError: a word is wrong, or names no column.
-    DataError: the values of a column are not of the kind that is forced; the message names both.
+    DataError: a value of a column is missing, or is not of the kind that is forced; the message names its row.
   """
   wanted = asked(kinds)
   colors = _triples(table, wanted)
@@ -87,13 +89,76 @@ def find(table: Mapping[str, Sequence | np.ndarray], kinds: Mapping[str, str] | 
         sources, found.values[color] = colors[color]
         found.columns[color] = Column(color, "color", sources=sources)
     elif name not in colors:  # a colour of this name replaces the words for it, since it was asked for
-      _find_one(name, values, wanted.get(name, Asked(name)), found)
+      _find_one(name, values, wanted.get(name, Asked(name)), found, where)
   return found
 
 
-def _find_one(name, values, wish: Asked, found: Found) -> None:
+def complete_rows(
+  table: Mapping[str, Sequence | np.ndarray], names: Collection[str] | None, where: Where = nth_row
+) -> tuple[np.ndarray, tuple[str, ...]]:
+  """The numbers of the rows that lack no value, and a warning of those that do.
+
+  Args:
+    table: the columns, of which there is at least one.
+    names: the columns that must have a value; None for each that can be a feature.
+    where: names a row in messages.
+
+  Raises:
+    DataError: no row is complete.
+  """
+  complete, lacking = np.ones(len(next(iter(table.values()))), bool), []
+  for name, values in table.items():
+    if (names is not None and name not in names) or (values := as_array(values, name)).ndim != 1:
+      continue
+    texts, code = coded(values)
+    here = np.array([bool(text) for text in texts])[code] if texts else complete
+    others = [text for text in texts if text]
+    channel = _CHANNEL.fullmatch(name)
+    is_wanted = names is not None or (channel and all(f"{channel[1]}_{c}" in table for c in "rgb"))
+    if not here.all() and (is_wanted or (others and _kind(name, others, int(here.sum()))[0])):
+      complete &= here
+      lacking.append(name)
+  rows = np.flatnonzero(complete)
+  if not len(rows):
+    raise DataError(f"no row of the table has a value in each of the columns {', '.join(lacking)}.")
+  if not lacking:
+    return rows, ()
+  words = f"{len(complete) - len(rows)} rows have no value of {', '.join(lacking)}, and are left out; the first is "
+  return rows, (words + where(int(np.argmin(complete))),)
+
+
+def read_column(name: str, values, wish: Asked, where: Where = nth_row) -> tuple[tuple[str, ...], np.ndarray]:
+  """The class names of a column of the kind that is asked for, and its values as the table at the top says.
+
+  Raises:
+    DataError: a value is missing, or is not of this kind; the message names its row.
+  """
+  values = as_array(values, name)
+  texts, code = coded(values)
+  if "" in texts:
+    rows = np.flatnonzero(code == texts.index(""))
+    value = "" if values[rows[0]] is None else str(values[rows[0]]).strip()
+    cells = f"{len(rows)} {'' if value else 'empty '}{'cell' if len(rows) == 1 else 'cells'}"
+    what = f"{cells} without a value" if value else cells
+    first = where(rows[0]) + (f" ({value})" if value else "")
+    raise DataError(
+      f"column '{name}' has {what}; the first is in {first}: fill them in, or bind missing = 'drop', which leaves such "
+      "rows out."
+    )
+  class_names, of_text = read_texts(
+    name, wish.kind, texts, lambda text: where(int(np.argmax(code == texts.index(text))))
+  )
+  return class_names, np.asarray(of_text)[code]
+
+
+def _find_one(name, values, wish: Asked, found: Found, where: Where) -> None:
   """Adds one column to what was found."""
-  values = _array(values)
+  if name == "image":
+    if wish.kind:
+      raise ConfigError(f"column '{name}' cannot be read, since the pixels have this name: rename it.")
+    found.left_out[name] = "the pixels have this name; rename it"
+    return
+  values = as_array(values, name)
   if values.ndim == 2 and values.shape[1] == 1:
     values = values[:, 0]
   if values.ndim != 1:
@@ -105,22 +170,20 @@ def _find_one(name, values, wish: Asked, found: Found) -> None:
       )
     found.columns[name], found.values[name] = Column(name, "color", sources=(name,)), rgb
     return
-  texts, code = _coded(values)
+  texts, code = coded(values)
   kind, reason = (wish.kind, "") if wish.kind else _kind(name, texts, len(code))
   if kind is None:
-    found.left_out[name] = reason
+    first = f"; the first is {where(int(np.argmax(code == texts.index(''))))}" if "" in texts else ""
+    found.left_out[name] = reason + first
     return
-  if "" in texts:
-    raise DataError(f"column '{name}' has {int((code == texts.index('')).sum())} empty cells: fill them in.")
-  class_names, of_text = _read(name, kind, texts)
+  class_names, found.values[name] = read_column(name, values, wish._replace(kind=kind), where)
   found.columns[name] = Column(name, kind, class_names, wish.turn, (name,))
-  found.values[name] = np.asarray(of_text)[code]
 
 
 def _kind(name: str, texts: Sequence[str], count: int) -> tuple[str | None, str]:
   """The kind of a column from its different values, or None and the reason why it is left out."""
   if "" in texts:
-    return None, "it has empty cells"
+    return None, "it has empty cells (or NA, NaN, null, ?)"
   folded = {text.lower() for text in texts}
   if len(texts) == 1 or folded <= _FALSE or folded <= _TRUE:
     return None, f"it has one value, {texts[0]!r}"
@@ -128,7 +191,7 @@ def _kind(name: str, texts: Sequence[str], count: int) -> tuple[str | None, str]
     return "color", ""
   if len(texts) == 2 or folded <= _FALSE | _TRUE:
     return "attribute", ""
-  values = [_float(text) for text in texts]
+  values = [as_number(text) for text in texts]
   return (
     _kind_of_numbers(name, values, count) if all(map(math.isfinite, values)) else _kind_of_words(name, texts, count)
   )
@@ -148,23 +211,34 @@ def _kind_of_words(name, texts: Sequence[str], count) -> tuple[str | None, str]:
     return None, "it names files"
   if len(texts) <= min(FEW_WORDS, count // ROWS_OF_A_CLASS):
     return "category", ""
+  odd = [text for text in texts if math.isnan(as_number(text))]
+  if len(odd) <= MOST_ODD * len(texts):
+    return None, f"it has numbers, and {odd[0]!r}, which is none; '{name}:number' says in which row"
   return (
     None,
     f"it has {len(texts):,} different texts in {count:,} rows: names or free text; '{name}:category' takes it",
   )
 
 
-def _read(name: str, kind: str, texts: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray | list]:
-  """The class names of a column, and the value of each of its different texts."""
+def read_texts(
+  name: str, kind: str, texts: Sequence[str], where: Callable[[str], str] = repr
+) -> tuple[tuple[str, ...], np.ndarray | list]:
+  """The class names of a column, and the value of each of its different texts; `where` names the row of a text."""
+
+  def wrong(text, what):
+    return DataError(f"column '{name}' is to be {what} ({where(text)}). The kinds are {', '.join(KINDS)}.")
+
   if kind == "color":
-    if wrong := next((text for text in texts if not _HEX.fullmatch(text)), None):
-      raise DataError(f"column '{name}' is to be a color, and {wrong!r} is none: write #rrggbb. {_kinds()}")
+    if (text := next((text for text in texts if not _HEX.fullmatch(text)), None)) is not None:
+      raise wrong(text, f"a color, and {text!r} is none: write #rrggbb")
     return (), np.array([[int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)] for text in texts], np.float32)
   if kind in ("number", "angle"):
-    values = [_float(text) for text in texts]
-    if wrong := next((text for text, value in zip(texts, values) if not math.isfinite(value)), None):
-      raise DataError(f"column '{name}' is to be of the kind '{kind}', and {wrong!r} is no number. {_kinds()}")
-    return (), np.array(values, np.float32)
+    values = np.array([as_number(text) for text in texts], np.float32)
+    if np.isnan(values).any():
+      text = texts[int(np.argmax(np.isnan(values)))]
+      hint = f": write {text.replace(',', '.')}" if math.isfinite(as_number(text.replace(",", "."))) else ""
+      raise wrong(text, f"of the kind '{kind}', and {text!r} is no number{hint}")
+    return (), values
   if kind == "attribute" and all(text.lower() in _FALSE | _TRUE for text in texts):
     names = sorted({text.lower() for text in texts}, key=_TRUE.__contains__)
     values = np.array([text.lower() in _TRUE for text in texts], np.int64)
@@ -172,8 +246,10 @@ def _read(name: str, kind: str, texts: Sequence[str]) -> tuple[tuple[str, ...], 
       return tuple(names) if len(names) == 2 else ("false", "true"), values
   names = natural_order(texts)
   if kind == "attribute" and len(names) != 2:
+    some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     raise DataError(
-      f"column '{name}' is to be an attribute, which has two values, and has {len(names)}: {_some(names)}. {_kinds()}"
+      f"column '{name}' is to be an attribute, which has two values, and has {len(names)}: {some}. The kinds are "
+      f"{', '.join(KINDS)}."
     )
   place = {text: number for number, text in enumerate(names)}
   return tuple(names), np.array([place[text] for text in texts], np.int64)
@@ -207,61 +283,9 @@ def _rgb(values: np.ndarray) -> np.ndarray | None:
 
 def _numbers(values) -> np.ndarray | None:
   """A column of numbers as float64 [N], or None if it has other values."""
-  texts, code = _coded(_array(values))
-  of_text = np.array([_float(text) for text in texts])
+  values = as_array(values)
+  if values.ndim != 1:
+    return None
+  texts, code = coded(values)
+  of_text = np.array([as_number(text) for text in texts])
   return of_text[code] if np.isfinite(of_text).all() else None
-
-
-def _array(values) -> np.ndarray:
-  if isinstance(values, np.ndarray):
-    return values
-  if all(isinstance(value, (list, tuple, np.ndarray)) for value in values):
-    return np.asarray(values)
-  array = np.empty(len(values), object)  # `np.asarray` would make texts of numbers that stand beside a text
-  array[:] = values
-  return array
-
-
-def _coded(values: np.ndarray) -> tuple[list[str], np.ndarray]:
-  """The different values of a column as texts, and the number of the text for each row, [N]."""
-  if values.dtype.kind in "biuf":
-    different, row = np.unique(values, return_inverse=True)
-  else:
-    first: dict[str, int] = {}  # `as_text` is slow, and most texts are there many times
-    row = [first.setdefault(value if type(value) is str else as_text(value), len(first)) for value in values]
-    different = list(first)
-  places: dict[str, int] = {}
-  code = np.array([places.setdefault(as_text(value), len(places)) for value in different], int)
-  return list(places), code[row]
-
-
-def as_text(value) -> str:
-  """A value as a text that is the same for 1, 1.0 and "1", and for True and "true"; "" if it is missing."""
-  if value is None:
-    return ""
-  if isinstance(value, (bool, np.bool_)):
-    return "true" if value else "false"
-  if isinstance(value, bytes):
-    value = value.decode(errors="replace")
-  if isinstance(value, numbers.Real) and float(value).is_integer():
-    return str(int(value))
-  text = str(value).strip()
-  if whole := _WHOLE.fullmatch(text):
-    return str(int(whole[1] + whole[2]))
-  return "" if text.lower() in _MISSING else text
-
-
-def _float(text: str) -> float:
-  """The number that a text means, NaN if none; truth values are 0 and 1."""
-  try:
-    return math.nan if "_" in text else float(text)  # Python reads the name "01_02" as the number 102
-  except ValueError:
-    return {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}.get(text.lower(), math.nan)
-
-
-def _some(names: Sequence[str]) -> str:
-  return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-
-
-def _kinds() -> str:
-  return f"The kinds are {', '.join(KINDS)}."

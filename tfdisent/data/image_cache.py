@@ -13,7 +13,7 @@ import PIL.Image
 import PIL.ImageOps
 from absl import logging
 
-from tfdisent.cache import cache_folder
+from tfdisent.cache import MAKING, cache_folder, hold, make_room, used
 from tfdisent.errors import DataError
 
 PREPARATION = 1
@@ -35,11 +35,13 @@ class Prepared(NamedTuple):
     images: uint8 [N, H, W, C].
     columns: as `produce` returned them.
     digest: SHA-256 of images and columns, in hexadecimal. It depends on their values alone, not on their files.
+    checks: uint32 [N], the CRC-32 of each image.
   """
 
   images: np.memmap
   columns: dict[str, np.ndarray]
   digest: str
+  checks: np.ndarray
 
 
 def cached_images(
@@ -75,7 +77,7 @@ def cached_images(
   print(f"Preparing {what}; they are kept in {path}.", flush=True)
   try:
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
+    with tempfile.TemporaryDirectory(dir=cache, prefix=MAKING) as folder:
       images, table = pathlib.Path(folder) / "images", pathlib.Path(folder) / "columns.npz"
       digest, checks = hashlib.sha256(str(shape).encode()), []
       with images.open("wb") as file:
@@ -94,6 +96,7 @@ def cached_images(
       np.savez(table, **arrays, checks=np.array(checks, np.uint32), digest=digest.hexdigest())
       os.replace(images, path)  # atomic: another process never sees a part of the file
       os.replace(table, columns_path)
+      make_room(path)
   except OSError as error:
     raise DataError(f"{what} cannot be prepared in {cache} ({error}). TFDISENT_CACHE names another folder.") from error
   return _opened(path, columns_path, shape)
@@ -112,27 +115,40 @@ def update_with_columns(digest, columns: Mapping[str, np.ndarray]) -> None:
     digest.update(column.tobytes())
 
 
-def state(file: pathlib.Path) -> tuple[int, int, int]:
+def state(file: pathlib.Path) -> tuple:
   """(size in bytes, modification time in ns, inode change time in ns) of a file; zeros if there is none.
 
   They change when the file changes. The modification time alone is not enough, since programs that copy a file set it.
+  Where the inode change time is of whole seconds, as on some network drives, the SHA-256 of the file is added.
   """
   try:
     of_file = file.stat()
   except (OSError, ValueError):  # ValueError: a name from a table may have a NUL, which no file name can
     return 0, 0, 0
-  return of_file.st_size, of_file.st_mtime_ns, of_file.st_ctime_ns
+  times = of_file.st_size, of_file.st_mtime_ns, of_file.st_ctime_ns
+  if of_file.st_ctime_ns % 10**9:
+    return times
+  try:
+    with file.open("rb") as opened:
+      return *times, hashlib.file_digest(opened, "sha256").hexdigest()
+  except OSError:
+    return times
 
 
 def _opened(path: pathlib.Path, columns_path: pathlib.Path, shape: tuple[int, int, int]) -> Prepared:
   """Reads the two files of the cache; raises an exception of any type if they are damaged."""
   with np.load(columns_path) as table:
     arrays = dict(table)
-  images = np.memmap(path, np.uint8, "r").reshape(-1, *shape)
+  with path.open("rb") as file:
+    hold(file)  # the map keeps the file open, and so the lock
+    images = np.memmap(file, np.uint8, "r").reshape(-1, *shape)
+    if path.stat().st_ino != os.fstat(file.fileno()).st_ino:
+      raise ValueError("removed meanwhile")
   checks, digest = arrays.pop("checks"), str(arrays.pop("digest"))
   step = 1 + images.nbytes // BYTES_CHECKED
   if len(images) != len(checks) or any(
     zlib.crc32(image) != check for image, check in zip(images[::step], checks[::step])
   ):
     raise ValueError(f"not the {len(checks)} images that were written")
-  return Prepared(images, {name.removeprefix("column "): column for name, column in arrays.items()}, digest)
+  used(path)
+  return Prepared(images, {name.removeprefix("column "): column for name, column in arrays.items()}, digest, checks)

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.stats
 
+from tfdisent.data.alike import check_alike
 from tfdisent.data.columns import Column
-from tfdisent.data.dataset import SPLITS, Dataset
+from tfdisent.data.dataset import SPLITS, Dataset, Examples
 from tfdisent.data.splits import absent_classes
+from tfdisent.data.values import shown
+from tfdisent.errors import DataError
 
 TELLING, SAME = 0.5, 0.95
 """Associations from which two columns tell each other, and from which they are near-duplicates."""
@@ -59,13 +62,9 @@ def describe(dataset: Dataset) -> Findings:
   height, width, channels = dataset.image_shape
   of_splits = ", ".join(f"{split} {count:,}" for split, count in zip(SPLITS, counts))
   kind = "grey" if channels == 1 else "in colour"
-  warnings = list(dataset.warnings)
-  if sum(counts) < FEW_IMAGES:
-    warnings.append(f"there are {sum(counts)} images, and fewer than {FEW_IMAGES} are seldom enough")
-  every = {name: np.concatenate([dataset[split][name] for split in SPLITS]) for name in dataset.columns}
-  for column in dataset.columns.values():
-    warnings += _warnings_of_one(column, every[column.name])
-  warnings += absent_classes(dataset.columns.values(), {split: dataset[split] for split in SPLITS})
+  splits = {split: dataset[split] for split in SPLITS}
+  every = _every(dataset.columns, splits)
+  warnings = [*dataset.warnings, *_warnings_of_images(dataset), *first_warnings(dataset.columns, splits)]
   warnings += _warnings_of_two(dataset.columns, every)
   return Findings(
     f"{sum(counts):,} images of {width}x{height} pixels, {kind}: {of_splits}",
@@ -74,6 +73,34 @@ def describe(dataset: Dataset) -> Findings:
     tuple(warnings),
     dataset.notes,
   )
+
+
+def first_warnings(columns: Mapping[str, Column], splits: Mapping[str, Examples]) -> list[str]:
+  """What is said of a data set as soon as it is read: of few images, of classes that are rare or not in every split."""
+  warnings, every = [], _every(columns, splits)
+  count = sum(len(examples["image"]) for examples in splits.values())
+  if count < FEW_IMAGES:
+    warnings.append(
+      f"there are {count} images, and fewer than {FEW_IMAGES} are seldom enough: smaller networks help (fewer channels "
+      "in model.E1, G, q and D), copies that are changed in what is not asked for (mirrored, shifted), and figures of "
+      "several splits (seed = 0, 1, …), since the judges learn from few images, too"
+    )
+  for column in columns.values():
+    warnings += _warnings_of_one(column, every[column.name])
+  return warnings + absent_classes(columns.values(), splits)
+
+
+def _every(columns: Mapping[str, Column], splits: Mapping[str, Examples]) -> dict[str, np.ndarray]:
+  """The values of all splits."""
+  return {name: np.concatenate([splits[split][name] for split in SPLITS]) for name in columns}
+
+
+def _warnings_of_images(dataset: Dataset) -> list[str]:
+  try:
+    warning = check_alike(dataset)
+  except DataError as error:
+    return [str(error).removesuffix(".")]
+  return [warning] if warning else []
 
 
 def _cells(column: Column, values: np.ndarray, dataset: Dataset) -> tuple[str, str, str]:
@@ -85,7 +112,7 @@ def _cells(column: Column, values: np.ndarray, dataset: Dataset) -> tuple[str, s
     means = np.atleast_1d(values.mean(0, dtype=np.float64))
     return range_, f"mean {' '.join(f'{mean:.3g}' for mean in means)}", ""
   counts = np.bincount(values, minlength=len(column.class_names))
-  names = column.class_names or tuple(map(str, range(len(counts))))
+  names = tuple(map(shown, column.class_names)) or tuple(map(str, range(len(counts))))
   share = 100 * counts / counts.sum()
   rarest = int(np.argmin(counts))
   in_splits = "/".join(str(int((dataset[split][column.name] == rarest).sum())) for split in SPLITS)
@@ -105,7 +132,7 @@ def _warnings_of_one(column: Column, values: np.ndarray) -> list[str]:
   rare = [int(c) for c in np.flatnonzero(counts < FEW_OF_A_CLASS)]
   if not rare:
     return []
-  names = [f"{column.class_names[c] if column.class_names else c} ({counts[c]})" for c in rare]
+  names = [f"{shown(column.class_names[c]) if column.class_names else c} ({counts[c]})" for c in rare]
   more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
   return [f"'{column.name}' has fewer than {FEW_OF_A_CLASS} images of {', '.join(names[:MOST_NAMES])}{more}"]
 

@@ -3,22 +3,30 @@
 Images are cropped at their centre and resized once; `tfdisent.data.image_cache` keeps the results.
 """
 
-import hashlib
-import pathlib
+import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import PIL.Image
-import PIL.ImageOps
 from absl import logging
 
-from tfdisent.data.columns import Column, kind_of_classes
-from tfdisent.data.dataset import SPLITS, Dataset, Judge
-from tfdisent.data.detect import SUFFIXES
-from tfdisent.data.image_cache import cached_images, fitted, state, update_with_columns
-from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
-from tfdisent.data.tables import read_rows
+from tfdisent.data.columns import Asked, Column, kind_of_classes
+from tfdisent.data.dataset import Dataset, Judge
+from tfdisent.data.decoding import decoded as decoded  # noqa: PLC0414 (it was here)
+from tfdisent.data.decoding import in_splits
+from tfdisent.data.detect import complete_rows, read_column
+from tfdisent.data.folders import read_folder, root_folder
+from tfdisent.data.look import first_warnings
+from tfdisent.data.reading import Table, read_table
+from tfdisent.data.splits import (
+  check_choice,
+  check_fractions,
+  check_rows,
+  check_seed,
+  check_size_and_channels,
+  divide,
+  names_in,
+)
+from tfdisent.data.values import natural_order
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
 
@@ -36,16 +44,17 @@ def image_folder(
 ) -> Dataset:
   """Images in a folder for each class: `data_dir/cat/1.png`, or `data_dir/train/cat/1.png` and `data_dir/test/…`.
 
-  The second layout is that of TFDS's `ImageFolder`; its folder `test` becomes the test split. The column `label`, int64
-  [N], is the index of the class in the sorted names of the folders.
+  The second layout is that of TFDS's `ImageFolder`; its folders `test` and `val` (`validation`, `valid`, `dev`, in any
+  case) become these splits. The column `label`, int64 [N], is the index of the class in the names of the folders, which
+  are in their natural order: 2 before 10. `tfdisent.data.folders` says which files are read.
 
   Args:
     data_dir: the folder.
     size: (height, width) in pixels that images are cropped and resized to, or one number for both.
     channels: 1 for grey, 3 for RGB.
     broken: what happens to a file that is no image: "refuse" raises an error, "skip" warns and leaves it out.
-    test_fraction: fraction of the images that becomes the test split, unless there is a folder `test`.
-    probe_fraction, validation_fraction: fractions of the other images that become these splits.
+    test_fraction: fraction of the images that becomes the test split, unless there is a folder for it.
+    probe_fraction, validation_fraction: fractions of the other images that become these splits, likewise.
     seed: the seed of the splits.
 
   Raises:
@@ -53,22 +62,19 @@ def image_folder(
     DataError: the folder is not there, has no images, or has a broken image; the message names the file.
   """
   root = root_folder(data_dir, "image_folder")
-  has_splits = (root / "train").is_dir() and (root / "test").is_dir()
-  files, classes, is_test = [], [], []
-  for split in ("train", "test") if has_splits else ("",):
-    of_split, of_classes = files_in_folders(root / split, "image_folder")
-    files, classes = files + of_split, classes + of_classes
-    is_test += [split == "test"] * len(of_split)
-  names, label = np.unique(classes, return_inverse=True)
+  folder = read_folder(root, "image_folder")
+  names = natural_order({*folder.classes})
+  place = {name: number for number, name in enumerate(names)}
   return _dataset(
     "image_folder",
-    files,
-    {"label": label.astype(np.int64)},
+    folder.files,
+    {"label": np.array([place[name] for name in folder.classes], np.int64)},
     (Judge("label", "label", "classifier"),),
-    np.array(is_test) if has_splits else None,
+    folder.splits,
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     description=f"{root.resolve()}, {len(names)} classes",
-    class_names={"label": tuple(names.tolist())},
+    class_names={"label": tuple(names)},
+    warnings=folder.warnings,
   )
 
 
@@ -89,14 +95,15 @@ def image_table(
   probe_fraction: float = 0.1,
   validation_fraction: float = 0.1,
   seed: int = 0,
+  missing: str = "refuse",
 ) -> Dataset:
-  """Images that a table names, one in each row: CSV with a header, or JSON lines.
+  """Images that a table names, one in each row: CSV with a header, JSON lines, … (see `tfdisent.data.reading`).
 
   Args:
     data_dir: the folder that `table` and the files are relative to.
-    table: the file name of the table: `.csv`, or `.jsonl` for JSON lines.
+    table: the file name of the table.
     file_column: the column with the names of the image files.
-    discrete: columns of classes. Each becomes int64 [N], the index of the value in the sorted values.
+    discrete: columns of classes. Each becomes int64 [N], the index of the value in the values' natural order.
     continuous: columns of numbers. Each becomes float32 [N].
     angles: columns of angles, float32 [N], each with a full turn in its unit: {"azimuth": 360}.
     symmetric: for discrete columns, the classes that look the same from all sides: {"object": ("bowl", "cup")}. The
@@ -104,188 +111,138 @@ def image_table(
     test_every: if it is k > 0, every k-th row, from the first one on, is in the test split, and `test_fraction` has no
       effect.
     size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed: as in `image_folder`.
+    missing: what happens to a row that lacks a value in one of these columns (empty, NA, NaN, null or ?): "refuse"
+      raises an error, "drop" warns and leaves it out.
 
   Raises:
     ConfigError, DataError: as in `image_folder`; also if the table lacks a column or a value, or a value is no number.
+      The message names the row and its line.
   """
   root = root_folder(data_dir, "image_table")
-  discrete, continuous = tuple(discrete), tuple(continuous)  # the name of the data set has them as tuples
-  rows = read_rows(root / table)
-  angles = dict(angles or {})
-  if not all(turn > 0 for turn in angles.values()):
-    raise ConfigError(f"image_table.angles = {angles}: a full turn must be positive, as in {{'azimuth': 360}}.")
-  for column in (file_column, *discrete, *continuous, *angles):
-    if missing := next((number for number, row in enumerate(rows, 1) if row.get(column) in (None, "")), None):
-      raise DataError(
-        f"row {missing} of {root / table} has no '{column}'; its columns are {', '.join(map(str, rows[missing - 1]))}."
-      )
+  path = root / _text_of("table", table)
+  angles = _angles(angles)
+  check_choice("image_table", "missing", missing, ("refuse", "drop"))
+  if isinstance(test_every, bool) or not isinstance(test_every, int) or test_every < 0:
+    raise ConfigError(f"image_table.test_every = {test_every!r} must be a whole number: 0, or k for every k-th row.")
+  kinds = {
+    "category": names_in("image_table.discrete", discrete),
+    "number": names_in("image_table.continuous", continuous),
+  }
+  asked = [Asked(name, kind) for kind, names in kinds.items() for name in names]
+  asked += [Asked(name, "angle", turn) for name, turn in angles.items()]
+  if not isinstance(symmetric or {}, Mapping):
+    raise ConfigError(
+      f"image_table.symmetric = {symmetric!r}: write classes for columns, {{'object': ('bowl', 'cup')}}."
+    )
+  symmetric = {name: names_in(f"image_table.symmetric[{name!r}]", some) for name, some in (symmetric or {}).items()}
+  rows = _asked_rows(
+    read_table(path, torn="drop" if missing == "drop" else "keep"), _text_of("file_column", file_column), asked, missing
+  )
   columns: dict[str, np.ndarray] = {}
   class_names: dict[str, tuple[str, ...]] = {}
-  for name in discrete:
-    names, label = np.unique([str(row[name]) for row in rows], return_inverse=True)
-    class_names[name], columns[name] = tuple(names.tolist()), label.astype(np.int64)
-  for name, classes in (symmetric := dict(symmetric or {})).items():
+  for wish in asked:
+    names, columns[wish.name] = read_column(wish.name, rows.columns[wish.name], wish, rows.where)
+    if names:
+      class_names[wish.name] = names
+  for name, classes in symmetric.items():
     if unknown := sorted(set(classes) - set(class_names.get(name, ()))):
       raise ConfigError(
         f"image_table.symmetric: {unknown[0]!r} is no class of '{name}'; those of image_table.discrete = "
-        f"{discrete} are {class_names}."
+        f"{kinds['category']} are {class_names}."
       )
     if set(classes) == set(class_names[name]):
       raise ConfigError(f"image_table.symmetric has every class of '{name}': no image is left to judge an angle on.")
-  for name in (*continuous, *angles):
-    try:
-      columns[name] = np.array([float(row[name]) for row in rows], np.float32)
-    except (TypeError, ValueError) as error:
-      raise DataError(f"the column '{name}' of {root / table} is not of numbers: {error}.") from error
   symmetric_classes = tuple((name, tuple(map(class_names[name].index, classes))) for name, classes in symmetric.items())
+  files = [root / str(name) for name in rows.columns[file_column]]
   return _dataset(
     "image_table",
-    [root / str(row[file_column]) for row in rows],
+    files,
     columns,
     (
-      *(Judge(name, name, "classifier") for name in discrete),
-      *(Judge(name, name, "number") for name in continuous),
+      *(Judge(name, name, "classifier") for name in kinds["category"]),
+      *(Judge(name, name, "number") for name in kinds["number"]),
       *(Judge(name, name, "angle", turn, symmetric_classes) for name, turn in angles.items()),
     ),
-    np.arange(len(rows)) % test_every == 0 if test_every else None,
+    np.where(np.arange(len(files)) % test_every == 0, "test", "train") if test_every else None,
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
-    description=f"{(root / table).resolve()}, {discrete}, {continuous}, {angles}, {test_every}",
+    description=f"{path.resolve()}, {kinds['category']}, {kinds['number']}, {angles}, {test_every}",
     class_names=class_names,
+    notes=rows.notes,
+    warnings=rows.warnings,
+    where=rows.where,
   )
 
 
-def root_folder(data_dir: str | None, name: str) -> pathlib.Path:
-  """The folder of the images; raises `ConfigError` or `DataError` that begins with the name of the data set."""
-  if not data_dir:
-    raise ConfigError(f"{name} needs the folder of your images: pass --data_dir=<folder>.")
-  root = pathlib.Path(data_dir).expanduser()
-  if not root.is_dir():
-    raise DataError(f"there is no folder {root}: {name} reads your images from --data_dir.")
-  return root
+def _text_of(argument: str, value) -> str:
+  if not isinstance(value, str) or not value:
+    raise ConfigError(f"image_table.{argument} = {value!r} must be a text.")
+  return value
 
 
-def files_in_folders(root: pathlib.Path, name: str) -> tuple[list[pathlib.Path], list[str]]:
-  """The image files in the folders of `root`, sorted, and the folder of each; raises `DataError` if there are none."""
-  folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-  files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
-  if not files:
-    raise DataError(
-      f"{root} has no images in folders: {name} wants a folder for each class, as in "
-      f"{root / 'cat' / '1.png'} ({', '.join(SUFFIXES)})."
+def _angles(angles) -> dict[str, float]:
+  """The full turn of each column of angles."""
+  is_turn = lambda turn: isinstance(turn, (int, float)) and not isinstance(turn, bool) and 0 < turn < math.inf  # noqa: E731
+  if not isinstance(angles or {}, Mapping) or not all(map(is_turn, (angles or {}).values())):
+    raise ConfigError(f"image_table.angles = {angles}: a full turn must be positive, as in {{'azimuth': 360}}.")
+  return dict(angles or {})
+
+
+def _asked_rows(table: Table, file_column: str, asked: Sequence[Asked], missing: str) -> Table:
+  """The rows of a table with a value in each column that is asked for."""
+  names = [wish.name for wish in asked]
+  if twice := sorted({name for name in names if names.count(name) > 1}):
+    raise ConfigError(
+      f"image_table: column '{twice[0]}' is asked for twice (discrete, continuous, angles): choose one."
     )
-  return files, [file.relative_to(root).parts[0] for file in files]
+  if "image" in names:
+    raise ConfigError("image_table: a column cannot be called 'image', since the pixels have this name: rename it.")
+  for name in (file_column, *names):
+    if name not in table.columns:
+      raise DataError(f"{table.path} has no column '{name}'; its columns are {', '.join(map(str, table.columns))}.")
+  if missing == "drop":
+    rows, warnings = complete_rows(table.columns, (file_column, *names), table.where)
+    return table.rows(rows)._replace(warnings=table.warnings + warnings)
+  read_column(file_column, table.columns[file_column], Asked(file_column, "category"), table.where)  # if one is missing
+  return table
 
 
 def _dataset(
-  name, files, columns: Mapping[str, np.ndarray], judges, is_test, arguments, description, class_names
+  name, files, columns, judges, given, arguments, description, class_names, notes=(), warnings=(), where=None
 ) -> Dataset:
   """Decodes the images in the order of their splits, so that the images of a split are a slice of the mapped file.
 
   Args:
-    is_test: bool [N], which images are the test split; None to draw them.
+    given: the split of each image, [N], of which those that are not named are drawn; None to draw all.
+    where: as of `in_splits`.
   """
   size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed = arguments
-  check_channels(name, channels)
-  if broken not in ("refuse", "skip"):
-    raise ConfigError(f"{name}.broken = {broken!r}: choose 'refuse' or 'skip'.")
-  height, width = height_and_width(name, size)
+  shape = check_size_and_channels(name, size, channels)
+  check_choice(name, "broken", broken, ("refuse", "skip"))
   of_rest = {"probe_fraction": probe_fraction, "validation_fraction": validation_fraction}
   check_fractions(name, {"test_fraction": test_fraction}, of_rest)
+  check_seed(name, seed)
 
-  random_state = np.random.default_rng(seed)
-  order = random_state.permutation(len(files))
-  if is_test is None:
-    test, rest = divide(order, (test_fraction,))
-  else:
-    test, rest = order[is_test[order]], order[~is_test[order]]
-  probe, validation, train = divide(rest, of_rest.values())
-  rows = {"train": train, "probe": probe, "validation": validation, "test": test}
+  order = np.random.default_rng(seed).permutation(len(files))
+  of_order = np.full(len(files), "train") if given is None else given[order]
+  rows = {split: order[of_order == split] for split in np.unique(of_order).tolist()}
+  rest = rows.pop("train")
+  if "test" not in rows:
+    rows["test"], rest = divide(rest, (test_fraction,))
+  missing = [split for split in ("probe", "validation") if split not in rows]
+  *parts, rows["train"] = divide(rest, [of_rest[f"{split}_fraction"] for split in missing])
+  rows |= dict(zip(missing, parts))
+  check_rows(name, rows)
 
-  splits, digest = in_splits(files, columns, rows, (height, width, channels), broken, class_names)
+  splits, digest, more = in_splits(files, columns, rows, shape, broken, class_names, where)
   arguments = (size if isinstance(size, int) else tuple(size), *arguments[1:])
   name = f"{name}({description}, {arguments}, {digest})"
   known = {column: Column(column, kind_of_classes(names), names) for column, names in class_names.items()}
   for judge in judges:
     if judge.kind in ("number", "angle"):
       known[judge.column] = Column(judge.column, judge.kind, turn=judge.turn)
-  return Dataset(**splits, name=name, judges=judges, class_names=class_names, columns=known)
-
-
-def in_splits(
-  files: Sequence[pathlib.Path],
-  columns: Mapping[str, np.ndarray],
-  rows: Mapping[str, np.ndarray],
-  shape: tuple[int, int, int],
-  broken: str,
-  class_names: Mapping[str, tuple[str, ...]],
-) -> tuple[dict[str, dict[str, np.ndarray]], str]:
-  """The examples of each split, and a digest of them and of the class names.
-
-  Args:
-    files: N image files.
-    columns: [N] or [N, K] each.
-    rows: the row numbers of each split.
-    shape, broken: as of `decoded`.
-    class_names: of `Dataset`.
-  """
-  in_order = [files[i] for split in SPLITS for i in rows[split]]
-  images, is_image, digest = _decoded(in_order, shape, broken)
-  splits, file_start, image_start = {}, 0, 0
-  content = hashlib.sha256(f"{digest} {class_names}".encode())
-  for split in SPLITS:
-    of_split = is_image[file_start : file_start + len(rows[split])]
-    count = int(of_split.sum())
-    others = {column: values[rows[split][of_split]] for column, values in columns.items()}
-    splits[split] = {"image": images[image_start : image_start + count], **others}
-    update_with_columns(content, others)
-    file_start, image_start = file_start + len(of_split), image_start + count
-  return splits, content.hexdigest()[:12]
-
-
-def decoded(
-  files: Sequence[pathlib.Path], shape: tuple[int, int, int], broken: str = "refuse"
-) -> tuple[np.ndarray, np.ndarray]:
-  """Images of `shape` from N files, mapped into memory from the cache; files that the cache lacks are decoded first.
-
-  Args:
-    files: image files.
-    shape: (H, W, C). Images are cropped at their centre to H:W and resized.
-    broken: what happens to a file that is no image: "refuse" or "skip".
-
-  Returns:
-    uint8 [M, H, W, C], the images of the M files that could be read; and bool [N], which files these are.
-
-  Raises:
-    DataError: a file cannot be read and `broken` is "refuse", or no file can be read.
-  """
-  return _decoded(files, shape, broken)[:2]
-
-
-def _decoded(files, shape, broken) -> tuple[np.ndarray, np.ndarray, str]:
-  """What `decoded` returns, and the digest of the cached images."""
-
-  def decode(file):
-    try:
-      with PIL.Image.open(file) as image:
-        return fitted(PIL.ImageOps.exif_transpose(image), shape)
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-      if broken == "refuse":
-        raise DataError(
-          f"{file} cannot be read as an image ({error}). Remove it, or bind `broken = 'skip'` of the data set."
-        ) from error
-      logging.warning("%s cannot be read as an image (%s) and is skipped.", file, error)
-      return None
-
-  def produce(append):
-    is_image = []
-    with ThreadPoolExecutor() as pool:
-      for start in range(0, len(files), 1024):  # in blocks, so that at most 1,024 images are in memory
-        for image in pool.map(decode, files[start : start + 1024]):
-          is_image.append(image is not None)
-          if image is not None:
-            append(image)
-    return {"is_image": np.array(is_image, bool)}
-
-  states = [(str(file.absolute()), *state(file)) for file in files]
-  images, columns, digest = cached_images(f"{states} {broken}", shape, f"{len(files)} images", produce)
-  return images, columns["is_image"], digest
+  warnings = (*warnings, *more)
+  for warning in (*warnings, *first_warnings(known, splits)):
+    logging.warning("%s.", warning)
+  return Dataset(
+    **splits, name=name, judges=judges, class_names=class_names, columns=known, notes=tuple(notes), warnings=warnings
+  )

@@ -10,17 +10,22 @@
 import dataclasses
 import hashlib
 import pathlib
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tfdisent.arguments import checked
-from tfdisent.data.assemble import Options, dataset_of, dataset_of_files, judge_of, rows_of_splits
-from tfdisent.data.dataset import SPLITS, Dataset, check_images
-from tfdisent.data.detect import Found, find
+from tfdisent.data.alike import warning_of_copies
+from tfdisent.data.assemble import Options, dataset_of, dataset_of_files, judge_of, judged_alone, rows_of_splits
+from tfdisent.data.columns import Column, asked, kind_of_classes
+from tfdisent.data.dataset import SPLITS, Dataset, as_pixels
+from tfdisent.data.detect import Found, complete_rows, find, read_texts
+from tfdisent.data.folders import read_folder, root_folder
 from tfdisent.data.image_cache import update_with_columns
-from tfdisent.data.own_images import files_in_folders, root_folder
-from tfdisent.data.tables import USUAL_NAMES, find_files, find_splits, find_table, read_columns
+from tfdisent.data.reading import Table, of_frame, read_table
+from tfdisent.data.splits import check_choice, names_in
+from tfdisent.data.tables import find_files, find_splits, find_table
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
 
@@ -42,6 +47,7 @@ def folder(
   """Images in a folder for each class, `data_dir/cat/1.png`; the class is the column `label`, int64 [N].
 
   With folders of splits, `data_dir/train/cat/1.png` and `data_dir/test/…` (or `val`, … in any case), these stay.
+  `tfdisent.data.folders` says which files are read.
 
   Args:
     data_dir: the folder.
@@ -58,25 +64,19 @@ def folder(
     DataError: the folder is not there, has no images, or has a broken image; the message names the file.
   """
   root = root_folder(data_dir, "folder")
-  folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-  of_folder = {path: USUAL_NAMES.get(path.name.lower()) for path in folders}
-  has_splits = "train" in of_folder.values() and len({*of_folder.values(), None}) > 2  # a class may be called "train"
-  others = [path.name for path, split in of_folder.items() if has_splits and split is None]
-  files, classes, splits = [], [], []
-  for path, split in of_folder.items() if has_splits else ((root, ""),):
-    if split is None:
-      continue
-    of_path, of_classes = files_in_folders(path, "folder")
-    files, classes, splits = files + of_path, classes + of_classes, splits + [split] * len(of_path)
-  kind = "attribute" if len(set(classes)) == 2 else "category"
-  found = find({"label": classes}, {"label": kind})
+  images = read_folder(root, "folder")
+  # Names of folders are taken as they are: a class may be called "NA" or "1.0".
+  classes, of_file = np.unique(images.classes, return_inverse=True)
+  names, codes = read_texts("label", kind := kind_of_classes(classes), classes.tolist())
+  column = Column("label", kind, names, sources=("label",))
+  found = Found({"label": column}, {"label": np.array(codes, np.int64)[of_file]}, {})
   return dataset_of_files(
     f"folder({root.resolve()}",
-    files,
+    images.files,
     found,
-    np.array(splits) if has_splits else None,
+    images.splits,
     Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
-    (f"beside the folders of splits, {', '.join(others)} is left out",) if others else (),
+    warnings=images.warnings,
   )
 
 
@@ -96,8 +96,9 @@ def table(
   validation_fraction: float = 0.1,
   seed: int = 0,
   judged: Sequence[str] | None = None,
+  missing: str = "refuse",
 ) -> Dataset:
-  """Images that a table names, one in each row: CSV with a header, or JSON lines.
+  """Images that a table names, one in each row: CSV with a header, JSON lines, … (see `tfdisent.data.reading`).
 
   Args:
     data_dir: the folder of the table; file names are relative to it, or to a folder within it.
@@ -111,38 +112,30 @@ def table(
       splits are drawn.
     size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed: as in `folder`.
     judged: the columns that the evaluation reads from images, with a network for each; None for all.
+    missing: what happens where a value is missing (empty, NA, NaN, null or ?). "refuse" raises an error if its column
+      is asked for in `kinds` or `columns`, and leaves other columns out. "drop" warns and leaves the row out, if the
+      column is asked for, or can be a feature where none is asked for.
 
   Raises:
     ConfigError: an argument is out of its range, or names no column.
     DataError: the table or its files are not there, or a value is not of the kind that is forced; the message names it.
   """
   root = root_folder(data_dir, "table")
+  if table is not None and (not isinstance(table, str) or not table):
+    raise ConfigError(f"table.table = {table!r} must be the name of a file, as in 'table.csv'.")
   path = root / table if table else find_table(root)
-  values, warnings = read_columns(path)
   dataset = _of_table(
     f"table({path.resolve()}",
-    values,
+    read_table(path, torn="drop"),
     root,
     file_column,
     kinds,
     columns,
     split_column,
     Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
-    warnings,
+    missing,
   )
   return dataset if judged is None else judged_alone(dataset, judged)
-
-
-def judged_alone(dataset: Dataset, columns: Sequence[str]) -> Dataset:
-  """The same data set with judges of some columns alone.
-
-  Raises:
-    ConfigError: there is no such column.
-  """
-  judges = {judge.column: judge for judge in dataset.judges}
-  if unknown := [column for column in columns if column not in judges]:
-    raise ConfigError(f"there is no column '{unknown[0]}' (judged): there are {', '.join(judges)}.")
-  return dataclasses.replace(dataset, judges=tuple(judges[column] for column in dict.fromkeys(columns)))
 
 
 @checked("from_folder")
@@ -172,6 +165,7 @@ def from_dataframe(
   kinds: Kinds = (),
   columns: Sequence[str] | None = None,
   split_column: str = "split",
+  missing: str = "refuse",
   **options,
 ) -> Dataset:
   """Images that a data frame of pandas names, one in each row.
@@ -179,19 +173,20 @@ def from_dataframe(
   Args:
     df: the data frame.
     root: the folder that file names are relative to.
-    file_column, kinds, columns, split_column: as in `table`.
+    file_column, kinds, columns, split_column, missing: as in `table`.
     options: size, channels, broken, test_fraction, probe_fraction, validation_fraction and seed, as in `folder`.
   """
   root = pathlib.Path(root).expanduser()
   return _of_table(
     f"dataframe({root.resolve()}",
-    {str(name): df[name].to_numpy() for name in df.columns},
+    of_frame(df),
     root,
     file_column,
     kinds,
     columns,
     split_column,
     Options(**options),
+    missing,
   )
 
 
@@ -220,23 +215,21 @@ def from_arrays(
   Raises:
     ConfigError, DataError: as `table`; also if a column has not one value for each image.
   """
-  images = np.asarray(images)
-  images = images[..., None] if images.ndim == 3 else images
-  check_images(images, "images")
+  images = as_pixels(images)
   columns = dict(columns) if isinstance(columns, Mapping) else {"label": columns}
   for name, values in [*columns.items(), *([("split", split)] if split is not None else ())]:
+    if not isinstance(name, str) or name == "image":
+      raise ConfigError(f"from_arrays: a column cannot be called {name!r}: give it a text that is not 'image'.")
+    if not hasattr(values, "__len__") or isinstance(values, str) or not getattr(values, "ndim", 1):
+      raise DataError(f"column '{name}' must have a value for each image, and is {values!r}.")
     if len(values) != len(images):
       raise DataError(f"column '{name}' has {len(values)} values, and there are {len(images)} images.")
-  if images.dtype != np.uint8:
-    images = np.rint(images * 255).astype(np.uint8)
   found = find(columns, kinds)
-  options = Options(
-    test_fraction=test_fraction, probe_fraction=probe_fraction, validation_fraction=validation_fraction, seed=seed
-  )
-  given = None if split is None else find_splits(split)
+  fractions = {"test": test_fraction, "probe": probe_fraction, "validation": validation_fraction}
+  given = None if split is None else find_splits([*split])
   if split is not None and given is None:
     raise ConfigError("from_arrays: split has no 'train': give train, validation or test for each image.")
-  rows = rows_of_splits(found, given, len(images), options.fractions, options.seed)
+  rows = rows_of_splits(found, given, len(images), fractions, seed)
   splits = {
     name: {"image": images[of], **{column: values[of] for column, values in found.values.items()}}
     for name, of in rows.items()
@@ -244,7 +237,9 @@ def from_arrays(
   content = hashlib.sha256(str(found.columns).encode())
   for name in SPLITS:
     update_with_columns(content, splits[name])
-  return dataset_of("arrays(", splits, found, content.hexdigest()[:12])
+  checks = np.array([zlib.crc32(image.tobytes()) for name in SPLITS for image in splits[name]["image"]], np.uint32)
+  copies = warning_of_copies(splits, checks, found.columns, lambda name, row: f"image {rows[name][row]}")
+  return dataset_of("arrays(", splits, found, content.hexdigest()[:12], warnings=copies)
 
 
 @checked("from_tfds")
@@ -266,29 +261,43 @@ def from_tfds(name: str, **arguments) -> Dataset:
 
 def _of_table(
   name,
-  table: Mapping[str, Sequence],
+  table: Table,
   root: pathlib.Path,
   file_column: str | None,
   kinds: Kinds,
   kept: Sequence[str] | None,
   split_column: str,
   options: Options,
-  warnings: tuple[str, ...] = (),
+  missing: str,
 ) -> Dataset:
-  named = find_files(table, root, file_column)
+  dataset = name.partition("(")[0]
+  check_choice(dataset, "missing", missing, ("refuse", "drop"))
+  kept = None if kept is None else names_in(f"{dataset}.columns", kept)
+  named = find_files(table.columns, root, file_column)
   has_name = np.array([path is not None for path in named.paths])
+  warnings = table.warnings
   if not has_name.all():
     warnings += (f"{int((~has_name).sum())} rows have no value of '{named.column}', and are left out",)
   rows = np.flatnonzero(has_name)
-  others = {column: [values[i] for i in rows] for column, values in table.items() if column != named.column}
-  split = next((column for column in others if column.lower() == split_column.lower()), None)
-  given = None if split is None else find_splits(others[split])
-  if given is not None:
-    del others[split]
-  found = find(others, kinds)
+  table = table.rows(rows)
+  paths = [named.paths[row] for row in rows]
+  split = next((column for column in table.columns if column.lower() == str(split_column).lower()), None)
+  given = None if split is None or split == named.column else find_splits(table.columns[split], table.where)
+  of_splits = (named.column, *(() if given is None else (split,)))
+  others = {column: values for column, values in table.columns.items() if column not in of_splits}
+  if missing == "drop" and others:
+    names = {*asked(kinds), *(kept or ())}
+    needed = {of for name in names for of in (name, *(f"{name}_{channel}" for channel in "rgb"))}
+    rows, more = complete_rows(others, needed or None, table.where)
+    warnings += more
+    table, paths, given = table.rows(rows), [paths[row] for row in rows], given if given is None else given[rows]
+    others = {column: table.columns[column] for column in others}
+  found = find(others, kinds, table.where)
   if kept is not None:
     if unknown := [column for column in kept if column not in found.columns]:
+      if reason := found.left_out.get(unknown[0]):
+        raise DataError(f"column '{unknown[0]}' cannot be kept: {reason}.")
       raise ConfigError(f"there is no column '{unknown[0]}' (columns) to keep: there are {', '.join(found.columns)}.")
-    kept = {column: found.columns[column] for column in kept}
-    found = Found(kept, {column: found.values[column] for column in kept}, found.left_out)
-  return dataset_of_files(name, [named.paths[i] for i in rows], found, given, options, warnings)
+    columns = {column: found.columns[column] for column in kept}
+    found = Found(columns, {column: found.values[column] for column in kept}, found.left_out)
+  return dataset_of_files(name, paths, found, given, options, table.notes, warnings, table.where)

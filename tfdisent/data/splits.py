@@ -1,11 +1,13 @@
 """The arguments that several data sets have: the fractions of the splits, and the size and channels of images."""
 
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from tfdisent.data.columns import Column
-from tfdisent.errors import ConfigError
+from tfdisent.data.values import shown
+from tfdisent.errors import ConfigError, DataError
 
 
 def check_fractions(dataset: str, *wholes: Mapping[str, float]) -> None:
@@ -15,6 +17,10 @@ def check_fractions(dataset: str, *wholes: Mapping[str, float]) -> None:
     dataset: the name of the data set, for the message.
     wholes: for each set of images that is divided, the fractions of it that are taken away, by the argument's name.
   """
+  is_number = lambda value: isinstance(value, numbers.Real) and not isinstance(value, bool)  # noqa: E731
+  for name, fraction in ((name, fraction) for whole in wholes for name, fraction in whole.items()):
+    if not is_number(fraction):
+      raise ConfigError(f"{dataset}: {name} = {fraction!r} must be a number between 0 and 1, as in 0.1.")
   if all(min(whole.values()) > 0 and sum(whole.values()) < 1 for whole in wholes):
     return
   *most, last = (f"{name} = {fraction}" for whole in wholes for name, fraction in whole.items())
@@ -79,22 +85,76 @@ def absent_classes(columns: Iterable[Column], splits: Mapping[str, Mapping[str, 
         lacking.setdefault(tuple(sorted(set().union(*present.values()) - here)), []).append(split)
       for absent, of_splits in lacking.items():
         if absent:
-          names = [column.class_names[c] if column.class_names else str(c) for c in absent]
+          names = [shown(column.class_names[c]) if column.class_names else str(c) for c in absent]
           more = f" and {len(names) - 3} more" if len(names) > 3 else ""
           warnings.append(f"'{column.name}': no image in {', '.join(of_splits)} is {', '.join(names[:3])}{more}")
   return warnings
 
 
+def check_rows(dataset: str, rows: Mapping[str, Sequence]) -> None:
+  """Raises `DataError` unless each split has an image; the message says how many images or which fraction it takes.
+
+  Args:
+    dataset: the name of the data set, for the message.
+    rows: the row numbers of each split.
+  """
+  empty = [split for split, of_split in rows.items() if not len(of_split)]
+  if not empty:
+    return
+  count = sum(map(len, rows.values()))
+  if empty == ["train"]:
+    raise DataError(f"{dataset}: {count} images leave none to train on: lower test_fraction, or add images.")
+  raise DataError(
+    f"{dataset}: {count} images are too few, since {', '.join(empty)} would have none: add images (with fractions of "
+    f"0.1, at least 20 are needed, and 500 are seldom too many), or raise "
+    f"{', '.join(f'{split}_fraction' for split in empty if split != 'train')}."
+  )
+
+
+def check_seed(dataset: str, seed: int) -> None:
+  """Raises `ConfigError` unless `seed` is a whole number from 0 on."""
+  if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
+    raise ConfigError(f"{dataset}.seed = {seed!r} must be a whole number from 0 on.")
+
+
+def check_choice(dataset: str, argument: str, value, choices: Sequence[str]) -> None:
+  """Raises `ConfigError` unless the value of an argument is one of `choices`."""
+  if not isinstance(value, str) or value not in choices:
+    raise ConfigError(f"{dataset}.{argument} = {value!r}: choose {' or '.join(map(repr, choices))}.")
+
+
+def names_in(argument: str, names) -> tuple[str, ...]:
+  """Names of columns as a tuple; raises `ConfigError` if they are one text: ("label") has no comma, and is "label"."""
+  if isinstance(names, str):
+    raise ConfigError(f"{argument} = {names!r} is a text: write a tuple, ({names!r},), with its comma.")
+  try:
+    names = tuple(names)
+  except TypeError as error:
+    raise ConfigError(f"{argument} = {names!r} must be a tuple of names, as in ('label',).") from error
+  if wrong := [name for name in names if not isinstance(name, str)]:
+    raise ConfigError(f"{argument} = {names!r}: {wrong[0]!r} is no text.")
+  return names
+
+
+def check_size_and_channels(dataset: str, size, channels) -> tuple[int, int, int]:
+  """(H, W, C) of the images; raises `ConfigError` if they cannot be made."""
+  check_channels(dataset, channels)
+  return (*height_and_width(dataset, size), channels)
+
+
 def check_channels(dataset: str, channels: int | None, may_be_none: bool = False) -> None:
   """Raises `ConfigError` unless images of `channels` channels can be made."""
-  if channels not in ((None, 1, 3) if may_be_none else (1, 3)):
+  if isinstance(channels, bool) or channels not in ((None, 1, 3) if may_be_none else (1, 3)):
     choices = "1 (grey), 3 (RGB) or None" if may_be_none else "1 (grey) or 3 (RGB)"
     raise ConfigError(f"{dataset}.channels = {channels!r}: choose {choices}.")
 
 
 def height_and_width(dataset: str, size: int | tuple[int, int]) -> tuple[int, int]:
   """(height, width) in pixels; raises `ConfigError` unless `size` is one number for both, or two numbers."""
-  pair = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, (tuple, list)) else ()
-  if len(pair) != 2 or not all(isinstance(pixels, int) and pixels >= 1 for pixels in pair):
-    raise ConfigError(f"{dataset}.size = {size!r} must be at least 1: a number of pixels, or (height, width).")
+  is_whole = lambda pixels: isinstance(pixels, int) and not isinstance(pixels, bool)  # noqa: E731
+  pair = (size, size) if is_whole(size) else tuple(size) if isinstance(size, (tuple, list)) else ()
+  if len(pair) != 2 or not all(is_whole(pixels) and pixels >= 1 for pixels in pair):
+    raise ConfigError(
+      f"{dataset}.size = {size!r} must be at least 1: a whole number of pixels for both sides, or (height, width)."
+    )
   return pair

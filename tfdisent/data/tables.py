@@ -1,7 +1,5 @@
-"""A table beside image files: how it is read, which of its columns names the files, and what the files are like."""
+"""A table beside image files: which table it is, which of its columns names the files, and what the files are like."""
 
-import csv
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import PIL.Image
 
-from tfdisent.data.detect import as_text
+from tfdisent.data.detect import Where, nth_row
+from tfdisent.data.reading import TABLE_SUFFIXES
+from tfdisent.data.values import as_text
 from tfdisent.errors import ConfigError, DataError
 
-JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
-TABLE_SUFFIXES = (".csv", ".tsv", *JSON_SUFFIXES)
 USUAL_NAMES = {
   **dict.fromkeys(("train", "training", "trn"), "train"),
   "probe": "probe",
@@ -22,13 +20,20 @@ USUAL_NAMES = {
   **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
 """The split that a word means, in any case."""
-MOST_BROKEN = 0.1
-"""Of more broken rows than this, the whole table is taken to be broken."""
 SIZES = (28, 32, 64, 96, 128)
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "F")
 """Of Pillow."""
 GREY_SPREAD = 4
 """Channels of a grey photograph in RGB differ by no more than this: JPEG rounds them."""
+
+
+def tables_in(folder: pathlib.Path) -> list[pathlib.Path]:
+  """The files of a folder that are tables by their suffix, sorted; hidden ones and locks of Excel are none."""
+  return sorted(
+    path
+    for path in folder.iterdir()
+    if path.suffix.lower() in TABLE_SUFFIXES and not path.name.startswith((".", "~$")) and path.is_file()
+  )
 
 
 def find_table(folder: pathlib.Path) -> pathlib.Path:
@@ -37,7 +42,7 @@ def find_table(folder: pathlib.Path) -> pathlib.Path:
   Raises:
     DataError: there is none, or there are several; the message names them.
   """
-  files = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES)
+  files = tables_in(folder)
   files = [path for path in files if path.stem.lower() == "table"] or files
   if len(files) != 1:
     found = f"several tables ({', '.join(path.name for path in files)})" if files else "no table"
@@ -45,60 +50,6 @@ def find_table(folder: pathlib.Path) -> pathlib.Path:
       f"{folder} has {found}: name the table, as in '{folder / 'table.csv'}' ({', '.join(TABLE_SUFFIXES)})."
     )
   return files[0]
-
-
-def read_rows(path: pathlib.Path, **csv_format) -> list[dict]:
-  """The rows of a table, each a dict: CSV with a header, or JSON lines.
-
-  Args:
-    path: the file; its suffix tells what it is.
-    csv_format: of `csv.DictReader`.
-
-  Raises:
-    DataError: the table cannot be read or has no rows.
-  """
-  try:
-    is_json = path.suffix.lower() in JSON_SUFFIXES
-    # A row ends with CR, LF or CRLF, and not within a quoted value. `str.splitlines` would split at eight more
-    # characters, and break values that have them.
-    with path.open(encoding="utf-8-sig", newline=None if is_json else "") as file:
-      rows = [json.loads(line) for line in file if line.strip()] if is_json else [*csv.DictReader(file, **csv_format)]
-  except (OSError, ValueError, csv.Error) as error:
-    raise DataError(f"the table {path} cannot be read: {error}.") from error
-  if not rows or not all(isinstance(row, dict) for row in rows):
-    raise DataError(f"the table {path} has no rows with named columns.")
-  return rows
-
-
-def read_columns(path: pathlib.Path) -> tuple[dict[str, list], tuple[str, ...]]:
-  """The columns of a table, and warnings: rows that do not have one value for each column are left out.
-
-  The columns of a CSV file are separated by commas, semicolons or tabs, whichever its header has most of.
-
-  Raises:
-    DataError: the table cannot be read, or more than a tenth of its rows are broken; the message names one.
-  """
-  csv_format = {}
-  if path.suffix.lower() not in JSON_SUFFIXES:
-    try:
-      with path.open(encoding="utf-8-sig") as file:
-        header = file.readline()
-    except (OSError, ValueError) as error:
-      raise DataError(f"the table {path} cannot be read: {error}.") from error
-    csv_format["delimiter"] = max(",;\t", key=header.count)
-  rows = read_rows(path, **csv_format)
-  names = list(dict.fromkeys(name for row in rows for name in row if name is not None))
-  broken = []
-  if csv_format:  # `csv.DictReader` has None as the name of what is too much, and as the value of what is missing
-    broken = [number for number, row in enumerate(rows) if None in row or None in row.values()]
-  if len(broken) > MOST_BROKEN * len(rows):
-    row = rows[broken[0]]
-    raise DataError(f"row {broken[0] + 1} of {path} does not have one value for each column of the header: {row}.")
-  for number in reversed(broken):
-    del rows[number]
-  warning = f"{len(broken)} rows of {path.name} do not have one value for each column, and are left out"
-  warnings = (f"{warning}; the first is row {broken[0] + 1}",) if broken else ()
-  return {name: [row.get(name) for row in rows] for name in names}, warnings
 
 
 class Files(NamedTuple):
@@ -120,11 +71,12 @@ def find_files(table: Mapping[str, Sequence], root: pathlib.Path, column: str | 
   Raises:
     DataError: there is no such column; the message says how to name it.
   """
-  if column is not None and column not in table:
+  if column is not None and (not isinstance(column, str) or column not in table):
     raise ConfigError(f"there is no column '{column}' (file_column): the columns are {', '.join(map(str, table))}.")
   bases = [root, *(sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ())]
+  bases = [path for path in bases if path == root or not path.name.startswith(".")]
   for name in table if column is None else (column,):
-    values = [as_text(value) for value in table[name]]
+    values = [as_text(value).replace("\\", "/") for value in table[name]]  # a table that Windows wrote
     some = [value for value in values if value][:20]
     for base in bases:
       # Values such as "1" or "cat" may be folders or files without a suffix, and are no images then.
@@ -145,8 +97,8 @@ def _is_file(path) -> bool:
     return False
 
 
-def find_splits(values: Sequence) -> np.ndarray | None:
-  """The split of each row, [N], or None if the values are no names of splits.
+def find_splits(values: Sequence, where: Where = nth_row) -> np.ndarray | None:
+  """The split of each row, [N], or None if the values are no names of splits; `where` names a row in messages.
 
   Raises:
     DataError: there is a row without a split; the message names its value.
@@ -157,8 +109,8 @@ def find_splits(values: Sequence) -> np.ndarray | None:
     return None
   if None in splits:
     raise DataError(
-      f"the column of splits has the value {texts[splits.index(None)]!r}: write train, validation or test in each row, "
-      "or rename the column."
+      f"the column of splits has the value {texts[splits.index(None)]!r} in {where(splits.index(None))}: write train, "
+      "validation or test in each row, or rename the column."
     )
   return np.array(splits)
 

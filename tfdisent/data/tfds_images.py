@@ -114,7 +114,7 @@ def tfds_images(
   key = f"{folder} {files} {builder.info.as_json}"
   splits, digests = {}, []
   for split in kind.splits:
-    images, columns, digest = cached_images(
+    images, columns, digest, _ = cached_images(
       f"{key} {name} {split} {limit}",
       shape,
       f"'{split}' of {name}",

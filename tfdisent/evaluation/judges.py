@@ -13,24 +13,18 @@ The networks are trained once on the `train` split of a data set, never together
 of stride 2), and so do their seeds. `read_images` trains a network of the same kind on fusions, anew for every model.
 """  # noqa: E501 (a table)
 
-import hashlib
-import json
-import os
-import pathlib
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
 from sklearn.preprocessing import StandardScaler
 
-from tfdisent.cache import cache_folder
 from tfdisent.data.batches import training_batches
-from tfdisent.data.dataset import Dataset, Examples, Judge, fingerprint
+from tfdisent.data.dataset import Dataset, Examples, Judge
 from tfdisent.evaluation import strokes
+from tfdisent.evaluation.kept import keep
 from tfdisent.evaluation.probes import ProbeData, is_classes
 from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel, fresh_model
@@ -105,7 +99,7 @@ class _CachedNetwork:
         verbose=1 if sys.stdout.isatty() else 0,
       )
 
-    _keep(
+    keep(
       self._network,
       self.name,
       fit,
@@ -117,58 +111,6 @@ class _CachedNetwork:
   def _task(self, values: np.ndarray):
     """The number of outputs, what they learn from `values`, and their loss. Here `values` are classes, [N]."""
     return int(values.max()) + 1, values, CROSS_ENTROPY
-
-
-def _keep(
-  network: keras.Model, name: str, fit: Callable[[], None], what: str, learned: Examples, recipe: Mapping
-) -> None:
-  """Loads the weights of a network from the cache. If the cache does not hold them, fits the network and keeps them.
-
-  The file's name has a hash of all that the weights depend on, so that a network that learned from wrong labels, or by
-  another recipe, is no longer used after these are corrected.
-
-  Args:
-    network: a network that is built; its weights are set.
-    name: the first part of the file's name.
-    fit: trains the network.
-    what: what is trained, for the line that announces it.
-    learned: the columns that the network learns from.
-    recipe: how the network learns them, as data of JSON.
-  """
-  cache = cache_folder()
-  image = learned["image"]
-  # Of a large file, `fingerprint` reads only a part.
-  file_of_image = os.stat(image.filename) if getattr(image, "filename", None) else None
-  depends_on = {
-    "network": [network.get_config(), [list(weight.shape) for weight in network.weights]],
-    "data": fingerprint(learned),
-    "file": file_of_image and [file_of_image.st_size, file_of_image.st_mtime_ns],
-    "recipe": recipe,
-    "keras": keras.__version__,
-  }
-  depends_on = json.loads(json.dumps(depends_on), object_hook=_without_name)
-  key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
-  file = cache / f"{name}-{key}.weights.h5"
-  if file.is_file():
-    try:
-      network.load_weights(file)
-      return
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-      logging.warning("%s cannot be read (%s); it is made again.", file, error)
-  print(f"Training {what}; it is kept in {cache}.", flush=True)
-  fit()
-  cache.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=cache) as folder:  # renamed when whole: another process may write it, too
-    network.save_weights(pathlib.Path(folder) / file.name)
-    os.replace(pathlib.Path(folder) / file.name, file)
-
-
-def _without_name(config: dict) -> dict:
-  """A part of a Keras config without its name: Keras numbers objects in the order in which the process makes them.
-
-  The name of a type, {"name": "float32"}, stays.
-  """
-  return config if len(config) == 1 else {key: value for key, value in config.items() if key != "name"}
 
 
 class Oracle(_CachedNetwork):
@@ -302,7 +244,7 @@ def plain_vae(model: TrainedModel, dataset: Dataset, epochs: int = 3) -> Trained
     vae.fit(training_batches(dataset.train, f, batch_size, VAE_SEED), steps_per_epoch=steps, shuffle=False, verbose=0)
 
   what = f"a plain VAE, a control of the evaluation, on {count} images"
-  _keep(vae, "plain-vae", fit, what, {"image": dataset.train["image"]}, recipe)
+  keep(vae, "plain-vae", fit, what, {"image": dataset.train["image"]}, recipe)
   return TrainedModel(vae)
 
 

@@ -1,5 +1,6 @@
 """The training step: every network goes down the term that it learns from."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,14 +9,17 @@ import tensorflow as tf
 
 from tfdisent.errors import ConfigError
 from tfdisent.model import keras_data
+from tfdisent.model.averages import Averages, ShowAverages
 
 
 class TrainingStep(keras.Model):
   """A model of several networks, each of which learns from a term of its own: what Keras's `compile` and `fit` need.
 
   A subclass gives `networks` by their symbols, `terms` of a batch, `records` of the terms, and what `keras_data` reads:
-  `feature`, `image_shape` and `seed`.
+  `feature`, `image_shape` and `seed`; and where it averages weights, `averages` and `averaged`, whose they are.
   """
+
+  averages: Averages | None = None
 
   def compile(
     self,
@@ -103,11 +107,36 @@ class TrainingStep(keras.Model):
     for optimizer, symbols in self._optimizers:
       if pairs := [pair for symbol in symbols for pair in zip(gradients[symbol], weights[symbol])]:
         optimizer.apply(*zip(*pairs))
+    if self.averages:
+      self.averages.update(self.averaged, self.optimizer.iterations)
 
     norms = {f"gradient_norm/{symbol}": tf.linalg.global_norm(of_network) for symbol, of_network in gradients.items()}
     return terms | norms
 
-  def fit(self, x=None, y=None, *arguments, validation_data=None, **keywords) -> keras.callbacks.History:
+  def show_averages(self, shown: bool) -> None:
+    """Puts the averages into the networks, or else the weights that are trained; for a model without averages nothing.
+
+    Between the epochs of a training, and after it, they are there.
+    """
+    if self.averages:
+      self.averages.show(self.averaged, shown)
+
+  def showing_averages(self, shown: bool = True) -> contextlib.AbstractContextManager:
+    """`show_averages` for a while."""
+    return self.averages.showing(self.averaged, shown) if self.averages else contextlib.nullcontext()
+
+  def fit(
+    self,
+    x=None,
+    y=None,
+    batch_size=None,
+    epochs=1,
+    verbose="auto",
+    callbacks=None,
+    *arguments,
+    validation_data=None,
+    **keywords,
+  ) -> keras.callbacks.History:
     """Trains the model as Keras does, with arguments of `keras.Model.fit`.
 
         model.fit(images, labels, batch_size=64, epochs=5, validation_split=0.1)
@@ -119,7 +148,7 @@ class TrainingStep(keras.Model):
         generator of batches: (x, f), (x, f, weight), or those of `tfdisent.data.batches.training_batches`.
       y: f(x) of the images in its natural form, as in labels [N], or as vectors [N, width]; of several parts a dict of
         these by their names, as in {"smile": [N], "age": [N]}. None where it is computed from pixels, or x has it.
-      arguments: of Keras.
+      batch_size, epochs, verbose, callbacks, arguments: of Keras.
       validation_data: (images, f), (images, f, weight), or as x.
       keywords: of Keras.
 
@@ -131,7 +160,16 @@ class TrainingStep(keras.Model):
     if isinstance(validation_data, (tuple, list)):
       x_val, f_val, weight = keras.utils.unpack_x_y_sample_weight(validation_data)
       validation_data = keras.utils.pack_x_y_sample_weight(*keras_data.arrays(self, x_val, f_val), weight)
-    return super().fit(x, y, *arguments, validation_data=validation_data, **keywords)
+    if self.averages:
+      callbacks = [ShowAverages(), *([] if callbacks is None else [callbacks])]
+    given = (x, y, batch_size, epochs, verbose, callbacks, *arguments)
+    with self.showing_averages():  # an interrupted epoch leaves them as well
+      return super().fit(*given, validation_data=validation_data, **keywords)
+
+  def train_on_batch(self, *arguments, **keywords) -> Any:
+    """One step, as Keras's."""
+    with self.showing_averages(False):
+      return super().train_on_batch(*arguments, **keywords)
 
   def evaluate(self, x=None, y=None, *arguments, **keywords) -> Any:
     """The terms, without training, of data as `fit` takes them; a list, or with `return_dict` a dict by their names."""

@@ -1,5 +1,6 @@
 """The model of the paper's Fig. 1: its networks, its posteriors and its generator. `terms.py` has the notation."""
 
+import numbers
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -10,6 +11,7 @@ from tfdisent.arguments import checked
 from tfdisent.codes import Code, diagonal_gaussian, make_code, reparameterise
 from tfdisent.errors import ConfigError, FeatureError
 from tfdisent.feature.contract import CONTINUOUS, DISCRETE, Feature, feature_from_config
+from tfdisent.model.averages import Averages
 from tfdisent.model.keras_data import vectors
 from tfdisent.model.loss import Term
 from tfdisent.model.objective import Objective
@@ -37,6 +39,8 @@ class DisentangledVAE(TrainingStep):
       `conv` (channels; as the image size wants unless said), `dense` (units), `activation`.
     networks: the family of the networks: see `tfdisent.networks`.
     precision: "float32", or "mixed_bfloat16" for the networks; weights and losses stay float32.
+    ema: decay of the moving averages of E1, E2, G and q, in [0, 1), 0.999 for instance: what is shown, saved, measured
+      and served has these in place of the weights of the last step. 0 for none. See `tfdisent.model.averages`.
     seed: of the noise. Initial weights follow `keras.utils.set_random_seed`.
 
   Raises:
@@ -60,6 +64,7 @@ class DisentangledVAE(TrainingStep):
     a: Mapping | None = None,
     networks: Family = "plain",
     precision: str = "float32",
+    ema: float = 0.0,
     seed: int = 0,
   ):
     keras_names.check_settings(keras)
@@ -85,8 +90,11 @@ class DisentangledVAE(TrainingStep):
       "networks": describe(networks),
       **{symbol: _described(arguments) for symbol, arguments in every.items()},
       "precision": precision,
+      "ema": ema,
       "seed": seed,
     }
+    if not (isinstance(ema, numbers.Real) and 0 <= ema < 1):
+      raise ConfigError(f"model.ema = {ema!r} must be a number of at least 0 and less than 1, as in 0.999.")
     if precision not in ("float32", "mixed_bfloat16"):
       raise ConfigError(f"model.precision = {precision!r}: choose 'float32' or 'mixed_bfloat16'.")
     for name, width in (("z1_width", z1_width), ("z2_width", z2_width)):
@@ -124,7 +132,14 @@ class DisentangledVAE(TrainingStep):
     self.networks_of_losses = [(loss, dict(loss.make_networks(self))) for loss in objective.beyond]
     if twice := {*self.inference_networks, "D"} & {symbol for _, of in self.networks_of_losses for symbol in of}:
       raise ConfigError(f"a loss calls a network '{min(twice)}', as the paper does: give it another symbol.")
+    if ema:
+      self.averages = Averages(ema, self.averaged)
     self.built = True
+
+  @property
+  def averaged(self) -> list[keras.Variable]:
+    """The weights whose averages a model with `ema` has: of all networks that a trained model is used with."""
+    return [weight for network in self.inference_networks.values() for weight in network.trainable_variables]
 
   def make_network(self, symbol: str, outputs: int | None, *inputs: tf.Tensor) -> keras.Model:
     """The network of a symbol (see `tfdisent.networks`), of this model's family, arguments and precision.
@@ -139,7 +154,11 @@ class DisentangledVAE(TrainingStep):
       self._config["networks"],
       self._config["precision"],
     )
-    network(*inputs)
+    try:
+      network(*inputs)
+    except (TypeError, ValueError, tf.errors.OpError) as error:  # Keras sees what cannot be when it makes the weights
+      arguments = self._config[symbol.split("/", maxsplit=1)[0]]
+      raise ConfigError(f"model.{symbol} = {arguments}: {' '.join(str(error).split())[:200]}") from error
     return network
 
   def get_config(self) -> dict:

@@ -27,7 +27,10 @@ import keras
 
 from tfdisent.arguments import check
 from tfdisent.errors import ConfigError
+from tfdisent.networks import dense as _registers_dense  # noqa: F401
+from tfdisent.networks import modulated as _registers_modulated  # noqa: F401
 from tfdisent.networks import plain as _registers_plain  # noqa: F401
+from tfdisent.networks import residual as _registers_residual  # noqa: F401
 from tfdisent.registry import NETWORKS
 
 Family = str | Mapping

@@ -4,7 +4,7 @@ Convolutions are 4x4 with stride 2. The networks of the paper's Fig. 1, and an a
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -63,11 +63,19 @@ class ConvolutionalNetwork(Network):
     self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
     self.output_layer = keras.layers.Dense(outputs, dtype="float32", name="output")
 
+  def layers_of(self, image: tf.Tensor) -> list[tf.Tensor]:
+    """An image [B, H, W, C], and what each convolution makes of it, one after the other."""
+    layers = [image]
+    for i in range(len(self.conv_layers)):
+      layers.append(self.stage(i, layers[-1]))
+    return layers
+
+  def stage(self, i: int, h: tf.Tensor) -> tf.Tensor:
+    """What the convolution number `i` makes of h [B, H, W, C], the image or what the one before gave."""
+    return self.conv_layers[i](h)
+
   def _forward(self, image, code=None):
-    h = image
-    for layer in self.conv_layers:
-      h = layer(h)
-    h = self.flatten(h)
+    h = self.flatten(self.layers_of(image)[-1])
     if code is not None:
       h = tf.concat([h, tf.cast(code, h.dtype)], axis=1)
     for layer in self.dense_layers:
@@ -209,14 +217,20 @@ def plain(
   Raises:
     ConfigError: the family has no network for the symbol.
   """
-  if symbol not in NETWORKS:
-    raise ConfigError(f"the family 'plain' has no network '{symbol}', only {', '.join(NETWORKS)}.")
-  cls, fixed = NETWORKS[symbol], {"outputs": outputs}
+  channels = channels_for(image_shape)
+  cls = network_class(NETWORKS, "plain", symbol)
   if not issubclass(cls, DenseNetwork):
-    channels = channels_for(image_shape)
     arguments = {"conv": channels[::-1] if symbol == "G" else channels, **arguments}
-  if symbol == "G":
-    fixed = {"image_shape": tuple(image_shape)}
-  elif symbol == "D":
-    fixed = {}
-  return cls(**fixed, **arguments, dtype=dtype, name=name)
+  return cls(**of_symbol(symbol, image_shape, outputs), **arguments, dtype=dtype, name=name)
+
+
+def network_class(networks: Mapping[str, type], family: str, symbol: str) -> type:
+  """The class of a symbol among those of a family; `ConfigError` if there is none."""
+  if symbol not in networks:
+    raise ConfigError(f"the family '{family}' has no network '{symbol}', only {', '.join(networks)}.")
+  return networks[symbol]
+
+
+def of_symbol(symbol: str, image_shape: Sequence[int], outputs: int) -> dict:
+  """What every network of a symbol is made from: the shape of the image for G, and the number of outputs for others."""
+  return {"G": {"image_shape": tuple(image_shape)}, "D": {}}.get(symbol, {"outputs": outputs})

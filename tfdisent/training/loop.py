@@ -14,10 +14,11 @@ import tensorflow as tf
 from tfdisent import run
 from tfdisent.checkpoints import Checkpoints, restore
 from tfdisent.console import say
+from tfdisent.data.alike import refuse_alike
 from tfdisent.data.batches import steps_per_epoch, training_batches, validation_steps
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.errors import ConfigError, DataError, FeatureError
 from tfdisent.feature import learned
 from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel
@@ -101,6 +102,7 @@ def train_model(
   check_counts(1, epochs=epochs, batch_size=batch_size)
   check_counts(0, checkpoint_every=checkpoint_every)
   unfitted = learned.unfitted(feature)
+  refuse_alike(dataset)
   batches = _Batches(dataset, feature, batch_size, seed, strategy)
 
   # --- Build ---
@@ -179,14 +181,23 @@ class _Batches:
     self.read()
     self.steps_per_epoch = steps_per_epoch(dataset.train, batch_size)
     if len(dataset.validation["image"]) < 2:
-      raise DataError("the validation split has 1 image, and a fusion is of two: give it more.")
+      raise DataError(
+        "the validation split has 1 image, and a fusion is of two: raise validation_fraction of the data set, or add "
+        "images."
+      )
     # A validation split smaller than a batch is one batch, filled up to the next multiple only.
     self._validation_size = min(batch_size, multiple * validation_steps(dataset.validation, multiple))
     self.validation_steps = validation_steps(dataset.validation, self._validation_size)
 
   def read(self) -> None:
     """Reads f(x) of the examples: at first, and again once a network that reads it in their pixels was fitted."""
-    self._values = {split: feature_values(self._feature, self._dataset[split]) for split in ("train", "validation")}
+    self._values = {}
+    for split, hint in (("train", ""), ("validation", ", of which validation_fraction says how many")):
+      try:
+        self._values[split] = feature_values(self._feature, self._dataset[split])
+      except FeatureError as error:
+        count = len(self._dataset[split]["image"])
+        raise FeatureError(f"in the {count} images of '{split}'{hint}: {error}") from error
 
   def training(self, first_step: int) -> tf.distribute.DistributedDataset:
     """Batches of the training split, from a step of the whole training on."""

@@ -31,7 +31,9 @@ def make_optimizer(
     learning_rate: the highest one of the training.
     decay: "cosine": the learning rate falls along a cosine, to 2 % of its height at the end; None: it is constant.
     warmup_steps: the learning rate rises linearly from 0 to its height in so many steps.
-    arguments: further arguments of the Keras optimizer, as in {"beta_1": 0.5}. `check_gradients` refuses some of them.
+    arguments: further arguments of the Keras optimizer, as in {"beta_1": 0.5, "global_clipnorm": 1.0}: the latter
+      shortens the gradients of all networks of the optimizer to a norm of 1 together, where they are longer, "clipnorm"
+      those of each weight. `check_gradients` refuses some arguments, and clipping on several devices.
 
   Raises:
     ConfigError: Keras knows no such optimizer or argument, or the learning rate is not a positive number.
@@ -62,7 +64,7 @@ def make_optimizer(
 
 _HARMFUL = {
   "use_ema": "Keras replaces the weights by their moving averages at the end of `fit`: after the last checkpoint, "
-  "which lacks them, and also amid a training that goes on within an epoch",
+  "which lacks them, and also amid a training that goes on within an epoch. Set model.ema instead",
   "gradient_accumulation_steps": "the noise of a step follows the optimizer's count of steps, which does not change "
   "while gradients accumulate, so that several batches get the same noise. Raise train.batch_size instead",
   "loss_scale_factor": "the optimizer divides the gradients by it, but nothing multiplies the losses by it. bfloat16 "
