@@ -126,7 +126,7 @@ def test_the_summary_names_the_networks(capsys):
     ({"D": (32,)}, r"model.D = \(32,\) must be a dict, as in \{'dense': \(128,\)\}"),
     ({"q": {"activation": "no_such"}}, "model.q = .*no_such"),
     ({"feature": {"smile": "attribute"}}, "must be a Feature, the name of a registered one, or a description"),
-    ({"feature": 3}, "feature = 3 must be a Feature"),
+    ({"feature": 3}, "feature = 3 must be"),
   ],
 )
 def test_a_model_that_cannot_work_is_refused(arguments, words):
