@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import PIL.Image
-import PIL.ImageOps
 from absl import logging
 
 from tfdisent.data.columns import Column, kind_of_classes
 from tfdisent.data.dataset import SPLITS, Dataset, Judge
 from tfdisent.data.detect import SUFFIXES
-from tfdisent.data.image_cache import cached_images, fitted, state, update_with_columns
+from tfdisent.data.image_cache import cached_images, state, update_with_columns
+from tfdisent.data.pixels import WHITE, decode
 from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
 from tfdisent.data.tables import read_rows
 from tfdisent.errors import ConfigError, DataError
@@ -218,6 +217,7 @@ def in_splits(
   shape: tuple[int, int, int],
   broken: str,
   class_names: Mapping[str, tuple[str, ...]],
+  background: tuple[int, int, int] = WHITE,
 ) -> tuple[dict[str, dict[str, np.ndarray]], str]:
   """The examples of each split, and a digest of them and of the class names.
 
@@ -225,11 +225,11 @@ def in_splits(
     files: N image files.
     columns: [N] or [N, K] each.
     rows: the row numbers of each split.
-    shape, broken: as of `decoded`.
+    shape, broken, background: as of `decoded`.
     class_names: of `Dataset`.
   """
   in_order = [files[i] for split in SPLITS for i in rows[split]]
-  images, is_image, digest = _decoded(in_order, shape, broken)
+  images, is_image, digest = _decoded(in_order, shape, broken, background)
   splits, file_start, image_start = {}, 0, 0
   content = hashlib.sha256(f"{digest} {class_names}".encode())
   for split in SPLITS:
@@ -243,7 +243,10 @@ def in_splits(
 
 
 def decoded(
-  files: Sequence[pathlib.Path], shape: tuple[int, int, int], broken: str = "refuse"
+  files: Sequence[pathlib.Path],
+  shape: tuple[int, int, int],
+  broken: str = "refuse",
+  background: tuple[int, int, int] = WHITE,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Images of `shape` from N files, mapped into memory from the cache; files that the cache lacks are decoded first.
 
@@ -251,6 +254,7 @@ def decoded(
     files: image files.
     shape: (H, W, C). Images are cropped at their centre to H:W and resized.
     broken: what happens to a file that is no image: "refuse" or "skip".
+    background: the colour that transparent pixels are composed on: see `tfdisent.data.pixels`.
 
   Returns:
     uint8 [M, H, W, C], the images of the M files that could be read; and bool [N], which files these are.
@@ -258,17 +262,21 @@ def decoded(
   Raises:
     DataError: a file cannot be read and `broken` is "refuse", or no file can be read.
   """
-  return _decoded(files, shape, broken)[:2]
+  return _decoded(files, shape, broken, background)[:2]
 
 
-def _decoded(files, shape, broken) -> tuple[np.ndarray, np.ndarray, str]:
+def _decoded(files, shape, broken, background) -> tuple[np.ndarray, np.ndarray, str]:
   """What `decoded` returns, and the digest of the cached images."""
 
-  def decode(file):
+  notes: dict[str, list] = {}
+
+  def read(file):
     try:
-      with PIL.Image.open(file) as image:
-        return fitted(PIL.ImageOps.exif_transpose(image), shape)
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+      image, note = decode(file, shape, background)
+      if note:
+        notes.setdefault(note, []).append(file)
+      return image
+    except ValueError as error:
       if broken == "refuse":
         raise DataError(
           f"{file} cannot be read as an image ({error}). Remove it, or bind `broken = 'skip'` of the data set."
@@ -280,12 +288,15 @@ def _decoded(files, shape, broken) -> tuple[np.ndarray, np.ndarray, str]:
     is_image = []
     with ThreadPoolExecutor() as pool:
       for start in range(0, len(files), 1024):  # in blocks, so that at most 1,024 images are in memory
-        for image in pool.map(decode, files[start : start + 1024]):
+        for image in pool.map(read, files[start : start + 1024]):
           is_image.append(image is not None)
           if image is not None:
             append(image)
+    for note, of_files in notes.items():
+      others = f", and so are {len(of_files) - 1:,} others" if len(of_files) > 1 else ""
+      logging.warning("%s: %s%s.", min(of_files), note, others)
     return {"is_image": np.array(is_image, bool)}
 
   states = [(str(file.absolute()), *state(file)) for file in files]
-  images, columns, digest = cached_images(f"{states} {broken}", shape, f"{len(files)} images", produce)
+  images, columns, digest = cached_images(f"{states} {broken} {background}", shape, f"{len(files)} images", produce)
   return images, columns["is_image"], digest

@@ -1,0 +1,195 @@
+"""TIFF in the graph of an exported model, which TensorFlow has no operation for.
+
+| taken                  | with                                                                          |
+|------------------------|-------------------------------------------------------------------------------|
+| grey, white is 0 or 1  | 1, 8 or 16 bits, 32-bit integers or floats; 8 bits with alpha                 |
+| RGB                    | 8 or 16 bits, with alpha or without                                           |
+| a palette              | 8 bits                                                                        |
+| CMYK                   | 8 or 16 bits                                                                  |
+
+The first page is read. Files that are compressed, in tiles or in planes, LAB and YCbCr are refused in words.
+"""
+
+import tensorflow as tf
+
+from tfdisent.data.pixels import FULL_8
+from tfdisent.serving.raster import as_grey, check_size, checked, composed, floats_as_grey
+
+SAVE = "save it as PNG, or as TIFF without compression"
+INTEGERS, FLOATS = 1, 3
+"""Of the tag SampleFormat."""
+NO_ALPHA, MULTIPLIED, ALPHA = 0, 1, 2
+"""Of the tag ExtraSamples: what is not alpha, alpha that the colours are multiplied with, and alpha."""
+MOST_SAMPLES = 8
+
+
+class Directory:
+  """The first directory of a TIFF file, or of EXIF, which has the same form.
+
+  Args:
+    encoded: the bytes, a scalar string.
+  """
+
+  WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
+  STRIP_STARTS, ORIENTATION, SAMPLES, STRIP_SIZES, PLANES = 273, 274, 277, 279, 284
+  COLORS, EXTRA, FORMAT = 320, 338, 339
+
+  def __init__(self, encoded: tf.Tensor):
+    self.bytes = tf.io.decode_raw(encoded, tf.uint8)
+    self._is_little = self.bytes[0] == ord("I")
+    start = self._numbers(tf.constant([4]), 4)[0]
+    count = self._numbers(start[None], 2)[0]
+    self._entries = start + 2 + 12 * tf.range(count)
+    self._tags = self._numbers(self._entries, 2)
+
+  def _numbers(self, starts, width) -> tf.Tensor:
+    """The unsigned numbers of `width` bytes that begin at the positions `starts` [N], int32 [N]."""
+    words, size = "the TIFF, or the EXIF, is damaged: it points beyond its end", tf.size(self.bytes)
+    starts = checked(starts, tf.reduce_all((starts >= 0) & (starts <= size - width)), words)
+    place = tf.range(4)
+    digits = tf.gather(self.bytes, tf.minimum(starts[:, None] + place, size - 1))
+    shift = 8 * tf.where(self._is_little, place, width - 1 - place)
+    digits = tf.where(place < width, tf.bitwise.left_shift(tf.cast(digits, tf.int32), tf.maximum(shift, 0)), 0)
+    return tf.reduce_sum(digits, 1)  # one beyond 2^31 is negative, which points nowhere
+
+  def numbers(self, tag: int, default: list[int]) -> tf.Tensor:
+    """The numbers of a tag, int32 [N], or the default if it is not there."""
+    entry = tf.gather(self._entries, tf.reshape(tf.where(self._tags == tag), [-1])[:1])  # none, or one
+    kind, count = (tf.reduce_sum(self._numbers(entry + at, width)) for at, width in ((2, 2), (4, 4)))
+    is_known = tf.reduce_any(kind == [0, 1, 3, 4]) & (count >= 0) & (count <= tf.size(self.bytes))
+    kind = checked(kind, is_known, f"the tag {tag} of the TIFF, or of the EXIF, holds no numbers")
+    width = tf.gather([0, 1, 0, 2, 4], kind)
+    start = tf.reduce_sum(tf.where(width * count <= 4, entry + 8, self._numbers(entry + 8, 4)))
+    values = self._numbers(start + width * tf.range(count), width)
+    return tf.concat([values, tf.constant(default, tf.int32)], 0)[: tf.where(count > 0, count, len(default))]
+
+  def first(self, tag: int, default: int) -> tf.Tensor:
+    """The first number of a tag, or the default if it is not there."""
+    return self.numbers(tag, [default])[0]
+
+
+def decode_tiff(encoded: tf.Tensor, background: tuple[int, int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+  """A TIFF as RGB, uint8 [h, w, 3], and its orientation, int32.
+
+  Args:
+    encoded: the file, a scalar string.
+    background: the colour that transparent pixels are composed on.
+  """
+  tags = Directory(encoded)
+  height, width, samples = (tags.first(tag, 0) for tag in (tags.HEIGHT, tags.WIDTH, tags.SAMPLES))
+  samples = tf.where(samples == 0, 1, samples)
+  kind, depth, form = tags.first(tags.PHOTOMETRIC, -1), tags.numbers(tags.BITS, [1]), tags.first(tags.FORMAT, INTEGERS)
+  encoded = check_size(encoded, height, width)
+  for is_good, words in (
+    (tags.first(tags.COMPRESSION, 1) == 1, "a TIFF must not be compressed"),
+    (tf.size(tags.numbers(tags.STRIP_STARTS, [])) > 0, "a TIFF must not be in tiles"),
+    ((tags.first(tags.PLANES, 1) == 1) | (samples == 1), "a TIFF must not be in planes"),
+    (tags.first(tags.FILL_ORDER, 1) == 1, "the bits of a TIFF must be in their usual order"),
+    (tf.reduce_min([height, width, samples]) > 0, "a TIFF must have pixels"),
+    (samples <= MOST_SAMPLES, f"a pixel of a TIFF has {MOST_SAMPLES} numbers at most"),
+    (tf.reduce_all(depth == depth[0]), "all numbers of a TIFF must have as many bits"),
+  ):
+    encoded = checked(encoded, is_good, f"{words}: {SAVE}")
+  depth = depth[0]
+  is_deep = (depth == 8) | (depth == 16)
+  kinds = (
+    (_grey, ((kind == 0) | (kind == 1)) & ((samples == 1) | ((samples == 2) & (depth == 8)))),
+    (_rgb, (kind == 2) & (samples >= 3) & is_deep),
+    (_palette, (kind == 3) & (samples == 1) & (depth == 8)),
+    (_cmyk, (kind == 5) & (samples >= 4) & is_deep),
+  )
+  words = f"a TIFF must be in grey, RGB, CMYK or a palette, with a usual number of bits: {SAVE}"
+  encoded = checked(encoded, tf.reduce_any([is_kind for _, is_kind in kinds]), words, kind, samples, depth)
+  shape = tf.stack([height, width, samples])
+  values = _values(_strips(encoded, tags), shape, depth, form)
+  functions = [lambda function=function: function(values, tags, background) for function, _ in kinds]
+  image = tf.switch_case(tf.argmax([is_kind for _, is_kind in kinds], output_type=tf.int32), functions)
+  return image, tags.first(tags.ORIENTATION, 1)
+
+
+def _strips(encoded, tags) -> tf.Tensor:
+  """The bytes of all strips, one after the other, uint8 [N]."""
+  starts, sizes = tags.numbers(tags.STRIP_STARTS, []), tags.numbers(tags.STRIP_SIZES, [])
+  within = tf.reduce_sum(tf.cast(sizes, tf.int64)) <= tf.cast(tf.size(tags.bytes), tf.int64)
+  is_good = (tf.size(starts) == tf.size(sizes)) & (tf.reduce_min(sizes) >= 0)
+  starts = checked(starts, is_good & within, "the TIFF is damaged: its strips are longer than itself")
+  strips = tf.map_fn(lambda at: tf.strings.substr(encoded, *at), (starts, sizes), fn_output_signature=tf.string)
+  return tf.io.decode_raw(tf.strings.reduce_join(strips), tf.uint8)
+
+
+def _values(data, shape, depth, form) -> tf.Tensor:
+  """The numbers of the pixels, scaled to uint8 [h, w, S].
+
+  Args:
+    data: the bytes, uint8 [N].
+    shape: [h, w, S].
+    depth: bits of a number.
+    form: `INTEGERS` or `FLOATS`, or another.
+  """
+  height, width, samples = tf.unstack(shape)
+  row = (width * samples * depth + 7) // 8
+  data = checked(data, tf.size(data) >= height * row, "the TIFF is damaged: pixels are missing")[: height * row]
+
+  def of_bits():
+    bits = tf.reshape(data, [height, row, 1]) // [128, 64, 32, 16, 8, 4, 2, 1] % 2
+    return tf.reshape(bits, [height, -1, 1])[:, :width] * FULL_8
+
+  def of_16():  # one number is scaled as Pillow's mode I;16 is; of several, Pillow reads the upper bytes
+    low, high = tf.unstack(tf.reshape(data, [*tf.unstack(shape), 2]), axis=-1)
+    numbers = tf.cast(high, tf.int32) * 256 + tf.cast(low, tf.int32)
+    return tf.cond(samples == 1, lambda: as_grey(numbers, has_16=True), lambda: high)
+
+  def of_32():
+    return as_grey(tf.bitcast(tf.reshape(data, [*tf.unstack(shape), 4]), tf.int32), has_16=False)
+
+  def of_floats():
+    return floats_as_grey(tf.bitcast(tf.reshape(data, [*tf.unstack(shape), 4]), tf.float32))
+
+  cases = (
+    (depth == 1, of_bits),
+    (depth == 8, lambda: tf.reshape(data, shape)),
+    ((depth == 16) & (form == INTEGERS), of_16),
+    ((depth == 32) & (form != FLOATS), of_32),
+    ((depth == 32) & (form == FLOATS), of_floats),
+  )
+  words = f"a number of a TIFF must have 1, 8, 16 or 32 bits: {SAVE}"
+  data = checked(data, tf.reduce_any([is_case for is_case, _ in cases]), words, depth)
+  return tf.switch_case(tf.argmax([is_case for is_case, _ in cases], output_type=tf.int32), [read for _, read in cases])
+
+
+def _grey(values, tags, background):
+  values = tf.cond(tags.first(tags.PHOTOMETRIC, 0) == 0, lambda: FULL_8 - values, lambda: values)
+  return _with_alpha(tf.repeat(values[..., :1], 3, 2), values[..., 1:], tags, background)
+
+
+def _rgb(values, tags, background):
+  return _with_alpha(values[..., :3], values[..., 3:], tags, background)
+
+
+def _with_alpha(color, others, tags, background):
+  """The colour on the background, where the first of the other numbers is alpha."""
+  kind = tags.first(tags.EXTRA, ALPHA)
+
+  def apart():
+    return composed(color, others[..., :1], background)
+
+  def multiplied():  # back to the colour, as Pillow does it
+    alpha = tf.cast(others[..., :1], tf.int32)
+    whole = tf.minimum(FULL_8 * tf.cast(color, tf.int32) // tf.maximum(alpha, 1), FULL_8)
+    return composed(tf.cast(whole, tf.uint8), others[..., :1], background)
+
+  has_alpha = (tf.shape(others)[2] > 0) & (kind != NO_ALPHA)
+  return tf.cond(has_alpha, lambda: tf.cond(kind == MULTIPLIED, multiplied, apart), lambda: color)
+
+
+def _palette(values, tags, background):
+  colors = tf.cast(tags.numbers(tags.COLORS, []) // 256, tf.uint8)
+  colors = checked(colors, tf.size(colors) == 3 * (FULL_8 + 1), "the TIFF is damaged: it must have 256 colours")
+  return tf.gather(tf.transpose(tf.reshape(colors, [3, -1])), tf.cast(values[..., 0], tf.int32))
+
+
+def _cmyk(values, tags, background):
+  ink, black = (tf.cast(part, tf.uint16) for part in (values[..., :3], values[..., 3:4]))
+  light = FULL_8 - black
+  mixed = ink * light + 128
+  return tf.cast(light - (mixed // 256 + mixed) // 256, tf.uint8)
