@@ -42,7 +42,9 @@ def _decoded(encoded, background) -> tuple[tf.Tensor, tf.Tensor]:
   encoded = checked(encoded, is_png | is_jpeg | is_tiff, "an encoded image is a PNG, a JPEG or a TIFF")
   branches = (_png, _jpeg, decode_tiff)
   index = tf.where(is_png, 0, tf.where(is_jpeg, 1, 2))
-  return tf.switch_case(index, [lambda branch=branch: branch(encoded, background) for branch in branches])
+  image = tf.switch_case(index, [lambda branch=branch: branch(encoded, background) for branch in branches])
+  exif = tf.where(is_tiff, encoded, _after(encoded, tf.where(is_png, "eXIf", "Exif\0\0"))[1])
+  return image, _orientation(encoded, exif)
 
 
 def _png(encoded, background):
@@ -60,10 +62,9 @@ def _png(encoded, background):
     return composed(image[..., :3], image[..., 3:], background)
 
   def without():  # not as RGBA: TensorFlow gives images of one bit an alpha of 1
-    return tf.cond(is_numbers, lambda: tf.repeat(_numbers(read(1, tf.uint16)()), 3, 2), read(3))
+    return tf.cond(is_numbers, lambda: tf.concat([_numbers(read(1, tf.uint16)())] * 3, 2), read(3))
 
-  image = tf.cond((color == GREY_ALPHA) | (color == RGB_ALPHA) | has_key, with_alpha, without)
-  return image, _orientation(encoded, "eXIf")
+  return tf.cond((color == GREY_ALPHA) | (color == RGB_ALPHA) | has_key, with_alpha, without)
 
 
 def _numbers(image) -> tf.Tensor:
@@ -71,7 +72,7 @@ def _numbers(image) -> tf.Tensor:
   values = as_grey(tf.cast(image[..., :1], tf.int32), has_16=True)
   if image.shape[2] == 1:
     return values
-  return tf.concat([tf.repeat(values, 3, 2), tf.cast(image[..., 3:] // 256, tf.uint8)], 2)
+  return tf.concat([*[values] * 3, tf.cast(image[..., 3:] // 256, tf.uint8)], 2)
 
 
 def _jpeg(encoded, background):
@@ -80,7 +81,7 @@ def _jpeg(encoded, background):
   known = (components < 4) | _after(encoded, "Adobe")[0]
   encoded = checked(encoded, known, "a JPEG in CMYK must have the mark of Adobe; save it in RGB")
   # The method that Pillow takes; TensorFlow's default is faster, and up to 17 grey levels off.
-  return tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE"), _orientation(encoded, "Exif\0\0")
+  return tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE")
 
 
 def _after(encoded, mark: str) -> tuple[tf.Tensor, tf.Tensor]:
@@ -90,18 +91,17 @@ def _after(encoded, mark: str) -> tuple[tf.Tensor, tf.Tensor]:
   return is_there, tf.strings.substr(tf.where(is_there, parts[-1], ""), 0, 2**16)
 
 
-def _orientation(encoded, mark) -> tf.Tensor:
-  """The orientation that EXIF tells after a mark, or XMP in plain text; 1 if neither does."""
-  is_there, exif = _after(encoded, mark)
-  starts = [tf.strings.substr(exif, 0, 4) == start for start in TIFF_STARTS]
+def _orientation(encoded, exif) -> tf.Tensor:
+  """The orientation that EXIF tells, or XMP in plain text, int32; 1 if neither does.
 
-  def of_exif():
-    return tf.cast(Directory(exif).first(Directory.ORIENTATION, 0), tf.int32)
-
-  def of_xmp():
-    words = tf.strings.substr(_after(encoded, "tiff:Orientation")[1], 0, 3)
-    digit = tf.strings.regex_replace(words, r'^(?:="|>)([0-9])(?s:.*)$', r"\1")
-    return tf.where(tf.strings.regex_full_match(digit, "[1-8]"), tf.strings.unicode_decode(digit, "UTF-8")[:1] - 48, 1)
-
-  told = tf.cond(is_there & (starts[0] | starts[1]), of_exif, lambda: 0)
-  return tf.cond(told > 0, lambda: told, lambda: tf.reduce_max(of_xmp()))
+  Args:
+    encoded: the whole file.
+    exif: the bytes of EXIF, or none.
+  """
+  start = tf.strings.substr(exif, 0, 4)
+  is_there = (start == TIFF_STARTS[0]) | (start == TIFF_STARTS[1])
+  told = tf.cond(is_there, lambda: Directory(exif).first(Directory.ORIENTATION, 0), lambda: 0)
+  words = tf.strings.substr(_after(encoded, "tiff:Orientation")[1], 0, 3)
+  digit = tf.strings.regex_replace(words, r'^(?:="|>)([1-8])(?s:.*)$', r"\1")
+  of_xmp = tf.strings.to_number(tf.where(tf.strings.regex_full_match(digit, "[1-8]"), digit, "1"), tf.int32)
+  return tf.where(told > 0, told, of_xmp)

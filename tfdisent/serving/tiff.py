@@ -16,6 +16,8 @@ from tfdisent.data.pixels import FULL_8
 from tfdisent.serving.raster import as_grey, check_size, checked, composed, floats_as_grey
 
 SAVE = "save it as PNG, or as TIFF without compression"
+WIDTHS = {1: 1, 3: 2, 4: 4}
+"""Bytes of the numbers that a tag holds, by the code of their kind."""
 INTEGERS, FLOATS = 1, 3
 """Of the tag SampleFormat."""
 NO_ALPHA, MULTIPLIED, ALPHA = 0, 1, 2
@@ -37,60 +39,66 @@ class Directory:
   def __init__(self, encoded: tf.Tensor):
     self.bytes = tf.io.decode_raw(encoded, tf.uint8)
     self._is_little = self.bytes[0] == ord("I")
-    start = self._numbers(tf.constant([4]), 4)[0]
-    count = self._numbers(start[None], 2)[0]
-    self._entries = start + 2 + 12 * tf.range(count)
-    self._tags = self._numbers(self._entries, 2)
+    start = self._numbers([4], [4])[0]
+    entries = start + 2 + 12 * tf.range(self._numbers([start], [2])[0])
+    self._tags, kinds, self._counts, content = (
+      self._numbers(entries + at, tf.fill(tf.shape(entries), width)) for at, width in ((0, 2), (2, 2), (4, 4), (8, 4))
+    )
+    is_number = tf.reduce_any(kinds[:, None] == list(WIDTHS), 1)
+    self._widths = tf.gather([WIDTHS.get(kind, 1) for kind in range(5)], tf.where(is_number, kinds, 0))
+    is_apart = is_number & (self._widths * self._counts > 4)  # more than four bytes are elsewhere in the file
+    self._starts = tf.where(is_apart, content, entries + 8)
+    self._firsts = self._numbers(self._starts, self._widths)
 
-  def _numbers(self, starts, width) -> tf.Tensor:
-    """The unsigned numbers of `width` bytes that begin at the positions `starts` [N], int32 [N]."""
+  def _numbers(self, starts, widths) -> tf.Tensor:
+    """The unsigned numbers that begin at the positions `starts` [N] and have `widths` [N] bytes, int32 [N]."""
     words, size = "the TIFF, or the EXIF, is damaged: it points beyond its end", tf.size(self.bytes)
-    starts = checked(starts, tf.reduce_all((starts >= 0) & (starts <= size - width)), words)
+    starts, widths = tf.convert_to_tensor(starts), tf.convert_to_tensor(widths)[:, None]
+    starts = checked(starts, tf.reduce_all((starts >= 0) & (starts + widths[:, 0] <= size)), words)
     place = tf.range(4)
-    digits = tf.gather(self.bytes, tf.minimum(starts[:, None] + place, size - 1))
-    shift = 8 * tf.where(self._is_little, place, width - 1 - place)
-    digits = tf.where(place < width, tf.bitwise.left_shift(tf.cast(digits, tf.int32), tf.maximum(shift, 0)), 0)
-    return tf.reduce_sum(digits, 1)  # one beyond 2^31 is negative, which points nowhere
-
-  def numbers(self, tag: int, default: list[int]) -> tf.Tensor:
-    """The numbers of a tag, int32 [N], or the default if it is not there."""
-    entry = tf.gather(self._entries, tf.reshape(tf.where(self._tags == tag), [-1])[:1])  # none, or one
-    kind, count = (tf.reduce_sum(self._numbers(entry + at, width)) for at, width in ((2, 2), (4, 4)))
-    is_known = tf.reduce_any(kind == [0, 1, 3, 4]) & (count >= 0) & (count <= tf.size(self.bytes))
-    kind = checked(kind, is_known, f"the tag {tag} of the TIFF, or of the EXIF, holds no numbers")
-    width = tf.gather([0, 1, 0, 2, 4], kind)
-    start = tf.reduce_sum(tf.where(width * count <= 4, entry + 8, self._numbers(entry + 8, 4)))
-    values = self._numbers(start + width * tf.range(count), width)
-    return tf.concat([values, tf.constant(default, tf.int32)], 0)[: tf.where(count > 0, count, len(default))]
+    digits = tf.cast(tf.gather(self.bytes, tf.minimum(starts[:, None] + place, size - 1)), tf.int32)
+    shifts = 8 * tf.where(self._is_little, place, tf.maximum(widths - 1 - place, 0))
+    return tf.reduce_sum(tf.where(place < widths, tf.bitwise.left_shift(digits, shifts), 0), 1)
 
   def first(self, tag: int, default: int) -> tf.Tensor:
     """The first number of a tag, or the default if it is not there."""
-    return self.numbers(tag, [default])[0]
+    is_tag = self._tags == tag
+    return tf.where(tf.reduce_any(is_tag), tf.reduce_max(tf.where(is_tag, self._firsts, -(2**31))), default)
+
+  def numbers(self, tag: int) -> tf.Tensor:
+    """All numbers of a tag, int32 [N]."""
+    row = tf.where(self._tags == tag)[:1, 0]  # none, or one
+    start, count, width = (tf.reduce_sum(tf.gather(of, row)) for of in (self._starts, self._counts, self._widths))
+    is_good = (count >= 0) & (count <= tf.size(self.bytes))
+    count = checked(count, is_good, "the TIFF, or the EXIF, is damaged: it has more numbers than bytes")
+    return self._numbers(start + width * tf.range(count), tf.fill([count], width))
 
 
-def decode_tiff(encoded: tf.Tensor, background: tuple[int, int, int]) -> tuple[tf.Tensor, tf.Tensor]:
-  """A TIFF as RGB, uint8 [h, w, 3], and its orientation, int32.
+def decode_tiff(encoded: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:
+  """A TIFF as RGB, uint8 [h, w, 3].
 
   Args:
     encoded: the file, a scalar string.
     background: the colour that transparent pixels are composed on.
   """
   tags = Directory(encoded)
-  height, width, samples = (tags.first(tag, 0) for tag in (tags.HEIGHT, tags.WIDTH, tags.SAMPLES))
-  samples = tf.where(samples == 0, 1, samples)
-  kind, depth, form = tags.first(tags.PHOTOMETRIC, -1), tags.numbers(tags.BITS, [1]), tags.first(tags.FORMAT, INTEGERS)
+  height, width, samples = (
+    tags.first(tag, default) for tag, default in ((tags.HEIGHT, 0), (tags.WIDTH, 0), (tags.SAMPLES, 1))
+  )
+  kind, depth, form = (
+    tags.first(tag, default) for tag, default in ((tags.PHOTOMETRIC, -1), (tags.BITS, 1), (tags.FORMAT, INTEGERS))
+  )
   encoded = check_size(encoded, height, width)
   for is_good, words in (
     (tags.first(tags.COMPRESSION, 1) == 1, "a TIFF must not be compressed"),
-    (tf.size(tags.numbers(tags.STRIP_STARTS, [])) > 0, "a TIFF must not be in tiles"),
+    (tags.first(tags.STRIP_STARTS, -1) >= 0, "a TIFF must not be in tiles"),
     ((tags.first(tags.PLANES, 1) == 1) | (samples == 1), "a TIFF must not be in planes"),
     (tags.first(tags.FILL_ORDER, 1) == 1, "the bits of a TIFF must be in their usual order"),
     (tf.reduce_min([height, width, samples]) > 0, "a TIFF must have pixels"),
     (samples <= MOST_SAMPLES, f"a pixel of a TIFF has {MOST_SAMPLES} numbers at most"),
-    (tf.reduce_all(depth == depth[0]), "all numbers of a TIFF must have as many bits"),
+    (tf.reduce_all(tags.numbers(tags.BITS) == depth), "all numbers of a TIFF must have as many bits"),
   ):
     encoded = checked(encoded, is_good, f"{words}: {SAVE}")
-  depth = depth[0]
   is_deep = (depth == 8) | (depth == 16)
   kinds = (
     (_grey, ((kind == 0) | (kind == 1)) & ((samples == 1) | ((samples == 2) & (depth == 8)))),
@@ -103,13 +111,12 @@ def decode_tiff(encoded: tf.Tensor, background: tuple[int, int, int]) -> tuple[t
   shape = tf.stack([height, width, samples])
   values = _values(_strips(encoded, tags), shape, depth, form)
   functions = [lambda function=function: function(values, tags, background) for function, _ in kinds]
-  image = tf.switch_case(tf.argmax([is_kind for _, is_kind in kinds], output_type=tf.int32), functions)
-  return image, tags.first(tags.ORIENTATION, 1)
+  return tf.switch_case(tf.argmax([is_kind for _, is_kind in kinds], output_type=tf.int32), functions)
 
 
 def _strips(encoded, tags) -> tf.Tensor:
   """The bytes of all strips, one after the other, uint8 [N]."""
-  starts, sizes = tags.numbers(tags.STRIP_STARTS, []), tags.numbers(tags.STRIP_SIZES, [])
+  starts, sizes = tags.numbers(tags.STRIP_STARTS), tags.numbers(tags.STRIP_SIZES)
   within = tf.reduce_sum(tf.cast(sizes, tf.int64)) <= tf.cast(tf.size(tags.bytes), tf.int64)
   is_good = (tf.size(starts) == tf.size(sizes)) & (tf.reduce_min(sizes) >= 0)
   starts = checked(starts, is_good & within, "the TIFF is damaged: its strips are longer than itself")
@@ -159,7 +166,7 @@ def _values(data, shape, depth, form) -> tf.Tensor:
 
 def _grey(values, tags, background):
   values = tf.cond(tags.first(tags.PHOTOMETRIC, 0) == 0, lambda: FULL_8 - values, lambda: values)
-  return _with_alpha(tf.repeat(values[..., :1], 3, 2), values[..., 1:], tags, background)
+  return _with_alpha(tf.concat([values[..., :1]] * 3, 2), values[..., 1:], tags, background)
 
 
 def _rgb(values, tags, background):
@@ -183,7 +190,7 @@ def _with_alpha(color, others, tags, background):
 
 
 def _palette(values, tags, background):
-  colors = tf.cast(tags.numbers(tags.COLORS, []) // 256, tf.uint8)
+  colors = tf.cast(tags.numbers(tags.COLORS) // 256, tf.uint8)
   colors = checked(colors, tf.size(colors) == 3 * (FULL_8 + 1), "the TIFF is damaged: it must have 256 colours")
   return tf.gather(tf.transpose(tf.reshape(colors, [3, -1])), tf.cast(values[..., 0], tf.int32))
 
