@@ -56,6 +56,26 @@ def signature(trained: TrainedModel, name: str) -> Callable:
   return ServedModel(trained).signatures([name])[name]
 
 
+def check_shapes(function: Callable, specs: Collection[tf.TensorSpec]) -> Callable:
+  """`function`, whose inputs must have the shapes of `specs`: others are an INVALID_ARGUMENT that tells both shapes.
+
+  A server does not check the shapes that a client sends. Without this check, Reshape would cut rows of another width
+  into images of mixed pixels.
+  """
+  return lambda *inputs: function(*map(_check_shape, inputs, specs))
+
+
+def _check_shape(value: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+  # Of an input whose shape the graph knows, TensorFlow would replace the check by its answer.
+  given = tf.raw_ops.PlaceholderWithDefault(input=value, shape=tf.TensorShape(None))
+  shape, (_, *wanted) = tf.shape(given), spec.shape.as_list()
+  is_good = (tf.size(shape) == spec.shape.rank) & tf.reduce_all(tf.pad(shape, [[0, 9]])[1 : spec.shape.rank] == wanted)
+  words = (
+    f"{NOUNS.get(spec.name, f'values of {spec.name} are')} [{', '.join(['B', *map(str, wanted)])}], not of the shape"
+  )
+  return tf.ensure_shape(checked(given, is_good, words, shape), spec.shape)
+
+
 class ServedModel:
   """What an export writes of a model: its signatures, their weights, and files that describe it.
 
@@ -63,10 +83,12 @@ class ServedModel:
     trained: the model, with the names of its classes.
     pad_empty: whether signatures answer a batch of no images. The convolutions fail on an empty batch, so it is padded
       to one image whose answer is cut off.
+    guard: how a format checks the shapes of inputs: it makes of a function of tensors, and of the `TensorSpec` of each,
+      a function that refuses others.
   """
 
-  def __init__(self, trained: TrainedModel, pad_empty: bool = True):
-    self._model, self._class_names = trained.model, trained.class_names
+  def __init__(self, trained: TrainedModel, pad_empty: bool = True, guard: Callable = check_shapes):
+    self._model, self._class_names, self._guard = trained.model, trained.class_names, guard
     self._pad = _pad_empty if pad_empty else lambda batch: batch
     try:
       self._model.check_reading()
@@ -175,7 +197,7 @@ class ServedModel:
       "control_png": (control_png, [encoded, *features]),
     }
     return {
-      name: tf.function(_with_shapes(function, specs)).get_concrete_function(*specs)
+      name: tf.function(self._guard(function, specs)).get_concrete_function(*specs)
       for name, (function, specs) in functions.items()
       if names is None or name in names
     }
@@ -208,7 +230,8 @@ class ServedModel:
     features = _check_same_count("there must be as many of one feature as of another", *features)
     for value in features:
       if value.dtype.is_floating:
-        tf.debugging.assert_all_finite(value, "a feature is NaN or infinite")
+        is_finite = tf.reduce_all(tf.abs(value) <= value.dtype.max)
+        tf.debugging.Assert(is_finite, ["a feature is NaN or infinite"])
     parts = zip(self._model.feature.parts, features)
     f = tf.concat([part.of_served(self._pad(value)) for part, value in parts], 1)
     f.set_shape([None, self._model.feature.width])
@@ -224,26 +247,6 @@ class ServedModel:
       elif q is not None and not code.learned:
         values[name] = code.probabilities(q)
     return values
-
-
-def _with_shapes(function: Callable, specs: Collection[tf.TensorSpec]) -> Callable:
-  """`function`, whose inputs must have the shapes of `specs`: others are an INVALID_ARGUMENT that tells both shapes.
-
-  A server does not check the shapes that a client sends. Without this check, Reshape would cut rows of another width
-  into images of mixed pixels.
-  """
-  return lambda *inputs: function(*map(_check_shape, inputs, specs))
-
-
-def _check_shape(value: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
-  # Of an input whose shape the graph knows, TensorFlow would replace the check by its answer.
-  given = tf.raw_ops.PlaceholderWithDefault(input=value, shape=tf.TensorShape(None))
-  shape, (_, *wanted) = tf.shape(given), spec.shape.as_list()
-  is_good = (tf.size(shape) == spec.shape.rank) & tf.reduce_all(tf.pad(shape, [[0, 9]])[1 : spec.shape.rank] == wanted)
-  words = (
-    f"{NOUNS.get(spec.name, f'values of {spec.name} are')} [{', '.join(['B', *map(str, wanted)])}], not of the shape"
-  )
-  return tf.ensure_shape(checked(given, is_good, words, shape), spec.shape)
 
 
 def _check_same_count(message: str, *batches: tf.Tensor) -> list[tf.Tensor]:
