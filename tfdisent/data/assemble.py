@@ -11,6 +11,7 @@ from tfdisent.data.columns import Column
 from tfdisent.data.dataset import SPLITS, Dataset, Examples, Judge
 from tfdisent.data.detect import Found
 from tfdisent.data.own_images import in_splits
+from tfdisent.data.pixels import WHITE, as_background
 from tfdisent.data.splits import absent_classes, check_channels, check_fractions, height_and_width, stratified
 from tfdisent.data.tables import look_at, notes_on, size_for
 from tfdisent.errors import ConfigError
@@ -27,6 +28,7 @@ class Options:
   probe_fraction: float = 0.1
   validation_fraction: float = 0.1
   seed: int = 0
+  background: str | Sequence[int] = "white"
 
   @property
   def fractions(self) -> dict[str, float]:
@@ -71,8 +73,9 @@ def dataset_of_files(
   notes, more = notes_on(sizes, shape) if len(sizes) else ((), ())
   rows = rows_of_splits(found, given, len(files), options.fractions, options.seed)
   class_names = {column.name: column.class_names for column in found.columns.values() if column.class_names}
-  splits, digest = in_splits(files, found.values, rows, shape, broken, class_names)
-  return dataset_of(f"{name}, ", splits, found, digest, notes, (*warnings, *more))
+  background = as_background(options.background)
+  splits, digest = in_splits(files, found.values, rows, shape, broken, class_names, background)
+  return dataset_of(f"{name}, ", splits, found, digest, notes, (*warnings, *more), background)
 
 
 def rows_of_splits(
@@ -108,6 +111,7 @@ def dataset_of(
   digest: str,
   notes: tuple[str, ...] = (),
   warnings: tuple[str, ...] = (),
+  background: tuple[int, int, int] = WHITE,
 ) -> Dataset:
   """A data set with a judge for each column; `digest` is of its examples, and warnings are logged."""
   counts = tuple(len(splits[split]["image"]) for split in SPLITS)
@@ -123,4 +127,5 @@ def dataset_of(
     columns=found.columns,
     notes=(*notes, *left_out),
     warnings=warnings,
+    background=background,
   )

@@ -15,7 +15,7 @@ from tfdisent.data.columns import Column, kind_of_classes
 from tfdisent.data.dataset import SPLITS, Dataset, Judge
 from tfdisent.data.detect import SUFFIXES
 from tfdisent.data.image_cache import cached_images, state, update_with_columns
-from tfdisent.data.pixels import WHITE, decode
+from tfdisent.data.pixels import WHITE, as_background, decode
 from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
 from tfdisent.data.tables import read_rows
 from tfdisent.errors import ConfigError, DataError
@@ -32,6 +32,7 @@ def image_folder(
   probe_fraction: float = 0.1,
   validation_fraction: float = 0.1,
   seed: int = 0,
+  background: str | Sequence[int] = "white",
 ) -> Dataset:
   """Images in a folder for each class: `data_dir/cat/1.png`, or `data_dir/train/cat/1.png` and `data_dir/test/…`.
 
@@ -46,6 +47,7 @@ def image_folder(
     test_fraction: fraction of the images that becomes the test split, unless there is a folder `test`.
     probe_fraction, validation_fraction: fractions of the other images that become these splits.
     seed: the seed of the splits.
+    background: the colour that transparent pixels are composed on: a name, "#ffffff", or (red, green, blue).
 
   Raises:
     ConfigError: an argument is out of its range.
@@ -68,6 +70,7 @@ def image_folder(
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     description=f"{root.resolve()}, {len(names)} classes",
     class_names={"label": tuple(names.tolist())},
+    background=as_background(background),
   )
 
 
@@ -88,6 +91,7 @@ def image_table(
   probe_fraction: float = 0.1,
   validation_fraction: float = 0.1,
   seed: int = 0,
+  background: str | Sequence[int] = "white",
 ) -> Dataset:
   """Images that a table names, one in each row: CSV with a header, or JSON lines.
 
@@ -102,7 +106,7 @@ def image_table(
       judges of `angles` skip images of these classes.
     test_every: if it is k > 0, every k-th row, from the first one on, is in the test split, and `test_fraction` has no
       effect.
-    size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed: as in `image_folder`.
+    size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed, background: as in `image_folder`.
 
   Raises:
     ConfigError, DataError: as in `image_folder`; also if the table lacks a column or a value, or a value is no number.
@@ -150,6 +154,7 @@ def image_table(
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     description=f"{(root / table).resolve()}, {discrete}, {continuous}, {angles}, {test_every}",
     class_names=class_names,
+    background=as_background(background),
   )
 
 
@@ -176,7 +181,7 @@ def files_in_folders(root: pathlib.Path, name: str) -> tuple[list[pathlib.Path],
 
 
 def _dataset(
-  name, files, columns: Mapping[str, np.ndarray], judges, is_test, arguments, description, class_names
+  name, files, columns: Mapping[str, np.ndarray], judges, is_test, arguments, description, class_names, background
 ) -> Dataset:
   """Decodes the images in the order of their splits, so that the images of a split are a slice of the mapped file.
 
@@ -200,14 +205,14 @@ def _dataset(
   probe, validation, train = divide(rest, of_rest.values())
   rows = {"train": train, "probe": probe, "validation": validation, "test": test}
 
-  splits, digest = in_splits(files, columns, rows, (height, width, channels), broken, class_names)
+  splits, digest = in_splits(files, columns, rows, (height, width, channels), broken, class_names, background)
   arguments = (size if isinstance(size, int) else tuple(size), *arguments[1:])
   name = f"{name}({description}, {arguments}, {digest})"
   known = {column: Column(column, kind_of_classes(names), names) for column, names in class_names.items()}
   for judge in judges:
     if judge.kind in ("number", "angle"):
       known[judge.column] = Column(judge.column, judge.kind, turn=judge.turn)
-  return Dataset(**splits, name=name, judges=judges, class_names=class_names, columns=known)
+  return Dataset(**splits, name=name, judges=judges, class_names=class_names, columns=known, background=background)
 
 
 def in_splits(
@@ -293,7 +298,7 @@ def _decoded(files, shape, broken, background) -> tuple[np.ndarray, np.ndarray, 
           if image is not None:
             append(image)
     for note, of_files in notes.items():
-      others = f", and so are {len(of_files) - 1:,} others" if len(of_files) > 1 else ""
+      others = f" ({len(of_files) - 1:,} other files likewise)" if len(of_files) > 1 else ""
       logging.warning("%s: %s%s.", min(of_files), note, others)
     return {"is_image": np.array(is_image, bool)}
 

@@ -8,7 +8,7 @@
 | transparency of any kind  | is composed on `background`                                                            |
 | 16 bits                   | scaled from 0 to 65,535; from 0 to 4,095 if it says 12 bits, or no value is larger     |
 | 32-bit integers           | as 8, 12 or 16 bits, by the largest value; refused if that is larger, or one is negative |
-| floats                    | from 0 to 1 if no value is larger, else from 0 to 255; refused if any is not in there  |
+| floats                    | from 0 to 1 if no value is larger, else from 0 to 255; refused if that is not plain    |
 | a turned camera (EXIF)    | is turned back                                                                         |
 | several frames or pages   | the first one, and a note                                                              |
 
@@ -19,13 +19,14 @@ exported model.
 import io
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
 import PIL.ImageCms
 import PIL.ImageColor
 import PIL.ImageOps
+from absl import logging
 
 from tfdisent.errors import ConfigError
 
@@ -34,6 +35,8 @@ FULL_8, FULL_12, FULL_16 = 2**8 - 1, 2**12 - 1, 2**16 - 1
 """The value that is white, in images of so many bits."""
 ROUNDING = 1e-4
 """Floats that miss their range by so little are clipped."""
+LEAST_BRIGHT = 16
+"""Floats above 1, of which none is as large, are of no known range: as 0 to 255 they would be nearly black."""
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262
 """Tags of TIFF."""
 SEVERAL = "it holds several images, of which the first is taken"
@@ -97,6 +100,28 @@ def decode(
     raise
   except Exception as error:  # Pillow raises many types for damaged files
     raise ValueError(str(error) or type(error).__name__) from error
+
+
+def read_images(sources: Any, shape: tuple[int, int, int], background: tuple[int, int, int] = WHITE) -> Any:
+  """Images of files or of Pillow, one or a list of them, as uint8 [B, H, W, C]; anything else is returned as it is.
+
+  Raises:
+    ValueError: a file cannot be read; the message names it.
+  """
+  kinds = (str, os.PathLike, PIL.Image.Image)
+  sources = [sources] if isinstance(sources, kinds) else sources
+  if not isinstance(sources, (list, tuple)) or not sources or not all(isinstance(one, kinds) for one in sources):
+    return sources
+  images = np.empty((len(sources), *shape), np.uint8)
+  for number, source in enumerate(sources):
+    try:
+      images[number], note = decode(source, shape, background)
+    except ValueError as error:
+      what = "an image of Pillow" if isinstance(source, PIL.Image.Image) else source
+      raise ValueError(f"{what} is no image ({error})") from error
+    if note:
+      logging.warning("%s: %s.", source, note)
+  return images
 
 
 def _decoded(image, shape, background) -> Decoded:
@@ -199,8 +224,9 @@ def _full_of_integers(values, has_16, tags, form) -> tuple[int, str]:
 def _full_of_floats(values) -> int:
   """The value that is white, 1 or 255."""
   low, high = float(values.min()), float(values.max())  # NaN if any value is
-  if not (low >= -ROUNDING and high <= FULL_8 + ROUNDING):
+  is_one = high <= 1 + ROUNDING
+  if not (low >= -ROUNDING and (is_one or LEAST_BRIGHT <= high <= FULL_8 + ROUNDING)):
     raise ValueError(
       f"its floats, from {low:.7g} to {high:.7g}, are neither in 0 to 1 nor in 0 to 255: scale them to 0 to 1"
     )
-  return 1 if high <= 1 + ROUNDING else FULL_8
+  return 1 if is_one else FULL_8

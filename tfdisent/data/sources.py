@@ -37,6 +37,7 @@ def folder(
   probe_fraction: float = 0.1,
   validation_fraction: float = 0.1,
   seed: int = 0,
+  background: str | Sequence[int] = "white",
 ) -> Dataset:
   """Images in a folder for each class, `data_dir/cat/1.png`; the class is the column `label`, int64 [N].
 
@@ -51,6 +52,7 @@ def folder(
     test_fraction, probe_fraction, validation_fraction: fractions of the images (or of the folder `train`) that become
       these splits where there is no folder for them.
     seed: the seed of the splits.
+    background: the colour that transparent pixels are composed on: a name, "#ffffff", or (red, green, blue).
 
   Raises:
     ConfigError: an argument is out of its range.
@@ -74,7 +76,7 @@ def folder(
     files,
     found,
     np.array(splits) if has_splits else None,
-    Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
+    Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed, background),
     (f"beside the folders of splits, {', '.join(others)} is left out",) if others else (),
   )
 
@@ -94,6 +96,7 @@ def table(
   probe_fraction: float = 0.1,
   validation_fraction: float = 0.1,
   seed: int = 0,
+  background: str | Sequence[int] = "white",
 ) -> Dataset:
   """Images that a table names, one in each row: CSV with a header, or JSON lines.
 
@@ -107,7 +110,7 @@ def table(
       keeps all.
     split_column: a column that says train, validation or test by their usual names, in any case. If there is none,
       splits are drawn.
-    size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed: as in `folder`.
+    size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed, background: as in `folder`.
 
   Raises:
     ConfigError: an argument is out of its range, or names no column.
@@ -124,7 +127,7 @@ def table(
     kinds,
     columns,
     split_column,
-    Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
+    Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed, background),
     warnings,
   )
 
@@ -161,7 +164,8 @@ def from_dataframe(
     df: the data frame.
     root: the folder that file names are relative to.
     file_column, kinds, columns, split_column: as in `table`.
-    options: size, channels, broken, test_fraction, probe_fraction, validation_fraction and seed, as in `folder`.
+    options: size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed and background, as in
+      `folder`.
   """
   root = pathlib.Path(root).expanduser()
   return _of_table(

@@ -7,7 +7,7 @@ request that breaks an assertion is an INVALID_ARGUMENT in words.
 import PIL
 import tensorflow as tf
 
-from tfdisent.data.pixels import FULL_8, FULL_12, FULL_16, ROUNDING
+from tfdisent.data.pixels import FULL_8, FULL_12, FULL_16, LEAST_BRIGHT, ROUNDING
 
 MAX_PIXELS = 2**24
 """The largest height times width of an encoded image. Without a limit, a PNG of a few KB could take gigabytes."""
@@ -48,12 +48,14 @@ def as_grey(values: tf.Tensor, has_16: bool) -> tf.Tensor:
 
 
 def floats_as_grey(values: tf.Tensor) -> tf.Tensor:
-  """Floats from 0 to 1, or from 0 to 255 if one is larger, as uint8; as `tfdisent.data.pixels` does it."""
+  """Floats from 0 to 1, or from 0 to 255 if one is far larger, as uint8; as `tfdisent.data.pixels` does it."""
   low, high = tf.reduce_min(values), tf.reduce_max(values)
   words = "the floats of an encoded image are neither in 0 to 1 nor in 0 to 255: scale them to 0 to 1"
-  is_good = tf.reduce_all(tf.math.is_finite(values)) & (low >= -ROUNDING) & (high <= FULL_8 + ROUNDING)
+  is_one = high <= 1 + ROUNDING
+  is_good = tf.reduce_all(tf.math.is_finite(values)) & (low >= -ROUNDING)
+  is_good &= is_one | ((high >= LEAST_BRIGHT) & (high <= FULL_8 + ROUNDING))
   values = checked(values, is_good, words, [low, high])
-  full = tf.where(high <= 1 + ROUNDING, 1.0, float(FULL_8))
+  full = tf.where(is_one, 1.0, float(FULL_8))
   return tf.cast(tf.floor(tf.clip_by_value(values, 0, full) * (FULL_8 / full) + 0.5), tf.uint8)
 
 

@@ -35,7 +35,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent import codes
-from tfdisent.data.pixels import WHITE
 from tfdisent.errors import FeatureError
 from tfdisent.feature.contract import DISCRETE
 from tfdisent.inference import TrainedModel
@@ -89,6 +88,7 @@ class ServedModel:
 
   def __init__(self, trained: TrainedModel, pad_empty: bool = True, guard: Callable = check_shapes):
     self._model, self._class_names, self._guard = trained.model, trained.class_names, guard
+    self._background = trained.background
     self._pad = _pad_empty if pad_empty else lambda batch: batch
     try:
       self._model.check_reading()
@@ -117,13 +117,16 @@ class ServedModel:
         "kind": part.kind,
         "dtype": part.served.dtype.name,
         "shape": part.served.shape.as_list(),
-        **({"classes": self._class_names_of(part)} if part.kind == DISCRETE and part.width > 1 else {}),
+        **({"classes": classes} if (classes := self._class_names_of(part)) else {}),
       }
       for name, part in zip(names, self._model.feature.parts)
     }
 
   def _class_names_of(self, part) -> list[str]:
-    return list(self._class_names.get(part.column) or map(str, range(part.width)))
+    """The names of the classes of a part, in the order of their numbers; none of one that has no classes."""
+    if part.kind != DISCRETE:
+      return []
+    return list(self._class_names.get(part.column) or (map(str, range(part.width)) if part.width > 1 else ()))
 
   def _feature_names(self) -> list[str]:
     """The name of the input and output of each part of f."""
@@ -176,7 +179,7 @@ class ServedModel:
 
     # One function for two signatures, since it takes seconds to trace.
     decode = tf.function(
-      functools.partial(decode_images, shape=model.image_shape, background=WHITE), [encoded], autograph=False
+      functools.partial(decode_images, shape=model.image_shape, background=self._background), [encoded], autograph=False
     )
 
     def encode_png(image_bytes):
@@ -232,10 +235,19 @@ class ServedModel:
       if value.dtype.is_floating:
         is_finite = tf.reduce_all(tf.abs(value) <= value.dtype.max)
         tf.debugging.Assert(is_finite, ["a feature is NaN or infinite"])
-    parts = zip(self._model.feature.parts, features)
+    parts = zip(self._model.feature.parts, map(self._check_classes, self._model.feature.parts, features))
     f = tf.concat([part.of_served(self._pad(value)) for part, value in parts], 1)
     f.set_shape([None, self._model.feature.width])
     return self._model.mean_z2(f)
+
+  def _check_classes(self, part, value: tf.Tensor) -> tf.Tensor:
+    """Labels that are in range; others are refused with the names of all classes."""
+    names = self._class_names_of(part)
+    if not names or not value.dtype.is_integer:
+      return value
+    listed = ", ".join(f"{code} is {name}" for code, name in enumerate(names))
+    words = f"labels lie in 0 to {len(names) - 1}" + (f": {listed}" if part.column in self._class_names else "")
+    return checked(value, tf.reduce_all((value >= 0) & (value < len(names))), words)
 
   def _read_features(self, z1: tf.Tensor, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """f(x) of images, [B, the part's width] by the output's name; a part that cannot be read is left out."""
