@@ -12,6 +12,7 @@ import pytest
 
 from features.category import Category
 from tests.conftest import train_tiny
+from tfdisent.data import own_images
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import SPLITS, Judge
 from tfdisent.data.image_cache import PREPARATION

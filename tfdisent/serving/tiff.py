@@ -38,7 +38,7 @@ class Directory:
 
   def __init__(self, encoded: tf.Tensor):
     self.bytes = tf.io.decode_raw(encoded, tf.uint8)
-    self._is_little = self.bytes[0] == ord("I")
+    self.is_little = self.bytes[0] == ord("I")
     start = self._numbers([4], [4])[0]
     entries = start + 2 + 12 * tf.range(self._numbers([start], [2])[0])
     self._tags, kinds, self._counts, content = (
@@ -57,7 +57,7 @@ class Directory:
     starts = checked(starts, tf.reduce_all((starts >= 0) & (starts + widths[:, 0] <= size)), words)
     place = tf.range(4)
     digits = tf.cast(tf.gather(self.bytes, tf.minimum(starts[:, None] + place, size - 1)), tf.int32)
-    shifts = 8 * tf.where(self._is_little, place, tf.maximum(widths - 1 - place, 0))
+    shifts = 8 * tf.where(self.is_little, place, tf.maximum(widths - 1 - place, 0))
     return tf.reduce_sum(tf.where(place < widths, tf.bitwise.left_shift(digits, shifts), 0), 1)
 
   def first(self, tag: int, default: int) -> tf.Tensor:
@@ -109,7 +109,7 @@ def decode_tiff(encoded: tf.Tensor, background: tuple[int, int, int]) -> tf.Tens
   words = f"a TIFF must be in grey, RGB, CMYK or a palette, with a usual number of bits: {SAVE}"
   encoded = checked(encoded, tf.reduce_any([is_kind for _, is_kind in kinds]), words, kind, samples, depth)
   shape = tf.stack([height, width, samples])
-  values = _values(_strips(encoded, tags), shape, depth, form)
+  values = _values(_strips(encoded, tags), shape, depth, form, tags.is_little)
   functions = [lambda function=function: function(values, tags, background) for function, _ in kinds]
   return tf.switch_case(tf.argmax([is_kind for _, is_kind in kinds], output_type=tf.int32), functions)
 
@@ -124,7 +124,7 @@ def _strips(encoded, tags) -> tf.Tensor:
   return tf.io.decode_raw(tf.strings.reduce_join(strips), tf.uint8)
 
 
-def _values(data, shape, depth, form) -> tf.Tensor:
+def _values(data, shape, depth, form, is_little) -> tf.Tensor:
   """The numbers of the pixels, scaled to uint8 [h, w, S].
 
   Args:
@@ -132,25 +132,30 @@ def _values(data, shape, depth, form) -> tf.Tensor:
     shape: [h, w, S].
     depth: bits of a number.
     form: `INTEGERS` or `FLOATS`, or another.
+    is_little: whether the first byte of a number is its lowest.
   """
-  height, width, samples = tf.unstack(shape)
-  row = (width * samples * depth + 7) // 8
+  height, width_of_row, samples = tf.unstack(shape)
+  row = (width_of_row * samples * depth + 7) // 8
   data = checked(data, tf.size(data) >= height * row, "the TIFF is damaged: pixels are missing")[: height * row]
+
+  def as_bytes(width):  # of each number, the lowest first
+    numbers = tf.reshape(data, [height, width_of_row, samples, width])
+    return tf.where(is_little, numbers, tf.reverse(numbers, [3]))
 
   def of_bits():
     bits = tf.reshape(data, [height, row, 1]) // [128, 64, 32, 16, 8, 4, 2, 1] % 2
-    return tf.reshape(bits, [height, -1, 1])[:, :width] * FULL_8
+    return tf.reshape(bits, [height, -1, 1])[:, :width_of_row] * FULL_8
 
   def of_16():  # one number is scaled as Pillow's mode I;16 is; of several, Pillow reads the upper bytes
-    low, high = tf.unstack(tf.reshape(data, [*tf.unstack(shape), 2]), axis=-1)
+    low, high = tf.unstack(as_bytes(2), axis=-1)
     numbers = tf.cast(high, tf.int32) * 256 + tf.cast(low, tf.int32)
     return tf.cond(samples == 1, lambda: as_grey(numbers, has_16=True), lambda: high)
 
   def of_32():
-    return as_grey(tf.bitcast(tf.reshape(data, [*tf.unstack(shape), 4]), tf.int32), has_16=False)
+    return as_grey(tf.bitcast(as_bytes(4), tf.int32), has_16=False)
 
   def of_floats():
-    return floats_as_grey(tf.bitcast(tf.reshape(data, [*tf.unstack(shape), 4]), tf.float32))
+    return floats_as_grey(tf.bitcast(as_bytes(4), tf.float32))
 
   cases = (
     (depth == 1, of_bits),
