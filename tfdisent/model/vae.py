@@ -69,15 +69,7 @@ class DisentangledVAE(TrainingStep):
   ):
     keras_names.check_settings(keras)
     super().__init__(name="disentangled_vae")
-    if isinstance(feature, str):
-      FEATURES.find(feature)
-      feature = FEATURES.create(feature)
-    elif isinstance(feature, Mapping) and {"name", "module", "arguments"} <= feature.keys():
-      feature = feature_from_config(feature)
-    elif not isinstance(feature, Feature):
-      raise ConfigError(
-        f"feature = {feature!r} must be a Feature, the name of a registered one, or a description of `get_config`."
-      )
+    feature = _made(feature)
     objective = Objective(**presets.objective(image_shape, feature)) if objective is None else objective
     every = {"E1": E1, "E2": E2, "G": G, "q": q, "D": D, "a": a}
     self._config = {
@@ -325,3 +317,17 @@ def _described(arguments):
   if isinstance(arguments, Mapping) and "family" in arguments:
     return {**arguments, "family": describe(arguments["family"])}
   return arguments
+
+
+def _made(feature: Feature | str | Mapping) -> Feature:
+  """A feature from its name, or from its description."""
+  if isinstance(feature, str):
+    FEATURES.find(feature)
+    return FEATURES.create(feature)
+  if isinstance(feature, Mapping) and {"name", "module", "arguments"} <= feature.keys():
+    return feature_from_config(feature)
+  if isinstance(feature, Feature):
+    return feature
+  raise ConfigError(
+    f"feature = {feature!r} must be a Feature, the name of a registered one, or a description of `get_config`."
+  )
