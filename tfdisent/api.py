@@ -70,7 +70,7 @@ class TrainedRun(TrainedModel):
     trust: Sequence[str] = (),
     is_temporary: bool = False,
   ):
-    super().__init__(trained.model, trained.batch_size, trained.class_names, trained.checkpoint)
+    super().__init__(trained.model, trained.batch_size, trained.class_names, trained.checkpoint, trained.background)
     self.run_dir = expanded(run_dir)
     self._dataset, self._trust = dataset, trust
     if is_temporary:

@@ -14,12 +14,13 @@ from tfdisent import checkpoints, codes, plugins
 from tfdisent.arguments import checked, checked_methods
 from tfdisent.checkpoints import Checkpoint, weights_of
 from tfdisent.data.dataset import check_images
-from tfdisent.errors import DataError, RunError, TfdisentError
+from tfdisent.data.pixels import WHITE, as_background, read_images
+from tfdisent.errors import DataError, FeatureError, RunError, TfdisentError
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.naming import natural_values
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.paths import expanded, quoted
-from tfdisent.run import CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE, MODEL_FILE, write
+from tfdisent.run import CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE, MODEL_FILE, RUN_FILE, read_description, write
 
 Natural = ArrayLike | Mapping[str, ArrayLike]
 """A feature in its natural form, as a user gives it: values, one value for all images, names, or a dict of these."""
@@ -46,8 +47,11 @@ class TrainedModel:
   """A trained model, for any number of images B.
 
   Images are uint8 [B, H, W, C], or float [B, H, W, C] in [0, 1]; the images that a method gives have the dtype of those
-  that it takes. A feature is in its natural form: int labels [B], colours [B, 3] in [0, 1], angles [B] in radians, …
-  (see `Feature.to_vector`). Where f has several parts, a feature is a dict of them by their names:
+  that it takes. A file, an image of Pillow, or a list of them are taken as well: they become the pixels that the
+  training would have made of them, uint8.
+
+  A feature is in its natural form: int labels [B], colours [B, 3] in [0, 1], angles [B] in radians, … (see
+  `Feature.to_vector`). Where f has several parts, a feature is a dict of them by their names:
   {"digit_label": [B], "color": [B, 3]}.
 
   Args:
@@ -55,6 +59,7 @@ class TrainedModel:
     batch_size: the number of images in one call of the networks, which bounds the memory.
     class_names: the names of the classes by column of the data set, in the order of the labels 0, 1, …
     checkpoint: the checkpoint that the weights are from; None if they are from no run folder.
+    background: the colour that transparent pixels of files are composed on: that of the training.
   """
 
   def __init__(
@@ -63,11 +68,13 @@ class TrainedModel:
     batch_size: int = 500,
     class_names: Mapping[str, Sequence[str]] | None = None,
     checkpoint: Checkpoint | None = None,
+    background: tuple[int, int, int] = WHITE,
   ):
     self.model = model
     self.batch_size = batch_size
     self.class_names = dict(class_names or {})
     self.checkpoint = checkpoint
+    self.background = tuple(background)
     image = tf.TensorSpec([None, *model.image_shape])
     z1, z2, f = (
       tf.TensorSpec([None, model.z1_width]),
@@ -118,7 +125,7 @@ class TrainedModel:
       DataError: `images` have another shape or range. All methods that take images raise it.
       FeatureError: f is neither a function of pixels nor read by q. `reconstruct` and `fuse` raise it, too.
     """
-    x = self._images(images)
+    x, _ = self._images(images)
     mean, stddev = self.encode_z1(x)
     return Encoding(mean, stddev, self.feature.to_natural(self._f_of(x, mean)))
 
@@ -127,9 +134,9 @@ class TrainedModel:
 
     Where f is no function of pixels (a label), z2 is the most likely code under q(z̃2 | z1, x).
     """
-    x = self._images(images)
+    x, as_given = self._images(images)
     z1, _ = self.encode_z1(x)
-    return _like(images, self.decode(z1, self._z2_of(x, z1)))
+    return as_given(self.decode(z1, self._z2_of(x, z1)))
 
   def fuse(self, images: np.ndarray, feature_images: np.ndarray) -> np.ndarray:
     """x̂ = G(z1, z̃2): image i of `images` with the feature of image i of `feature_images`.
@@ -141,11 +148,11 @@ class TrainedModel:
       DataError: the two are not equally many, or as in `encode`.
       FeatureError: as in `encode`.
     """
-    x, x_partner = self._images(images), self._images(feature_images, "feature_images")
+    (x, as_given), (x_partner, _) = self._images(images), self._images(feature_images, "feature_images")
     _same_length(x, x_partner, "images", "feature_images")
     z1, _ = self.encode_z1(x)
     z2_partner = self._z2_of(x_partner, self.encode_z1(x_partner)[0])
-    return _like(images, self.decode(z1, z2_partner))
+    return as_given(self.decode(z1, z2_partner))
 
   def control(self, images: np.ndarray, feature: Natural) -> np.ndarray:
     """x̂ = G(z1, z̃2): image i of `images` with row i of `feature`.
@@ -155,21 +162,22 @@ class TrainedModel:
     Args:
       images: x, which give z1.
       feature: f in its natural form. One value stands for all images, and a name of `class_names` for its class. Of
-        several parts it may name some alone; the others stay as in the image.
+        several parts it may name some alone; the others stay as in the image, and with {} all do.
 
     Raises:
       DataError: the two are not equally many, or as in `encode`.
       FeatureError: `feature` has a wrong shape or range, has a name that is unknown, or does not name a part that
         cannot be read from the images.
     """
-    x = self._images(images)
+    x, as_given = self._images(images)
     z1, _ = self.encode_z1(x)
     feature = natural_values(self.feature, feature, self.class_names, len(x))
-    if isinstance(feature, Mapping) and len(feature) < len(self.feature.parts) > 1:
-      feature = {**self.feature.to_natural(self._f_of(x, z1)), **feature}
+    if isinstance(feature, Mapping) and len(feature) < len(self.feature.parts):
+      read = self.feature.to_natural(self._f_of(x, z1))
+      feature = {**read, **feature} if feature else read
     f = self.feature.to_vector(feature)
     _same_length(x, f, "images", "feature")
-    return _like(images, self.decode(z1, self.encode_z2(f)))
+    return as_given(self.decode(z1, self.encode_z2(f)))
 
   def generate(self, feature: Natural, seed: int | Sequence[int] | np.ndarray = 0) -> np.ndarray:
     """New images x̂ = G(z1, z̃2) with `feature`, uint8 [B, H, W, C]; z1 is drawn from its prior N(0, I).
@@ -185,6 +193,8 @@ class TrainedModel:
       FeatureError: `feature` has a wrong shape or range.
     """
     feature = natural_values(self.feature, feature, self.class_names, len(seed) if np.ndim(seed) else None)
+    if isinstance(feature, Mapping) and not feature:
+      raise FeatureError(f"generate must be told the feature: give {{{', '.join(self.feature.part_names)}: …}}.")
     f = self.feature.to_vector(feature)
     z1 = self._prior_noise(_seeds(seed, len(f))).numpy()
     return to_uint8(self.decode(z1, self.encode_z2(f)))
@@ -193,7 +203,7 @@ class TrainedModel:
 
   def encode_z1(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of q(z1 | x), float32 [B, Z1] each."""
-    return self._batched(self._posterior_z1, self._images(images))
+    return self._batched(self._posterior_z1, self._images(images)[0])
 
   def sample_z1(self, images: np.ndarray, seed: int = 0) -> np.ndarray:
     """Samples of q(z1 | x) that follow `seed`, float32 [B, Z1]."""
@@ -228,14 +238,22 @@ class TrainedModel:
     return tf.nest.map_structure(lambda *b: np.concatenate([np.asarray(a) for a in b]), *batches)
 
   def _images(self, images, what="images"):
-    """Images as float32 [B, H, W, C] in [0, 1]; raises `DataError`, which calls them `what`, if they are wrong."""
-    images = np.asarray(images)
+    """Images as float32 [B, H, W, C] in [0, 1], and a function that gives such images the dtype of these.
+
+    Raises `DataError`, which calls them `what`, if they are wrong.
+    """
+    try:
+      images = np.asarray(read_images(images, self.image_shape, self.background))
+    except (ValueError, TypeError) as error:  # NumPy makes no array of lists of unequal images
+      raise DataError(f"{what} cannot be read: {error}.") from error
     check_images(images, what)
     if images.shape[1:] != self.image_shape:
       raise DataError(
         f"{what} have the shape {list(images.shape[1:])}, and the model was trained on {list(self.image_shape)}."
       )
-    return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images.astype(np.float32)
+    if images.dtype == np.uint8:
+      return images.astype(np.float32) / 255, to_uint8
+    return np.clip(images.astype(np.float32), 0, 1), lambda x: x.astype(images.dtype)
 
 
 _GRAPHS = ("_posterior_z1", "_prior_noise", "_mean_z2", "_decode", "_read_f", "_read_z2")
@@ -297,6 +315,8 @@ def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] 
     model = DisentangledVAE.from_config(description, trust)
     names = run_dir / CLASS_NAMES_FILE
     class_names = dict(json.loads(names.read_text(encoding="utf-8"))) if names.is_file() else {}
+    told = read_description(run_dir) if (run_dir / RUN_FILE).is_file() else {}
+    background = as_background(told.get("background", WHITE))
   except TfdisentError:
     raise
   except (ValueError, KeyError, TypeError, AttributeError) as error:  # no UTF-8, no JSON, or JSON of something else
@@ -304,7 +324,7 @@ def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] 
       f"{file} is damaged ({error}). Start the training again with the same command to write it anew."
     ) from error
   checkpoint = checkpoints.restore(run_dir, which, model=model)
-  return TrainedModel(model, class_names=class_names, checkpoint=checkpoint)
+  return TrainedModel(model, class_names=class_names, checkpoint=checkpoint, background=background)
 
 
 def save_feature_examples(run_dir: pathlib.Path, f: np.ndarray) -> None:
@@ -330,12 +350,6 @@ def load_feature_examples(run_dir: pathlib.Path) -> np.ndarray:
 def to_uint8(image: np.ndarray) -> np.ndarray:
   """Images in [0, 1] of any shape as uint8, rounded."""
   return np.rint(image * 255).astype(np.uint8)
-
-
-def _like(images, x):
-  """Images x, float32 in [0, 1], in the dtype of `images`."""
-  dtype = np.asarray(images).dtype
-  return to_uint8(x) if dtype == np.uint8 else x.astype(dtype)
 
 
 def _seeds(seed, count: int) -> np.ndarray:

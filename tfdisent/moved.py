@@ -35,6 +35,7 @@ ALWAYS_SO = frozenset(
     "model.networks = 'plain'",
     "model.ema = 0.0",
     "train.measurements = ()",
+    *(f"{dataset}.background = 'white'" for dataset in ("image_folder", "image_table", "folder", "table")),
   }
 )
 """Defaults of arguments that version 0.1 does not have: its configurations mean them, and do not say so."""

@@ -17,6 +17,8 @@ from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import SPLITS, Judge
 from tfdisent.data.image_cache import PREPARATION
 from tfdisent.data.own_images import decoded, image_folder, image_table
+from tfdisent.data.pixels import TWELVE
+from tfdisent.data.sources import folder as folder_source
 from tfdisent.errors import ConfigError, DataError, RunError
 from tfdisent.feature.contract import feature_values
 from tfdisent.inference import load
@@ -152,12 +154,25 @@ def test_images_are_cropped_at_their_centre_and_resized(tmp_path):
   assert grey.shape == (1, 5, 15, 1) and grey[0, 2, 7, 0] == round(0.299 * 10 + 0.587 * 200 + 0.114 * 30)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK", "I;16"])
-def test_any_kind_of_pixels_becomes_rgb(mode, tmp_path):
-  file = tmp_path / ("a.tif" if mode in ("CMYK", "I;16") else "a.png")
-  image = PIL.Image.fromarray(np.full((6, 6), 40_000, np.uint16)) if mode == "I;16" else PIL.Image.new(mode, (6, 6), 0)
-  image.save(file)
-  assert decoded([file], (6, 6, 3))[0].shape == (1, 6, 6, 3)
+@pytest.mark.parametrize("make", [image_folder, folder_source])
+def test_transparent_pixels_are_composed_on_the_ground_that_is_named(make, tmp_path):
+  for i in range(40):
+    (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
+    PIL.Image.new("RGBA", (4, 4), (i, 0, 255, 0)).save(tmp_path / "ab"[i % 2] / f"{i}.png")
+  for background, color in (({}, (255, 255, 255)), ({"background": "#102030"}, (16, 32, 48))):
+    dataset = make(tmp_path, size=4, channels=3, **background)
+    assert dataset.background == color and (all_of(dataset, "image") == color).all()
+  with pytest.raises(ConfigError, match="background = 'no' is no colour"):
+    make(tmp_path, background="no")
+
+
+def test_what_is_unusual_in_files_is_told_once_with_the_first_of_them(tmp_path, caplog):
+  for i in range(3):
+    PIL.Image.fromarray(np.full((4, 4), 1000 * i, np.uint16)).save(tmp_path / f"{i}.png")
+  PIL.Image.new("L", (4, 4)).save(tmp_path / "plain.png")
+  decoded(sorted(tmp_path.iterdir()), (4, 4, 1))
+  (message,) = caplog.messages
+  assert message == f"{tmp_path / '0.png'}: {TWELVE} (2 other files likewise)."
 
 
 def test_a_camera_that_was_turned_is_turned_back(tmp_path):
@@ -182,14 +197,14 @@ def test_the_same_files_give_the_same_pixels_or_the_version_of_the_preparation_i
   digest = hashlib.sha256()
   for shape in ((11, 17, 3), (8, 5, 3), (6, 12, 1), (20, 20, 1)):
     digest.update(decoded([*files, tmp_path / "turned.png"], shape)[0].tobytes())
-  assert (PREPARATION, digest.hexdigest()[:16]) == (1, "996d6097acc4b744")
+  assert (PREPARATION, digest.hexdigest()[:16]) == (2, "6af4522fab0c8214")
 
 
 def test_images_are_decoded_once_and_again_when_a_file_changes(folder, own_cache, monkeypatch):
   first = image_folder(folder, size=8)
   assert isinstance(first.train["image"], np.memmap) and len(list(own_cache.iterdir())) == 2
   with monkeypatch.context() as patch:
-    patch.setattr(decoding.PIL.Image, "open", None)
+    patch.setattr(PIL.Image, "open", None)
     np.testing.assert_array_equal(image_folder(folder, size=8).train["image"], first.train["image"])
   save(folder / "cat" / "00.png", (255, 255, 255), size=(9, 9))
   assert (all_of(image_folder(folder, size=8), "image") == 255).all((1, 2, 3)).sum() == 1

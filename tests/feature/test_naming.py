@@ -32,6 +32,7 @@ def same(found, expected):
     (HAIR, [2, 1, 0], [2, 1, 0]),
     (HAIR, {"hair": "blond"}, [1, 1, 1]),  # by its column
     (HAIR, {"category": "blond"}, [1, 1, 1]),  # by its own name
+    (HAIR, {}, {}),  # nothing is asked
     (Attribute(("smile",)), "yes", [1, 1, 1]),
     (AGE, 60, [60, 60, 60]),
     (AGE, {"age": [20, 40, 60]}, [20, 40, 60]),
@@ -50,15 +51,27 @@ def test_each_part_is_asked_by_its_own_names():
   same(natural_values(ALL, {}, NAMES, 3), {})
 
 
+@pytest.mark.parametrize("feature", [HAIR, AGE, SKIN, Attribute(("smile",)), ALL], ids=lambda feature: feature.name)
+@pytest.mark.parametrize("empty", [[], (), np.array([]), np.zeros(0, int)], ids=repr)
+def test_an_empty_list_is_no_values(feature, empty):
+  values = {name: empty for name in feature.part_names} if feature is ALL else empty
+  for value, count in ((values, 0), (values, None), (empty, None)):
+    assert feature.to_vector(natural_values(feature, value, NAMES, count)).shape == (0, feature.width)
+  assert len(natural_values(HAIR, {"hair": empty}, NAMES, 3)) == 0  # not one for each image: their lengths are compared
+
+
 @pytest.mark.parametrize(
   ("feature", "value", "words"),
   [
     (HAIR, "blnod", "'category' has no class 'blnod'. Did you mean 'blond'[?] There are: black, blond, grey.$"),
     (ALL, {"hair": ["grey", "x"]}, "'hair' has no class 'x'. There are: black"),
     (ALL, {"hiar": "grey"}, "no part 'hiar'. Did you mean 'hair'[?] There are: hair, age, smile, skin.$"),
-    (HAIR, 3, None),
+    (HAIR, 3, r"no class 3. There are: 0 \(black\), 1 \(blond\), 2 \(grey\).$"),
+    (HAIR, [0, -1], "no class -1. There are: 0"),
+    (ALL, {"smile": [0, 2]}, r"no class 2. There are: 0 \(no\), 1 \(yes\).$"),
     (ALL, "grey", None),
-    (HAIR, {"hat": "grey"}, None),
+    (HAIR, {"hat": "grey"}, "no part 'hat'.*There are: hair, category.$"),
+    (HAIR, {"hair": "grey", "category": "grey"}, "the same part"),
     (HAIR, [[1, 2], [1]], None),
     (AGE, "old", None),
   ],

@@ -9,6 +9,7 @@ import sys
 import zlib
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -19,6 +20,7 @@ from features.digit_label import DigitLabel
 from features.pose import Pose, Rotation, Viewpoint
 from tests.conftest import TINY
 from tfdisent import ConfigError, RunError
+from tfdisent.data.pixels import decode
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -178,18 +180,21 @@ def test_a_server_never_reads_half_a_configuration(quick, tmp_path, monkeypatch)
   assert (tmp_path / "models.config").read_text() == before
 
 
-@pytest.mark.parametrize("name", ['my "m"', "a:b", "a\\b", "a\nb", ".."])
+@pytest.mark.parametrize(
+  "name", ['my "m"', "a:b", "a\\b", "a\nb", "..", "a\x7fb", "a\u2028b", " a", "é" * 101, "models.config"], ids=repr
+)
 def test_a_name_that_a_server_cannot_be_asked_for_is_refused(quick, tmp_path, name):
   with pytest.raises(ConfigError, match=r"a model cannot be called .*--model_name"):
     quick(tmp_path / name)
   assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["a/b", "", "."])
+@pytest.mark.parametrize("name", ["a/b", "", ".", "\ud800", "a\0b", None, 7, "batching_parameters.txt"], ids=repr)
 def test_the_check_of_a_name_refuses_no_folder_beside(name):
   with pytest.raises(ConfigError, match="a model cannot be called"):
     saved_model.check_name(name)
-  saved_model.check_name("quick start-1.0_é")
+  for good in ("quick start-1.0_é", "bob's", "é" * 100, "1"):
+    saved_model.check_name(good)
 
 
 def test_assets_tell_of_the_feature_and_of_the_training(exported):
@@ -198,6 +203,7 @@ def test_assets_tell_of_the_feature_and_of_the_training(exported):
   assert json.loads((assets / "feature.json").read_text()) == {"feature": DIGIT}
 
 
+ATTRIBUTE = {"feature": "attribute", "kind": "discrete", "dtype": "int64", "shape": [None]}
 DIGIT = {
   "feature": "digit_label",
   "kind": "discrete",
@@ -211,7 +217,7 @@ def test_each_part_of_a_feature_is_described_and_its_classes_have_their_names(tm
   parts = Composite(parts=(DigitLabel(), Color(), Attribute()), part_names=("digit/label", "color", "attribute"))
   model = DisentangledVAE((28, 28, 3), parts, Objective(), **TINY)
   names = ["nought", *"123456789"]
-  served = ServedModel(TrainedModel(model, class_names={"label": names, "color": ["red"]}))
+  served = ServedModel(TrainedModel(model, class_names={"label": names, "color": ["red"], "Smiling": ["no", "yes"]}))
   assert [asset.asset_path.numpy().decode() for asset in served.assets(tmp_path, "a = 1")] == [
     str(tmp_path / "config.gin"),
     str(tmp_path / "feature.json"),
@@ -219,7 +225,7 @@ def test_each_part_of_a_feature_is_described_and_its_classes_have_their_names(tm
   assert json.loads((tmp_path / "feature.json").read_text()) == {
     "feature_digit_label": {**DIGIT, "classes": names},
     "feature_color": {"feature": "color", "kind": "continuous", "dtype": "float32", "shape": [None, 3]},
-    "feature_attribute": {"feature": "attribute", "kind": "discrete", "dtype": "int64", "shape": [None]},
+    "feature_attribute": {**ATTRIBUTE, "classes": ["no", "yes"]},
   }
 
 
@@ -343,7 +349,7 @@ def test_the_answers_are_those_of_the_model_in_use(signatures, digit_run, few_di
 def test_encoded_images_are_taken_and_given(signatures, few_digits, write):
   x, label = few_digits.test["image"][:3], np.array([1, 2, 3])
   encoded = tf.stack([write(image) for image in x])
-  decoded = np.stack([tf.io.decode_image(one, 3) for one in encoded])
+  decoded = np.stack([decode(one, (28, 28, 3)).image for one in encoded.numpy()])
   codes = signatures["encode_png"](image_bytes=encoded)
   for name, value in signatures["encode"](image=decoded).items():
     np.testing.assert_allclose(codes[name], value, atol=1e-5)
@@ -356,13 +362,35 @@ def test_encoded_images_are_taken_and_given(signatures, few_digits, write):
 @pytest.mark.parametrize("shape", [(57, 81), (81, 57), (20, 40), (28, 29)], ids=str)
 def test_encoded_images_of_another_size_are_cropped_at_their_centre_and_resized(signatures, shape):
   image = np.random.default_rng(0).integers(256, size=(*shape, 3), dtype=np.uint8)
-  side = min(shape)
-  top, left = ((size - side) // 2 for size in shape)
-  centre = image[top : top + side, left : left + side].astype(np.float32)
-  resized = np.rint(np.clip(tf.image.resize(centre, [28, 28], antialias=True), 0, 255)).astype(np.uint8)
+  resized = decode(PIL.Image.fromarray(image), (28, 28, 3)).image
   codes = signatures["encode_png"](image_bytes=tf.stack([tf.io.encode_png(image)]))
   for name, value in signatures["encode"](image=resized[None]).items():
     np.testing.assert_allclose(codes[name], value, atol=1e-4)  # a pixel may be rounded the other way
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "I;16", "TIFF"])
+def test_encoded_images_are_read_as_in_training(signatures, digit_run, mode, tmp_path):
+  """By a signature, from a file, and as pixels that the training makes of the file."""
+  random_state, file = np.random.default_rng(0), tmp_path / f"a.{'tif' if mode == 'TIFF' else 'png'}"
+  if mode == "I;16":
+    PIL.Image.fromarray(random_state.integers(2**16, size=(40, 50)).astype(np.uint16)).save(file)
+  else:
+    PIL.Image.fromarray(random_state.integers(256, size=(40, 50, 4), dtype=np.uint8)).save(file)
+  image = decode(file, (28, 28, 3)).image[None]
+  codes = signatures["encode_png"](image_bytes=tf.constant([file.read_bytes()]))
+  for expected in (signatures["encode"](image=image)["z1_mean"], digit_run.trained.encode(file).z1_mean):
+    np.testing.assert_allclose(codes["z1_mean"], expected, atol=1e-3)  # some pixels are a grey level off
+  controlled = [digit_run.trained.control(given, 7) for given in (file, [str(file)], PIL.Image.open(file), image)]
+  assert all((one == controlled[0]).all() and one.dtype == np.uint8 for one in controlled)
+
+
+def test_an_export_knows_the_ground_of_its_training():
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), Objective(), **TINY)
+  clear = tf.stack([tf.io.encode_png(np.zeros([28, 28, 4], np.uint8))])
+  for ground in ((255, 255, 255), (0, 0, 0)):
+    trained = TrainedModel(model, background=ground)
+    expected = trained.encode_z1(np.broadcast_to(np.uint8(ground), (1, 28, 28, 3)))[0]
+    np.testing.assert_allclose(signature(trained, "encode_png")(image_bytes=clear)["z1_mean"], expected, atol=1e-5)
 
 
 def test_an_encoded_grey_image_is_one_of_equal_channels(signatures, few_digits):
@@ -442,17 +470,27 @@ def test_an_image_of_another_shape_is_told_both_shapes(signatures, few_digits):
   x, label = few_digits.test["image"][:2], np.array([1, 2])
   whole = [(2, 27, 28, 3), (2, 28, 27, 3), (2, 14, 56, 3), (2, 29, 28, 3), (2, 28, 28, 1)]
   for shape in (*whole, (2, 28, 28), (28, 28, 3)):
-    image, words = np.zeros(shape, np.uint8), rf"\[{','.join(map(str, shape))}\] .* \[\?,28,28,3\]"
-    for name, inputs in (
-      ("encode", {"image": image}),
-      ("reconstruct", {"image": image}),
-      ("control", {"image": image, "feature": label}),
-      ("fuse", {"image": x, "feature_image": image}),
+    image, given = np.zeros(shape, np.uint8), rf"\[B, 28, 28, 3\], not of the shape\] \[{' '.join(map(str, shape))}\]"
+    for name, inputs, noun in (
+      ("encode", {"image": image}, "images"),
+      ("reconstruct", {"image": image}, "images"),
+      ("control", {"image": image, "feature": label}, "images"),
+      ("fuse", {"image": image, "feature_image": x}, "images"),
+      ("fuse", {"image": x, "feature_image": image}, "feature images"),
     ):
+      words = rf"\[{noun} are {given}"
       with pytest.raises(tf.errors.InvalidArgumentError, match=words):
         signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
-  with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[2,1\] .* \[\?\]"):
-    signatures["control"](image=tf.constant(x), feature=tf.constant(label[:, None]))
+  png = tf.io.encode_png(x[0])
+  for name, inputs, words in (
+    ("control", {"image": x, "feature": label[:, None]}, r"values of feature are \[B\], not of the shape\] \[2 1\]"),
+    ("control", {"image": x, "feature": label[0]}, r"values of feature are \[B\], not of the shape\] \[\]"),
+    ("generate", {"feature": label, "seed": label[:, None]}, r"seeds are \[B\], not of the shape\] \[2 1\]"),
+    ("encode_png", {"image_bytes": png}, r"encoded images are \[B\], not of the shape\] \[\]"),
+    ("control_png", {"image_bytes": tf.stack([[png]]), "feature": label}, r"encoded images are .*\[1 1\]"),
+  ):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+      signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
 
 
 def png(width, height, rows=0):
@@ -491,11 +529,11 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(signatures):
   assert encode(image_bytes=tf.constant([png(30, 20, rows=20)]))["z1_mean"].shape == (1, 4)
 
 
-def test_what_is_neither_png_nor_jpeg_is_refused(signatures):
+def test_what_is_neither_png_nor_jpeg_nor_tiff_is_refused(signatures):
   gif, bmp = b"GIF89a" + bytes(40), b"BM" + bytes(60)
   late = png(30, 20)[:8] + struct.pack(">I", 0) + b"teSt" + struct.pack(">I", zlib.crc32(b"teSt")) + png(30, 20)[8:]
   for image_bytes in (b"", b"\xff\xd8", b"no image", gif, bmp, late, png(30, 20)[:15]):
-    assert "an encoded image is a PNG or a JPEG" in refusal(signatures["encode_png"], image_bytes)
+    assert "an encoded image is a PNG, a JPEG or a TIFF" in refusal(signatures["encode_png"], image_bytes)
 
 
 @pytest.mark.parametrize("side,limit,taken", [(3900, 130, True), (5000, 30, False)], ids=["large", "too large"])

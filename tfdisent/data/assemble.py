@@ -12,6 +12,7 @@ from tfdisent.data.dataset import SPLITS, Dataset, Examples, Judge
 from tfdisent.data.decoding import in_splits
 from tfdisent.data.detect import Found
 from tfdisent.data.look import first_warnings
+from tfdisent.data.pixels import WHITE, as_background
 from tfdisent.data.splits import (
   check_channels,
   check_choice,
@@ -36,6 +37,7 @@ class Options:
   probe_fraction: float = 0.1
   validation_fraction: float = 0.1
   seed: int = 0
+  background: str | Sequence[int] = "white"
 
   @property
   def fractions(self) -> dict[str, float]:
@@ -96,8 +98,9 @@ def dataset_of_files(
   of_sizes, more = notes_on(sizes, shape) if len(sizes) else ((), ())
   rows = rows_of_splits(found, given, len(files), options.fractions, options.seed)
   class_names = {column.name: column.class_names for column in found.columns.values() if column.class_names}
-  splits, digest, of_files = in_splits(files, found.values, rows, shape, broken, class_names, where)
-  return dataset_of(f"{name}, ", splits, found, digest, (*of_sizes, *notes), (*warnings, *more, *of_files))
+  background = as_background(options.background)
+  splits, digest, of_files = in_splits(files, found.values, rows, shape, broken, class_names, where, background)
+  return dataset_of(f"{name}, ", splits, found, digest, (*of_sizes, *notes), (*warnings, *more, *of_files), background)
 
 
 def rows_of_splits(
@@ -136,6 +139,7 @@ def dataset_of(
   digest: str,
   notes: tuple[str, ...] = (),
   warnings: tuple[str, ...] = (),
+  background: tuple[int, int, int] = WHITE,
 ) -> Dataset:
   """A data set with a judge for each column; `digest` is of its examples, and warnings are logged."""
   counts = tuple(len(splits[split]["image"]) for split in SPLITS)
@@ -150,4 +154,5 @@ def dataset_of(
     columns=found.columns,
     notes=(*notes, *left_out),
     warnings=warnings,
+    background=background,
   )

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from tfdisent.data.columns import Column, check_column
+from tfdisent.data.pixels import ROUNDING, WHITE
 from tfdisent.errors import DataError
 
 SPLITS = ("train", "probe", "validation", "test")
@@ -73,6 +74,8 @@ class Dataset:
       feature that is chosen by the name of a column is made from it.
     notes: for people, what was left out when the data were read, and what was chosen.
     warnings: for people, what of the files or of the table may spoil a training.
+    background: the colour (red, green, blue), 0 to 255, that transparent pixels of files were composed on. A model that
+      is trained on the set reads files in the same way.
 
   Raises:
     DataError: a split is empty, a column breaks the contract, or most images of a split are also in another one; the
@@ -91,6 +94,7 @@ class Dataset:
   columns: Mapping[str, Column] = dataclasses.field(default_factory=dict)
   notes: tuple[str, ...] = ()
   warnings: tuple[str, ...] = ()
+  background: tuple[int, int, int] = WHITE
 
   def __post_init__(self):
     for split in SPLITS:
@@ -189,7 +193,7 @@ def check_disjoint(images: Mapping[str, np.ndarray], name: str) -> None:
 def check_images(image: np.ndarray, what: str = "image") -> None:
   """Raises `DataError` unless `image` is uint8, or float in [0, 1], of shape [B, H, W, C] with C of 1 or 3.
 
-  The message begins with `what`.
+  Floats may miss [0, 1] by `ROUNDING`; whoever uses them clips them. The message begins with `what`.
   """
   if getattr(image, "ndim", None) != 4 or image.shape[3] not in (1, 3):
     raise DataError(f"{what} must have the shape [B, H, W, C] with 1 or 3 channels, not {list(np.shape(image))}.")
@@ -197,9 +201,9 @@ def check_images(image: np.ndarray, what: str = "image") -> None:
     return
   if image.dtype.kind != "f":
     raise DataError(f"{what} must be uint8, or float in [0, 1], not {image.dtype}.")
-  if image.size and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
+  if image.size and not (np.isfinite(image).all() and image.min() >= -ROUNDING and image.max() <= 1 + ROUNDING):
     raise DataError(
-      f"{what} is float and must lie in [0, 1]; it has values from {image.min():.4g} to {image.max():.4g}."
+      f"{what} is float and must lie in [0, 1]; it has values from {image.min():.7g} to {image.max():.7g}."
     )
 
 

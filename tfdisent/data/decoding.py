@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import PIL.Image
-import PIL.ImageOps
 from absl import logging
 
 from tfdisent.data.alike import warning_of_copies
 from tfdisent.data.columns import Column, kind_of_classes
 from tfdisent.data.dataset import SPLITS, Examples
-from tfdisent.data.image_cache import Prepared, cached_images, fitted, state, update_with_columns
+from tfdisent.data.image_cache import Prepared, cached_images, state, update_with_columns
+from tfdisent.data.pixels import WHITE, decode
 from tfdisent.data.splits import check_rows
 from tfdisent.errors import DataError
 
@@ -30,6 +29,7 @@ def in_splits(
   broken: str,
   class_names: Mapping[str, tuple[str, ...]],
   where: Callable[[int], str] | None = None,
+  background: tuple[int, int, int] = WHITE,
 ) -> tuple[dict[str, Examples], str, tuple[str, ...]]:
   """The examples of each split, a digest of them and of the class names, and warnings.
 
@@ -37,7 +37,7 @@ def in_splits(
     files: N image files.
     columns: [N] or [N, K] each.
     rows: the row numbers of each split.
-    shape, broken: as of `decoded`.
+    shape, broken, background: as of `decoded`.
     class_names: of `Dataset`.
     where: names the row of the table that a file is in; None if there is no table.
 
@@ -46,7 +46,7 @@ def in_splits(
   """
   order = np.concatenate([rows[split] for split in SPLITS])
   name_of = lambda i: f"{where(i)}, {files[i]}" if where else str(files[i])  # noqa: E731
-  prepared = _decoded([files[i] for i in order], shape, broken, [name_of(i) for i in order])
+  prepared = _decoded([files[i] for i in order], shape, broken, [name_of(i) for i in order], background)
   is_image = prepared.columns["is_image"]
   skipped, kept = order[~is_image], order[is_image]
   for column, names in class_names.items():
@@ -77,7 +77,10 @@ def _first(names: Sequence[str]) -> str:
 
 
 def decoded(
-  files: Sequence[pathlib.Path], shape: tuple[int, int, int], broken: str = "refuse"
+  files: Sequence[pathlib.Path],
+  shape: tuple[int, int, int],
+  broken: str = "refuse",
+  background: tuple[int, int, int] = WHITE,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Images of `shape` from N files, mapped into memory from the cache; files that the cache lacks are decoded first.
 
@@ -85,6 +88,7 @@ def decoded(
     files: image files.
     shape: (H, W, C). Images are cropped at their centre to H:W and resized.
     broken: what happens to a file that is no image: "refuse" or "skip".
+    background: the colour that transparent pixels are composed on: see `tfdisent.data.pixels`.
 
   Returns:
     uint8 [M, H, W, C], the images of the M files that could be read; and bool [N], which files these are.
@@ -92,36 +96,41 @@ def decoded(
   Raises:
     DataError: a file cannot be read and `broken` is "refuse", or no file can be read.
   """
-  prepared = _decoded(files, shape, broken, [*map(str, files)])
+  prepared = _decoded(files, shape, broken, [*map(str, files)], background)
   return prepared.images, prepared.columns["is_image"]
 
 
-def _decoded(files, shape, broken, names) -> Prepared:
+def _decoded(files, shape, broken, names, background) -> Prepared:
   """The images as they are cached, with the column `is_image`; `names` are those of the files in messages."""
 
-  def decode(file):
+  def read(file):
     try:
-      with PIL.Image.open(file) as image:
-        return fitted(PIL.ImageOps.exif_transpose(image), shape)
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+      return decode(file, shape, background)
+    except ValueError as error:
       return error
 
   def produce(append):
-    is_image, said = [], []
+    is_image, said, notes = [], [], {}
     with ThreadPoolExecutor() as pool:
       for start in range(0, len(files), 1024):  # in blocks, so that at most 1,024 images are in memory
-        for image in pool.map(decode, files[start : start + 1024]):
-          if isinstance(image, Exception):
-            said.append(f"{names[len(is_image)]} cannot be read as an image ({image})")
-          else:
-            append(image)
-          is_image.append(not isinstance(image, Exception))
+        for result in pool.map(read, files[start : start + 1024]):
+          name = names[len(is_image)]
+          is_image.append(not isinstance(result, ValueError))
+          if not is_image[-1]:
+            said.append(f"{name} cannot be read as an image ({result})")
+            continue
+          append(result.image)
+          if result.note:
+            notes.setdefault(result.note, []).append(name)
     if said and broken == "refuse":
       of_all = f"{len(said)} of {len(files)} files are broken: " if len(said) > 1 else ""
       raise DataError(f"{of_all}{_first(said)}. Remove them, or bind `broken = 'skip'` of the data set.")
     for sentence in said[:MOST_NAMED]:
       logging.warning("%s and is skipped.", sentence)
+    for note, of_files in notes.items():
+      others = f" ({len(of_files) - 1:,} other files likewise)" if len(of_files) > 1 else ""
+      logging.warning("%s: %s%s.", min(of_files), note, others)
     return {"is_image": np.array(is_image, bool)}
 
   states = [(str(file.absolute()), *state(file)) for file in files]
-  return cached_images(f"{states} {broken}", shape, f"{len(files)} images", produce)
+  return cached_images(f"{states} {broken} {background}", shape, f"{len(files)} images", produce)

@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 from absl import logging
 
 from tfdisent.cache import MAKING, cache_folder, hold, make_room, used
 from tfdisent.errors import DataError
 
-PREPARATION = 1
-"""The version of all code that turns a file or an example into pixels and columns: `fitted` below, and what
+PREPARATION = 2
+"""The version of all code that turns a file or an example into pixels and columns: `tfdisent.data.pixels`, and what
 `tfdisent.data.own_images` and `tfdisent.data.tfds_images` do before it. It is a part of every key of the cache.
 
 Raise it in each change after which the same files give other pixels or other columns. Otherwise users keep reading what
@@ -100,12 +99,6 @@ def cached_images(
   except OSError as error:
     raise DataError(f"{what} cannot be prepared in {cache} ({error}). TFDISENT_CACHE names another folder.") from error
   return _opened(path, columns_path, shape)
-
-
-def fitted(image: PIL.Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
-  """The image in grey (C = 1) or RGB (C = 3), cropped at its centre to H:W and resized; uint8 [H, W] or [H, W, 3]."""
-  height, width, channels = shape
-  return np.asarray(PIL.ImageOps.fit(image.convert("RGB" if channels == 3 else "L"), (width, height)))
 
 
 def update_with_columns(digest, columns: Mapping[str, np.ndarray]) -> None:

@@ -16,6 +16,7 @@ from tfdisent.data.decoding import in_splits
 from tfdisent.data.detect import complete_rows, read_column
 from tfdisent.data.folders import read_folder, root_folder
 from tfdisent.data.look import first_warnings
+from tfdisent.data.pixels import as_background
 from tfdisent.data.reading import Table, read_table
 from tfdisent.data.splits import (
   check_choice,
@@ -41,6 +42,7 @@ def image_folder(
   probe_fraction: float = 0.1,
   validation_fraction: float = 0.1,
   seed: int = 0,
+  background: str | Sequence[int] = "white",
 ) -> Dataset:
   """Images in a folder for each class: `data_dir/cat/1.png`, or `data_dir/train/cat/1.png` and `data_dir/test/…`.
 
@@ -56,6 +58,7 @@ def image_folder(
     test_fraction: fraction of the images that becomes the test split, unless there is a folder for it.
     probe_fraction, validation_fraction: fractions of the other images that become these splits, likewise.
     seed: the seed of the splits.
+    background: the colour that transparent pixels are composed on: a name, "#ffffff", or (red, green, blue).
 
   Raises:
     ConfigError: an argument is out of its range.
@@ -74,6 +77,7 @@ def image_folder(
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     description=f"{root.resolve()}, {len(names)} classes",
     class_names={"label": tuple(names)},
+    background=as_background(background),
     warnings=folder.warnings,
   )
 
@@ -96,6 +100,7 @@ def image_table(
   validation_fraction: float = 0.1,
   seed: int = 0,
   missing: str = "refuse",
+  background: str | Sequence[int] = "white",
 ) -> Dataset:
   """Images that a table names, one in each row: CSV with a header, JSON lines, … (see `tfdisent.data.reading`).
 
@@ -110,7 +115,7 @@ def image_table(
       judges of `angles` skip images of these classes.
     test_every: if it is k > 0, every k-th row, from the first one on, is in the test split, and `test_fraction` has no
       effect.
-    size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed: as in `image_folder`.
+    size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed, background: as in `image_folder`.
     missing: what happens to a row that lacks a value in one of these columns (empty, NA, NaN, null or ?): "refuse"
       raises an error, "drop" warns and leaves it out.
 
@@ -167,6 +172,7 @@ def image_table(
     (size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
     description=f"{path.resolve()}, {kinds['category']}, {kinds['number']}, {angles}, {test_every}",
     class_names=class_names,
+    background=as_background(background),
     notes=rows.notes,
     warnings=rows.warnings,
     where=rows.where,
@@ -207,7 +213,18 @@ def _asked_rows(table: Table, file_column: str, asked: Sequence[Asked], missing:
 
 
 def _dataset(
-  name, files, columns, judges, given, arguments, description, class_names, notes=(), warnings=(), where=None
+  name,
+  files,
+  columns,
+  judges,
+  given,
+  arguments,
+  description,
+  class_names,
+  background,
+  notes=(),
+  warnings=(),
+  where=None,
 ) -> Dataset:
   """Decodes the images in the order of their splits, so that the images of a split are a slice of the mapped file.
 
@@ -233,7 +250,7 @@ def _dataset(
   rows |= dict(zip(missing, parts))
   check_rows(name, rows)
 
-  splits, digest, more = in_splits(files, columns, rows, shape, broken, class_names, where)
+  splits, digest, more = in_splits(files, columns, rows, shape, broken, class_names, where, background)
   arguments = (size if isinstance(size, int) else tuple(size), *arguments[1:])
   name = f"{name}({description}, {arguments}, {digest})"
   known = {column: Column(column, kind_of_classes(names), names) for column, names in class_names.items()}
@@ -244,5 +261,12 @@ def _dataset(
   for warning in (*warnings, *first_warnings(known, splits)):
     logging.warning("%s.", warning)
   return Dataset(
-    **splits, name=name, judges=judges, class_names=class_names, columns=known, notes=tuple(notes), warnings=warnings
+    **splits,
+    name=name,
+    judges=judges,
+    class_names=class_names,
+    columns=known,
+    notes=tuple(notes),
+    warnings=warnings,
+    background=background,
   )

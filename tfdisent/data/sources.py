@@ -43,6 +43,7 @@ def folder(
   probe_fraction: float = 0.1,
   validation_fraction: float = 0.1,
   seed: int = 0,
+  background: str | Sequence[int] = "white",
 ) -> Dataset:
   """Images in a folder for each class, `data_dir/cat/1.png`; the class is the column `label`, int64 [N].
 
@@ -58,6 +59,7 @@ def folder(
     test_fraction, probe_fraction, validation_fraction: fractions of the images (or of the folder `train`) that become
       these splits where there is no folder for them.
     seed: the seed of the splits.
+    background: the colour that transparent pixels are composed on: a name, "#ffffff", or (red, green, blue).
 
   Raises:
     ConfigError: an argument is out of its range.
@@ -75,7 +77,7 @@ def folder(
     images.files,
     found,
     images.splits,
-    Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
+    Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed, background),
     warnings=images.warnings,
   )
 
@@ -97,6 +99,7 @@ def table(
   seed: int = 0,
   judged: Sequence[str] | None = None,
   missing: str = "refuse",
+  background: str | Sequence[int] = "white",
 ) -> Dataset:
   """Images that a table names, one in each row: CSV with a header, JSON lines, … (see `tfdisent.data.reading`).
 
@@ -110,7 +113,7 @@ def table(
       keeps all.
     split_column: a column that says train, validation or test by their usual names, in any case. If there is none,
       splits are drawn.
-    size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed: as in `folder`.
+    size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed, background: as in `folder`.
     judged: the columns that the evaluation reads from images, with a network for each; None for all.
     missing: what happens where a value is missing (empty, NA, NaN, null or ?). "refuse" raises an error if its column
       is asked for in `kinds` or `columns`, and leaves other columns out. "drop" warns and leaves the row out, if the
@@ -132,7 +135,7 @@ def table(
     kinds,
     columns,
     split_column,
-    Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed),
+    Options(size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed, background),
     missing,
   )
   return dataset if judged is None else judged_alone(dataset, judged)
@@ -174,7 +177,8 @@ def from_dataframe(
     df: the data frame.
     root: the folder that file names are relative to.
     file_column, kinds, columns, split_column, missing: as in `table`.
-    options: size, channels, broken, test_fraction, probe_fraction, validation_fraction and seed, as in `folder`.
+    options: size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed and background, as in
+      `folder`.
   """
   root = pathlib.Path(root).expanduser()
   return _of_table(

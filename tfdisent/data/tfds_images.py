@@ -24,7 +24,8 @@ import PIL.Image
 
 from tfdisent.data.columns import Column, kind_of_classes
 from tfdisent.data.dataset import Dataset, Judge
-from tfdisent.data.image_cache import cached_images, fitted, state
+from tfdisent.data.image_cache import cached_images, state
+from tfdisent.data.pixels import decode
 from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
@@ -257,7 +258,7 @@ def _flat(columns: Mapping) -> Iterator[tuple[str, object]]:
 
 
 def _fitted(image: np.ndarray, shape) -> np.ndarray:
-  """An image uint8 [h, w, c], cropped and resized to `shape`."""
-  if image.shape == tuple(shape):
+  """An image [h, w, c], of 8 or 16 bits or floats, as uint8 that is cropped and resized to `shape`."""
+  if image.shape == tuple(shape) and image.dtype == np.uint8:
     return image
-  return fitted(PIL.Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image), shape)
+  return decode(PIL.Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image), shape).image

@@ -99,10 +99,14 @@ class Form:
     return self.convert(value, tf)
 
   def _array(self, value, name):
-    value = as_array(value, name, self.dtype)
+    value = self._if_empty(as_array(value, name, self.dtype))
     if not self._is_batch(value):
       raise FeatureError(f"{self.subject.format(name)} takes {self._taken}, not {list(value.shape)}.")
     return value
+
+  def _if_empty(self, value):
+    """The array; an empty list, which tells no shape, is no values."""
+    return np.zeros([0, *self.shape], self.dtype) if value.shape == (0,) else value
 
   def _is_batch(self, value):
     return value.ndim > 0 and value.shape[1:] == self.shape
@@ -149,7 +153,7 @@ class _Whole(Form):
   low = 0
 
   def _array(self, value, name):
-    value = as_array(value, name)  # without a dtype: 1.5 would become 1
+    value = self._if_empty(as_array(value, name))  # without a dtype: 1.5 would become 1
     if not self._is_batch(value) or not self._is_whole(value):
       raise FeatureError(f"{name} takes {self._taken}, not {value.dtype} {list(value.shape)}.")
     return value
@@ -300,6 +304,8 @@ class Named(Form):
 
   def to_vector(self, value, name):
     names = ", ".join(self.names)
+    if isinstance(value, (list, tuple, np.ndarray)) and len(value) == 0:
+      value = dict.fromkeys(self.names, value)
     if not isinstance(value, Mapping):
       raise FeatureError(f"{name} takes a dict of {names}, not {type(value).__name__}.")
     if set(value) != set(self.names):

@@ -44,7 +44,8 @@ def natural_values(
   Args:
     feature: f.
     value: f in its natural form. Classes may be given by their names. One value stands for all images. Of several parts
-      it may name some alone. A feature of one part takes a dict as well, {"age": 60}, of its name or its column.
+      it may name some alone. A feature of one part takes a dict as well, {"age": 60}, of its name or its column. An
+      empty list is no images, and {} names nothing.
     class_names: the names of the classes by column, in the order of the codes.
     count: the number of images; None for the length of the arrays in `value`, or 1 if there is none.
 
@@ -52,14 +53,19 @@ def natural_values(
     The value; what is not understood is left as it is, for `to_vector` to refuse.
 
   Raises:
-    FeatureError: a class or a part has another name.
+    FeatureError: a class or a part has another name, or a class another number; the message lists those that there are.
   """
   parts, is_one = dict(zip(feature.part_names, feature.parts)), len(feature.parts) == 1
   if is_one:
     (name,), (part,) = parts, feature.parts
     if isinstance(value, Mapping):
-      if len(value) != 1 or not set(value) & {name, part.column}:
+      if not value:
         return value
+      known = list(dict.fromkeys(filter(None, (part.column, name))))
+      if wrong := [given for given in value if given not in known]:
+        raise FeatureError(f"the feature has no part {wrong[0]!r}. {unknown(wrong[0], known)}")
+      if len(value) > 1:
+        raise FeatureError(f"{' and '.join(map(repr, value))} are the same part of the feature: give one of them.")
       (value,) = value.values()
     value = {name: value}
   elif not isinstance(value, Mapping):
@@ -78,11 +84,15 @@ def natural_values(
 
 
 def _codes(part: Feature, part_name: str, value: Any, class_names: Mapping[str, Sequence[str]]) -> Any:
-  """The codes of classes, where `value` has their names."""
+  """The codes of classes, where `value` has their names; raises `FeatureError` for a name or a code of no class."""
   names = list(class_names.get(part.column, ()))
   if part.kind != DISCRETE or not names:
     return value
   given = np.asarray(value, object)
+  codes = [one for one in given.flat if isinstance(one, (int, np.integer))]
+  if wrong := next((code for code in codes if not 0 <= code < len(names)), None):
+    listed = ", ".join(f"{code} ({name})" for code, name in enumerate(names))
+    raise FeatureError(f"'{part_name}' has no class {wrong}. There are: {listed}.")
   if not given.size or not all(isinstance(one, str) for one in given.flat):
     numbers = (one for one in given.flat if isinstance(one, (int, np.integer)) and one not in range(len(names)))
     if meant := next((one for one in numbers if str(one) in names), None):
@@ -96,6 +106,6 @@ def _codes(part: Feature, part_name: str, value: Any, class_names: Mapping[str, 
 def _is_one(part: Feature, value: Any) -> bool:
   """Whether `value` is that of one image, and has no batch axis."""
   try:
-    return np.ndim(value) == part.served.shape.rank - 1
+    return np.ndim(value) == part.served.shape.rank - 1 and np.shape(value) != (0,)
   except ValueError:  # NumPy makes no array of it, and `to_vector` says so
     return False

@@ -69,7 +69,7 @@ class DisentangledVAE(TrainingStep):
   ):
     keras_names.check_settings(keras)
     super().__init__(name="disentangled_vae")
-    feature = _feature(feature)
+    feature = _made(feature)
     objective = Objective(**presets.objective(image_shape, feature)) if objective is None else objective
     every = {"E1": E1, "E2": E2, "G": G, "q": q, "D": D, "a": a}
     self._config = {
@@ -312,8 +312,15 @@ class DisentangledVAE(TrainingStep):
     return tf.gather(tf.random.stateless_normal([global_batch, width], seed), position)
 
 
-def _feature(feature: Feature | str | Mapping) -> Feature:
-  """A feature by its name, or by its description."""
+def _described(arguments):
+  """Arguments of a network with the family by its description, where they name one."""
+  if isinstance(arguments, Mapping) and "family" in arguments:
+    return {**arguments, "family": describe(arguments["family"])}
+  return arguments
+
+
+def _made(feature: Feature | str | Mapping) -> Feature:
+  """A feature from its name, or from its description."""
   if isinstance(feature, str):
     FEATURES.find(feature)
     return FEATURES.create(feature)
@@ -324,10 +331,3 @@ def _feature(feature: Feature | str | Mapping) -> Feature:
   raise ConfigError(
     f"feature = {feature!r} must be a Feature, the name of a registered one, or a description of `get_config`."
   )
-
-
-def _described(arguments):
-  """Arguments of a network with the family by its description, where they name one."""
-  if isinstance(arguments, Mapping) and "family" in arguments:
-    return {**arguments, "family": describe(arguments["family"])}
-  return arguments

@@ -35,8 +35,10 @@ def export(trained, folder: str | os.PathLike, format: str = "saved_model", conf
 
   Raises:
     RegistryError: no exporter is registered as `format`.
+    ConfigError: a model cannot be called as `folder` is.
     RunError: the model cannot be written.
   """
   from tfdisent.serving import litert, saved_model  # noqa: F401  (they register, and import TensorFlow)
 
+  saved_model.check_name(pathlib.Path(folder).name)
   return EXPORTERS.create(format, trained=trained, folder=pathlib.Path(folder), config=config)

@@ -1,11 +1,15 @@
 """Export of a trained model as a LiteRT (TensorFlow Lite) file, for phones and browsers.
 
 The file has the signatures `encode` and `control` of `tfdisent.serving.signatures`, which take at least one image.
-LiteRT has no assertions, so a label out of range is no error: its f(x) is the zero vector, which stands for no class.
+
+LiteRT has no assertions and no words for them. What another format refuses in words fails here in an operation that
+looks beyond the end of a table, `GATHER` ("gather index out of bounds"), or in one that joins inputs of other shapes,
+`CONCATENATION`, which tells both sizes ("27 != 28").
 """
 
 import pathlib
 import tempfile
+from collections.abc import Callable, Collection
 
 import tensorflow as tf
 
@@ -14,6 +18,9 @@ from tfdisent.inference import TrainedModel
 from tfdisent.registry import register_exporter
 from tfdisent.run import replace
 from tfdisent.serving.signatures import ServedModel
+
+BEYOND = 2**30
+"""A row that no table has."""
 
 
 @register_exporter("litert")
@@ -36,7 +43,7 @@ def export_litert(trained: TrainedModel, path: pathlib.Path) -> pathlib.Path:
     RunError: the file cannot be written, or the model cannot be converted, for instance since f uses an operation that
       LiteRT lacks; the message holds the converter's error.
   """
-  served, module = ServedModel(trained, pad_empty=False), tf.Module(name="tfdisent")
+  served, module = ServedModel(trained, pad_empty=False, guard=guarded), tf.Module(name="tfdisent")
   module.weights = served.weights()
   functions = served.signatures(["encode", "control"])
   try:
@@ -52,3 +59,33 @@ def export_litert(trained: TrainedModel, path: pathlib.Path) -> pathlib.Path:
   except OSError as error:
     raise RunError(f"the model cannot be exported to {path}: {error}.") from error
   return path
+
+
+def guarded(function: Callable, specs: Collection[tf.TensorSpec]) -> Callable:
+  """`function` with what LiteRT drops: a check of the shapes of its inputs, and its assertions."""
+
+  def checked(*inputs):
+    outputs = function(*map(_checked_shape, inputs, specs))
+    operations = tf.compat.v1.get_default_graph().get_operations()
+    # TensorFlow makes of an assertion an `Assert`, or an `If`. The first input of each is what must hold.
+    is_good = [
+      one.inputs[0]
+      for one in operations
+      if one.type == "Assert" or (one.type in ("If", "StatelessIf") and "AssertGuard" in one.name)
+    ]
+    if not is_good:
+      return outputs
+    row = tf.where(tf.reduce_all(tf.stack(is_good)), 0, BEYOND)
+    return {name: tf.gather(output[None], row) for name, output in outputs.items()}
+
+  return checked
+
+
+def _checked_shape(value: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+  """`value`, joined with a row of the right shape: LiteRT believes the file, and looks at no shape of an input itself.
+
+  The row is one of integers, since a fast path for floats looks at no shape either.
+  """
+  kind = tf.int32 if spec.dtype.is_floating else spec.dtype
+  joined = tf.concat([tf.cast(value, kind), tf.zeros([1, *spec.shape[1:]], kind)], 0)
+  return value[: tf.shape(joined)[0] - 1]

@@ -62,8 +62,8 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
       tf.saved_model.save(module, str(partial), signatures=served.signatures())
       _write_warmup(partial / "assets.extra", folder.name, served.requests())
     partial.rename(path)
-    _add_to_models(folder.parent / "models.config", folder.name)
-    if not (batching := folder.parent / "batching_parameters.txt").exists():
+    _add_to_models(folder.parent / MODELS, folder.name)
+    if not (batching := folder.parent / BATCHING_FILE).exists():
       replace(batching, BATCHING.encode())
   except (OSError, UnicodeError) as error:
     raise RunError(f"the model cannot be exported to {folder}: {error}.") from error
@@ -87,13 +87,18 @@ def newest_version(folder: pathlib.Path) -> pathlib.Path:
 
 def check_name(name: str) -> None:
   """Raises `ConfigError` unless `name` works as a folder, in `models.config` and in the addresses of a server."""
-  if not re.fullmatch(r'[^\x00-\x1f"/:\\]+', name) or name in (".", ".."):
+  is_text = isinstance(name, str) and name.isprintable() and name == name.strip() and len(name.encode()) <= LONGEST
+  if not is_text or not re.fullmatch(r'[^"/:\\]+', name) or name in (".", "..", MODELS, BATCHING_FILE):
     raise ConfigError(
-      f"a model cannot be called {name!r}: its name is that of a folder and part of a server's addresses, without "
-      "quotes, slashes, backslashes, colons and line breaks. Choose another one with --model_name."
+      f"a model cannot be called {name!r}: its name is that of a folder and part of a server's addresses, of at most "
+      f"{LONGEST} bytes, without quotes, slashes, backslashes, colons and line breaks. Choose another one with "
+      "--model_name."
     )
 
 
+LONGEST = 200
+"""The most bytes of a name: a file system takes 255, and a format may add an ending."""
+MODELS, BATCHING_FILE = "models.config", "batching_parameters.txt"
 MODEL_CONFIG = """\
   config {
     name: "NAME"

@@ -7,8 +7,8 @@
 | `fuse`                       | `image`, `feature_image`              | `image`: x̂ with z̃2 of `feature_image`     |
 | `control`, `serving_default` | `image`, `feature`                    | `image`: x̂ with z̃2 of `feature`           |
 | `generate`                   | `feature`, `seed` int64 [B]           | `image`: x̂ with z1 from its prior         |
-| `encode_png`                 | `image_bytes`, PNG or JPEG            | as `encode`                               |
-| `control_png`                | `image_bytes`, PNG or JPEG; `feature` | `image_bytes`, PNG: as `control`          |
+| `encode_png`                 | `image_bytes`: PNG, JPEG or TIFF      | as `encode`                               |
+| `control_png`                | `image_bytes`, as above; `feature`      | `image_bytes`, PNG: as `control`          |
 
 Every input and every output is a batch [B, …], and a row of an output depends on the same row of the inputs alone. A
 server may therefore join the requests of several clients into one batch, and a seed gives the same image in any row.
@@ -20,10 +20,13 @@ q reads f, it holds probabilities.
 Where f can be read neither from the pixels nor by q, `encode` has no output `feature`, and there is no `reconstruct`
 and no `fuse`.
 
-Encoded images of another size are cropped at their centre and resized. Those of more than `MAX_PIXELS` pixels are
-refused by their header, before they are decoded.
+Encoded images become what the training would have made of their files: see `tfdisent.serving.decoding`. Those of more
+than `MAX_PIXELS` pixels are refused by their header, before they are decoded.
+
+A request that is wrong is an INVALID_ARGUMENT that says what is right: "images are [B, 28, 28, 3]".
 """
 
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Collection, Sequence
@@ -35,14 +38,41 @@ from tfdisent import codes
 from tfdisent.errors import FeatureError
 from tfdisent.feature.contract import DISCRETE
 from tfdisent.inference import TrainedModel
+from tfdisent.serving.decoding import decode_images
+from tfdisent.serving.raster import checked
 
-MAX_PIXELS = 2**24
-"""The largest height times width of an encoded image. Without a limit, a PNG of a few KB could take gigabytes."""
+NOUNS = {
+  "image": "images are",
+  "feature_image": "feature images are",
+  "image_bytes": "encoded images are",
+  "seed": "seeds are",
+}
+"""How inputs are called in messages; a feature by its name."""
 
 
 def signature(trained: TrainedModel, name: str) -> Callable:
   """One signature of a model as a concrete function, without an export."""
   return ServedModel(trained).signatures([name])[name]
+
+
+def check_shapes(function: Callable, specs: Collection[tf.TensorSpec]) -> Callable:
+  """`function`, whose inputs must have the shapes of `specs`: others are an INVALID_ARGUMENT that tells both shapes.
+
+  A server does not check the shapes that a client sends. Without this check, Reshape would cut rows of another width
+  into images of mixed pixels.
+  """
+  return lambda *inputs: function(*map(_check_shape, inputs, specs))
+
+
+def _check_shape(value: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+  # Of an input whose shape the graph knows, TensorFlow would replace the check by its answer.
+  given = tf.raw_ops.PlaceholderWithDefault(input=value, shape=tf.TensorShape(None))
+  shape, (_, *wanted) = tf.shape(given), spec.shape.as_list()
+  is_good = (tf.size(shape) == spec.shape.rank) & tf.reduce_all(tf.pad(shape, [[0, 9]])[1 : spec.shape.rank] == wanted)
+  words = (
+    f"{NOUNS.get(spec.name, f'values of {spec.name} are')} [{', '.join(['B', *map(str, wanted)])}], not of the shape"
+  )
+  return tf.ensure_shape(checked(given, is_good, words, shape), spec.shape)
 
 
 class ServedModel:
@@ -52,10 +82,13 @@ class ServedModel:
     trained: the model, with the names of its classes.
     pad_empty: whether signatures answer a batch of no images. The convolutions fail on an empty batch, so it is padded
       to one image whose answer is cut off.
+    guard: how a format checks the shapes of inputs: it makes of a function of tensors, and of the `TensorSpec` of each,
+      a function that refuses others.
   """
 
-  def __init__(self, trained: TrainedModel, pad_empty: bool = True):
-    self._model, self._class_names = trained.model, trained.class_names
+  def __init__(self, trained: TrainedModel, pad_empty: bool = True, guard: Callable = check_shapes):
+    self._model, self._class_names, self._guard = trained.model, trained.class_names, guard
+    self._background = trained.background
     self._pad = _pad_empty if pad_empty else lambda batch: batch
     try:
       self._model.check_reading()
@@ -84,13 +117,16 @@ class ServedModel:
         "kind": part.kind,
         "dtype": part.served.dtype.name,
         "shape": part.served.shape.as_list(),
-        **({"classes": self._class_names_of(part)} if part.kind == DISCRETE and part.width > 1 else {}),
+        **({"classes": classes} if (classes := self._class_names_of(part)) else {}),
       }
       for name, part in zip(names, self._model.feature.parts)
     }
 
   def _class_names_of(self, part) -> list[str]:
-    return list(self._class_names.get(part.column) or map(str, range(part.width)))
+    """The names of the classes of a part, in the order of their numbers; none of one that has no classes."""
+    if part.kind != DISCRETE:
+      return []
+    return list(self._class_names.get(part.column) or (map(str, range(part.width)) if part.width > 1 else ()))
 
   def _feature_names(self) -> list[str]:
     """The name of the input and output of each part of f."""
@@ -141,11 +177,16 @@ class ServedModel:
       z1 = codes.prior_noise(self._pad(seed), model.z1_width)
       return {"image": _to_uint8(model.decode(z1, z2))[:count]}
 
+    # One function for two signatures, since it takes seconds to trace.
+    decode = tf.function(
+      functools.partial(decode_images, shape=model.image_shape, background=self._background), [encoded], autograph=False
+    )
+
     def encode_png(image_bytes):
-      return encode(self._decode_images(image_bytes))
+      return encode(decode(image_bytes))
 
     def control_png(image_bytes, *features):
-      image = control(self._decode_images(image_bytes), *features)["image"]
+      image = control(decode(image_bytes), *features)["image"]
       return {"image_bytes": tf.map_fn(tf.io.encode_png, image, fn_output_signature=tf.string)}
 
     reading = {"reconstruct": (reconstruct, [image]), "fuse": (fuse, [image, feature_image])}
@@ -159,7 +200,7 @@ class ServedModel:
       "control_png": (control_png, [encoded, *features]),
     }
     return {
-      name: tf.function(_with_shapes(function, specs)).get_concrete_function(*specs)
+      name: tf.function(self._guard(function, specs)).get_concrete_function(*specs)
       for name, (function, specs) in functions.items()
       if names is None or name in names
     }
@@ -192,11 +233,21 @@ class ServedModel:
     features = _check_same_count("there must be as many of one feature as of another", *features)
     for value in features:
       if value.dtype.is_floating:
-        tf.debugging.assert_all_finite(value, "a feature is NaN or infinite")
-    parts = zip(self._model.feature.parts, features)
+        is_finite = tf.reduce_all(tf.abs(value) <= value.dtype.max)
+        tf.debugging.Assert(is_finite, ["a feature is NaN or infinite"])
+    parts = zip(self._model.feature.parts, map(self._check_classes, self._model.feature.parts, features))
     f = tf.concat([part.of_served(self._pad(value)) for part, value in parts], 1)
     f.set_shape([None, self._model.feature.width])
     return self._model.mean_z2(f)
+
+  def _check_classes(self, part, value: tf.Tensor) -> tf.Tensor:
+    """Labels that are in range; others are refused with the names of all classes."""
+    names = self._class_names_of(part)
+    if not names or not value.dtype.is_integer:
+      return value
+    listed = ", ".join(f"{code} is {name}" for code, name in enumerate(names))
+    words = f"labels lie in 0 to {len(names) - 1}" + (f": {listed}" if part.column in self._class_names else "")
+    return checked(value, tf.reduce_all((value >= 0) & (value < len(names))), words)
 
   def _read_features(self, z1: tf.Tensor, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """f(x) of images, [B, the part's width] by the output's name; a part that cannot be read is left out."""
@@ -208,54 +259,6 @@ class ServedModel:
       elif q is not None and not code.learned:
         values[name] = code.probabilities(q)
     return values
-
-  def _decode_images(self, image_bytes: tf.Tensor) -> tf.Tensor:
-    """Encoded images of any size, string [B], as uint8 [B, H, W, C]."""
-    height, width, channels = self._model.image_shape
-
-    def decode(encoded):
-      with tf.control_dependencies([_check_header(encoded)]):
-        image = tf.io.decode_image(encoded, channels, expand_animations=False)
-      size = tf.shape(image)[:2]
-      scale = tf.reduce_min(tf.cast(size, tf.float32) / [height, width])
-      crop = tf.minimum(tf.cast(tf.round(scale * [height, width]), tf.int32), size)
-      start = (size - crop) // 2
-      image = tf.slice(image, tf.concat([start, [0]], 0), tf.concat([crop, [channels]], 0))
-      resized = tf.image.resize(image, [height, width], antialias=True)  # leaves an image of this size as it is
-      return tf.ensure_shape(_round(resized), [height, width, channels])
-
-    return tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8))
-
-
-PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff"
-
-
-def _check_header(encoded: tf.Tensor) -> tf.Operation:
-  """An assertion on the header alone: the encoded image is a PNG or a JPEG of `MAX_PIXELS` at most."""
-  first = tf.io.decode_raw(encoded, tf.uint8, fixed_length=len(PNG_START))
-  is_png, is_jpeg = (tf.reduce_all(first[: len(start)] == list(start)) for start in (PNG_START, JPEG_START))
-  with tf.control_dependencies([tf.debugging.Assert(is_png | is_jpeg, ["an encoded image is a PNG or a JPEG"])]):
-    size = tf.cond(
-      is_jpeg,
-      lambda: tf.io.extract_jpeg_shape(encoded)[:2],
-      lambda: tf.io.decode_raw(encoded, tf.int32, little_endian=False, fixed_length=24)[4:],  # width and height
-    )
-  pixels = tf.reduce_prod(tf.cast(size, tf.int64))
-  words = f"an encoded image has {MAX_PIXELS} pixels at most, height times width"
-  return tf.debugging.Assert(pixels <= MAX_PIXELS, [words, size])
-
-
-def _with_shapes(function: Callable, specs: Collection[tf.TensorSpec]) -> Callable:
-  """`function`, whose inputs must have the shapes of `specs`: others are an INVALID_ARGUMENT that tells both shapes.
-
-  A server does not check the shapes that a client sends. Without this check, Reshape would cut rows of another width
-  into images of mixed pixels.
-  """
-
-  def checked(*inputs):
-    return function(*(tf.ensure_shape(value, spec.shape) for value, spec in zip(inputs, specs)))
-
-  return checked
 
 
 def _check_same_count(message: str, *batches: tf.Tensor) -> list[tf.Tensor]:

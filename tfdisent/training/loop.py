@@ -17,6 +17,7 @@ from tfdisent.console import say
 from tfdisent.data.alike import refuse_alike
 from tfdisent.data.batches import steps_per_epoch, training_batches, validation_steps
 from tfdisent.data.dataset import Dataset
+from tfdisent.data.pixels import WHITE
 from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, DataError, FeatureError
 from tfdisent.feature import learned
@@ -128,6 +129,9 @@ def train_model(
       if 0 < begun_with < epochs:
         _tell_of_rate(model, make_optimizer_eg(begun_with * batches.steps_per_epoch), begun_with, epochs)
       description = {"dataset": None, **(description or {}), "epochs": epochs, "data": data}
+      description = {"dataset": None, **(description or {}), "epochs": epochs}
+      if dataset.background != WHITE:
+        description["background"] = list(dataset.background)
       run.write_description(run_dir, config, model.get_config(), dataset.class_names, description)
 
     # --- Fit what is learned and was not fitted before; a checkpoint holds it ---
@@ -150,7 +154,7 @@ def train_model(
 
     # --- Take the best weights ---
     checkpoint = restore(run_dir, "best", model)
-  return TrainedModel(model, class_names=dataset.class_names, checkpoint=checkpoint)
+  return TrainedModel(model, class_names=dataset.class_names, checkpoint=checkpoint, background=dataset.background)
 
 
 def check_counts(least: int, **counts: int) -> None:
