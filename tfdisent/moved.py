@@ -25,7 +25,15 @@ BINDINGS = {
 }
 """Arguments that have a new name, as a configuration binds them."""
 
-ALWAYS_SO = frozenset({"objective.losses = ()", "model.networks = 'plain'", "train.measurements = ()"})
+ALWAYS_SO = frozenset(
+  {
+    "objective.losses = ()",
+    "model.networks = 'plain'",
+    "train.measurements = ()",
+    "image_table.missing = 'refuse'",
+    "table.missing = 'refuse'",
+  }
+)
 """Defaults of arguments that version 0.1 does not have: its configurations mean them, and do not say so."""
 
 _COMMENT = r"#.*"
