@@ -117,13 +117,13 @@ def test_the_summary_names_the_networks(capsys):
   [
     ({"G": {"conv": ()}}, "at least one transposed convolution"),
     ({"z1_width": 0}, "model.z1_width = 0 must be a whole number of at least 1"),
-    ({"z2_width": 2.0}, "model.z2_width = 2.0 must be a whole number of at least 1"),
+    ({"z2_width": 2.0}, r"model.z2_width = 2.0 must be a whole number: did you mean 2\?"),
     ({"code": "ternary"}, "unknown code 'ternary'"),
     ({"feature": Color(), "code": "one_hot"}, r"model.code = 'one_hot' .*'color' is continuous: use 'gaussian'"),
     ({"feature": Color(), "code": "bernoulli"}, "continuous: use 'gaussian'"),
     ({"precision": "int8"}, "model.precision = 'int8': choose 'float32' or 'mixed_bfloat16'"),
     ({"E1": {"layers": 3}}, r"model.E1 = .*'layers': 3"),
-    ({"D": (32,)}, r"model.D = \(32,\) must be a dict, as in \{'dense': \(128,\)\}"),
+    ({"D": (32,)}, r"model.D = \(32,\) must be a dict or None"),
     ({"q": {"activation": "no_such"}}, "model.q = .*no_such"),
   ],
 )
