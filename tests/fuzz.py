@@ -67,6 +67,7 @@ ARRAYS = npst.arrays(
   st.sampled_from([np.uint8, np.float32, np.int64, bool, "U2", object]),
   npst.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4),
 )
+OF_OPTIMIZER = ("algorithm", "learning_rate", "decay", "warmup_steps", "arguments")
 NETWORK = st.dictionaries(st.sampled_from(["conv", "dense", "activation", "family", "name"]), ANYTHING, min_size=1)
 
 
@@ -196,8 +197,7 @@ def targets(folder: pathlib.Path) -> list[Target]:
     Target("tfds_images", tfds_images.tfds_images, {**place, "name": "nothing"}, is_dear=True),
     Target("from_arrays", sources.from_arrays, {"images": data.train["image"], "columns": data.train["label"]}),
     Target("objective", Objective),
-    Target("optimizer", make_optimizer, {"steps": 10}),
-    Target("optimizer_d", config.optimizer_d, {"steps": 10}),
+    Target("optimizer", make_optimizer, {"steps": 10}, only=OF_OPTIMIZER),
     Target("strategy", config.strategy),
     Target("sweep", config.sweep),
     Target("model", make_model, drawn={**narrow, **of_networks}, is_slow=True),
@@ -253,6 +253,7 @@ def _fault_of(message: str, name: str, value: object) -> str:
   values = [value, *(value if isinstance(value, (Mapping, list, tuple)) else ())]
   if isinstance(value, str) and value.startswith("~"):
     values += [os.path.expanduser(value)]
+  values += [one.rpartition("/")[2] for one in values if isinstance(one, str)]
   words = {name.removesuffix("es").removesuffix("s")}
   words |= {write(one) for one in values for write in (str, repr, arguments.shown)}
   words |= {"digit_label"} if name == "feature" else set()

@@ -7,6 +7,7 @@ import shutil
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -206,6 +207,47 @@ def test_images_of_another_shape_or_range_are_refused(colors, images, words):
   for use in (colors.encode, colors.reconstruct, lambda x: colors.control(x, RGB[:2]), lambda x: colors.fuse(x, x)):
     with pytest.raises(DataError, match=words):
       use(images)
+
+
+def test_floats_that_miss_the_range_by_rounding_are_clipped(colors, x):
+  floats = x / np.float32(x.max())
+  wide = np.where(floats == floats.max(), np.float32(1.0000003), floats) - np.float32(1e-6) * (floats == 0)
+  np.testing.assert_array_equal(colors.reconstruct(wide), colors.reconstruct(floats))
+  with pytest.raises(DataError, match=r"it has values from 1\.0002 to 1\.0002\d*\.$"):
+    colors.reconstruct(np.full_like(floats, 1.0002))
+
+
+def test_files_are_read_as_the_training_reads_them(colors, tmp_path):
+  PIL.Image.new("RGBA", (40, 30), (255, 0, 255, 0)).save(tmp_path / "clear.png")
+  ground = np.full((1, 28, 28, 3), 255, np.uint8)
+  for given in (tmp_path / "clear.png", [str(tmp_path / "clear.png")], PIL.Image.open(tmp_path / "clear.png")):
+    for use in (colors.reconstruct, lambda x: colors.control(x, RGB[:1]), lambda x: colors.fuse(x, x)):
+      images = use(given)
+      assert images.dtype == np.uint8
+      np.testing.assert_array_equal(images, use(ground))
+  with pytest.raises(DataError, match=r"images cannot be read: .*none\.png is no image"):
+    colors.encode(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("images", [[np.zeros((28, 28, 3)), np.zeros((8, 8, 3))], ["a", 1], object()], ids=repr)
+def test_what_is_no_array_of_images_is_an_error_of_data(colors, images):
+  with pytest.raises(DataError, match="images "):
+    colors.encode(images)
+
+
+def test_nothing_that_is_asked_leaves_the_image_as_it_is(colors, labels, x):
+  np.testing.assert_array_equal(colors.control(x, {}), colors.reconstruct(x))
+  label = np.array([3, 0, 9])
+  np.testing.assert_array_equal(labels.control(flat(label), {}), labels.control(flat(label), label))
+  with pytest.raises(FeatureError, match=r"generate must be told the feature: give {color: …}"):
+    colors.generate({})
+
+
+def test_an_empty_list_is_no_images(colors, labels, x):
+  assert colors.generate([]).shape == labels.generate([]).shape == (0, 28, 28, 3)
+  assert colors.control(x[:0], []).shape == labels.control(x[:0], []).shape == (0, 28, 28, 3)
+  with pytest.raises(DataError, match="images and feature must be of the same length, not 10 and 0"):
+    colors.control(x, [])
 
 
 def test_images_that_give_the_feature_are_refused_by_their_own_name(colors, x):

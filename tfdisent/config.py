@@ -98,14 +98,13 @@ optimizer = gin.external_configurable(optimizers.make_optimizer, "optimizer", mo
 
 
 @gin.configurable(module="tfdisent", denylist=["steps"])
-@checked("optimizer_d")
 def optimizer_d(
-  steps: int,
-  algorithm: str = "adam",
-  learning_rate: float = 2e-4,
-  decay: str | None = "cosine",
-  warmup_steps: int = 0,
-  arguments: Mapping | None = {"beta_1": 0.5},
+  steps,
+  algorithm="adam",
+  learning_rate=2e-4,
+  decay="cosine",
+  warmup_steps=0,
+  arguments={"beta_1": 0.5},  # noqa: B006 (never changed)
 ):
   """The optimizer of D, and of a where `objective.a_optimizer` says so; see `optimizers.make_optimizer`."""
   return optimizers.make_optimizer(steps, algorithm, learning_rate, decay, warmup_steps, arguments)

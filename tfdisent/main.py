@@ -42,6 +42,9 @@
     tfdisent --mode=bench --gin_param="bench.precision = 'mixed_bfloat16'"
     tfdisent --mode=bench --run_dir=runs/digit
 
+Prepared images and judges are kept in $TFDISENT_CACHE (~/.cache/tfdisent), at most $TFDISENT_CACHE_GB (20) of them;
+that folder may be emptied at any time.
+
 A feature of your own: write a module that registers it, name it in the gin file (`import my_package.my_feature`,
 `train.feature = 'my_feature'`), and run the same command. See README.md.
 """

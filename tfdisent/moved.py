@@ -36,6 +36,8 @@ ALWAYS_SO = frozenset(
     "model.ema = 0.0",
     "train.measurements = ()",
     *(f"{dataset}.background = 'white'" for dataset in ("image_folder", "image_table", "folder", "table")),
+    "image_table.missing = 'refuse'",
+    "table.missing = 'refuse'",
   }
 )
 """Defaults of arguments that version 0.1 does not have: its configurations mean them, and do not say so."""

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from features.attribute import Attribute
+from features.category import Category
 from features.color import Color
 from features.composite import Composite
 from features.digit_label import DigitLabel
@@ -25,6 +26,7 @@ from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.serving import litert, saved_model
+from tfdisent.serving import signatures as signatures_module
 from tfdisent.serving.saved_model import export, has_warmup, newest_version
 from tfdisent.serving.signatures import ServedModel, signature
 
@@ -384,13 +386,15 @@ def test_encoded_images_are_read_as_in_training(signatures, digit_run, mode, tmp
   assert all((one == controlled[0]).all() and one.dtype == np.uint8 for one in controlled)
 
 
-def test_an_export_knows_the_ground_of_its_training():
+def test_an_export_composes_on_the_ground_of_its_training(monkeypatch):
+  def grounds(image_bytes, shape, background):
+    return tf.zeros([tf.size(image_bytes), *shape], tf.uint8) + tf.constant(background, tf.uint8)
+
+  monkeypatch.setattr(signatures_module, "decode_images", grounds)
   model = DisentangledVAE((28, 28, 3), DigitLabel(), Objective(), **TINY)
-  clear = tf.stack([tf.io.encode_png(np.zeros([28, 28, 4], np.uint8))])
-  for ground in ((255, 255, 255), (0, 0, 0)):
-    trained = TrainedModel(model, background=ground)
-    expected = trained.encode_z1(np.broadcast_to(np.uint8(ground), (1, 28, 28, 3)))[0]
-    np.testing.assert_allclose(signature(trained, "encode_png")(image_bytes=clear)["z1_mean"], expected, atol=1e-5)
+  trained = TrainedModel(model, background=(10, 200, 30))
+  expected = trained.encode_z1(np.broadcast_to(np.uint8([10, 200, 30]), (1, 28, 28, 3)))[0]
+  np.testing.assert_allclose(traced(trained, "encode_png")(image_bytes=["a"])["z1_mean"], expected, atol=1e-5)
 
 
 def test_an_encoded_grey_image_is_one_of_equal_channels(signatures, few_digits):
@@ -560,6 +564,13 @@ def test_a_bad_colour_gets_words(few_digits):
   for bad, words in (([np.nan, 0, 0], "NaN"), ([np.inf, 0, 0], "NaN or infinite"), ([2, 0, 0], "RGB lies")):
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
       control(image=few_digits.test["image"][:1], feature=np.float32([bad]))
+
+
+def test_a_label_of_no_class_is_told_the_names_of_all(few_digits):
+  model = DisentangledVAE((28, 28, 3), Category(num_classes=2), Objective(), **TINY)
+  control = traced(TrainedModel(model, class_names={"label": ["cat", "dog"]}), "control")
+  with pytest.raises(tf.errors.InvalidArgumentError, match="labels lie in 0 to 1: 0 is cat, 1 is dog"):
+    control(image=few_digits.test["image"][:1], feature=np.array([2]))
 
 
 # --- Without Python ---------------------------------------------------------------------------------------------------

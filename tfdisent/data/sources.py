@@ -196,7 +196,7 @@ def from_dataframe(
 
 @checked("from_arrays")
 def from_arrays(
-  images: np.ndarray,
+  images: np.ndarray | Sequence,
   columns: Mapping[str, Sequence | np.ndarray] | np.ndarray,
   kinds: Kinds = (),
   split: Sequence[str] | None = None,

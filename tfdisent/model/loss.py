@@ -162,4 +162,8 @@ def make_loss(loss: "str | Mapping | Loss") -> Loss:
   """
   if isinstance(loss, str):
     return LOSSES.create(loss)
-  return LOSSES.imported(loss)(**loss["arguments"]) if isinstance(loss, Mapping) else loss
+  if isinstance(loss, Mapping):
+    return LOSSES.imported(loss)(**loss.get("arguments", {}))
+  if not isinstance(loss, Loss):
+    raise ConfigError(f"objective.losses has {loss!r}, and takes names of losses, or losses.")
+  return loss

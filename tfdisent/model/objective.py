@@ -2,11 +2,9 @@
 
 import dataclasses
 import numbers
+import sys
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from tfdisent.arguments import checked
 from tfdisent.errors import ConfigError
 from tfdisent.model.beyond import Adversary, Cycle, Mirror
 from tfdisent.model.loss import Loss, make_loss
@@ -17,7 +15,6 @@ OF_VAE = ("lambda1", "lambda2")
 """The weights of L_VAE; without the others, what is left is a plain VAE."""
 
 
-@checked("objective")
 @dataclasses.dataclass(frozen=True)
 class Objective:
   """L = L_VAE + λ3 L_f + λ4 L_GAN, with L_VAE = -log p(x | z1, z2) + λ1 KL(z1) + λ2 KL(z2).
@@ -88,13 +85,13 @@ class Objective:
         raise ConfigError(f"objective.{name} = {getattr(self, name)!r}: choose one of {', '.join(map(repr, known))}.")
     for name in (*WEIGHTS, "stddev", "q_noise", "prior_fusions", "ramp_steps"):
       value = getattr(self, name)
-      if not (isinstance(value, numbers.Real) and np.isfinite(value) and value >= 0):
+      if not (isinstance(value, numbers.Real) and 0 <= value <= sys.float_info.max):
         raise ConfigError(f"objective.{name} = {value!r} must be a number, finite and not negative.")
     if not self.stddev:
       raise ConfigError(f"objective.stddev = {self.stddev} must be positive.")
     if self.prior_fusions > 1:
       raise ConfigError(f"objective.prior_fusions = {self.prior_fusions} must lie in [0, 1].")
-    if isinstance(self.losses, (str, Mapping)) or not isinstance(self.losses, Sequence):
+    if isinstance(self.losses, (str, bytes, Mapping)) or not isinstance(self.losses, Sequence):
       raise ConfigError(f"objective.losses = {self.losses!r} must list names of losses, as in ('my_loss',).")
     object.__setattr__(self, "losses", tuple(map(make_loss, self.losses)))
     symbols = [loss.symbol for loss in self.beyond]

@@ -20,7 +20,7 @@ def checked(value: tf.Tensor, is_good: tf.Tensor, words: str, *data: tf.Tensor) 
 
   What follows is computed from the result, so that no other operation can fail before the words are told.
   """
-  with tf.control_dependencies([tf.debugging.Assert(is_good, [words, *data])]):
+  with tf.control_dependencies([tf.debugging.Assert(is_good, [words, *data], summarize=9)]):
     return tf.identity(value)
 
 

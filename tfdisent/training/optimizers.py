@@ -8,13 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.arguments import checked
 from tfdisent.errors import ConfigError
 from tfdisent.feature.contract import check_gradient
 from tfdisent.model.vae import DisentangledVAE
 
 
-@checked("optimizer")
 def make_optimizer(
   steps: int,
   algorithm: str = "adam",
