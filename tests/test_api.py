@@ -76,7 +76,7 @@ def test_plain_arguments_and_the_command_line_give_the_same_weights(few_digits, 
   config.read([])
   assert_same_arrays(tmp_path / "python", tmp_path / "gin")
   description = {"dataset": None, "measurements": [], "epochs": 1}
-  assert json.loads((tmp_path / "python" / "run.json").read_text()) == description
+  assert description.items() <= json.loads((tmp_path / "python" / "run.json").read_text()).items()
   lines = run.bindings((tmp_path / "python" / "config.gin").read_text())
   assert lines < run.bindings((tmp_path / "gin" / "config.gin").read_text())
   assert {"objective.lambda1 = 0.5", "objective.stddev = 0.2", "model.z1_width = 4", "train.feature = 'label'"} <= lines

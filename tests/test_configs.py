@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tfdisent import api, arguments, benchmark, config, inference, moved
+from tfdisent import api, benchmark, config, inference, moved, recipe
 from tfdisent.data.batches import training_batches
 from tfdisent.errors import ConfigError
 from tfdisent.evaluation import evaluate
@@ -201,7 +201,7 @@ def test_the_defaults_of_train_are_those_of_the_library(spy):
   config.train("runs/a")
   for name in ("seed", "evaluate_every", "checkpoint_every", "jit_compile"):
     assert getattr(spy, name) == LIBRARY[name].default
-  assert (spy.epochs, spy.batch_size) == (arguments.EPOCHS, arguments.BATCH_SIZE)
+  assert (spy.epochs, spy.batch_size) == (recipe.EPOCHS, recipe.BATCH_SIZE)
   assert spy.measurements == () and spy.measure is LIBRARY["measure"].default is True
   assert spy.dataset == ("of_a_spy", None) and spy.description["dataset"]["arguments"]["data_dir"] is None
 

@@ -41,8 +41,12 @@ from tfdisent.errors import ConfigError
 
 SEEDS = 2**32
 
+# What is decorated keeps its type: a type checker would see nothing of its arguments otherwise.
+Checked = typing.TypeVar("Checked", bound=Callable)
+CheckedClass = typing.TypeVar("CheckedClass", bound=type)
 
-def checked(who: str) -> Callable[[Callable], Callable]:
+
+def checked(who: str) -> Callable[[Checked], Checked]:
   """Decorator that checks the arguments of each call of a function, or of each instance of a class.
 
   A class stays the same class, and so does what has no annotations.
@@ -61,7 +65,7 @@ def checked(who: str) -> Callable[[Callable], Callable]:
   return decorate
 
 
-def checked_methods(*names: str) -> Callable[[type], type]:
+def checked_methods(*names: str) -> Callable[[CheckedClass], CheckedClass]:
   """Decorator of a class that checks the arguments of some of its methods, as `checked` does."""
 
   def decorate(cls):

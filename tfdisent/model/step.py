@@ -127,14 +127,14 @@ class TrainingStep(keras.Model):
 
   def fit(
     self,
-    x=None,
-    y=None,
-    batch_size=None,
-    epochs=1,
-    verbose="auto",
-    callbacks=None,
+    x: Any = None,
+    y: Any = None,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    verbose: int | str = "auto",
+    callbacks: Any = None,
     *arguments,
-    validation_data=None,
+    validation_data: Any = None,
     **keywords,
   ) -> keras.callbacks.History:
     """Trains the model as Keras does, with arguments of `keras.Model.fit`.
