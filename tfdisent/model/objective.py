@@ -101,16 +101,12 @@ class Objective:
       raise ConfigError(f"objective.stddev = {self.stddev} must be positive.")
     if self.prior_fusions > 1:
       raise ConfigError(f"objective.prior_fusions = {self.prior_fusions} must lie in [0, 1].")
-<<<<<<< HEAD
-    if isinstance(self.losses, (str, bytes, Mapping)) or not isinstance(self.losses, Sequence):
-=======
     if not (isinstance(self.r1_every, int) and self.r1_every >= 1):
       raise ConfigError(f"objective.r1_every = {self.r1_every!r} must be a whole number of at least 1.")
     for name in ("matching", "r1"):
       if getattr(self, name) and not self.lambda4:
         raise ConfigError(f"objective.{name} = {getattr(self, name)} is of D, which objective.lambda4 = 0 leaves out.")
-    if isinstance(self.losses, (str, Mapping)) or not isinstance(self.losses, Sequence):
->>>>>>> nets
+    if isinstance(self.losses, (str, bytes, Mapping)) or not isinstance(self.losses, Sequence):
       raise ConfigError(f"objective.losses = {self.losses!r} must list names of losses, as in ('my_loss',).")
     object.__setattr__(self, "losses", tuple(map(make_loss, self.losses)))
     symbols = [loss.symbol for loss in self.beyond]
