@@ -121,6 +121,30 @@ def test_discriminator_and_gan_losses_by_hand():
   np.testing.assert_allclose(losses.gan_loss(fusion), [-math.log(0.2)], rtol=1e-6)
 
 
+def test_the_hinge_losses_by_hand():
+  """Nothing more is asked of D where it tells the images apart with a margin of 1."""
+  real, fusion = tf.constant([0.25, 1.0, 3.0, -1.0]), tf.constant([0.5, -1.0, -3.0, -0.75])
+  np.testing.assert_allclose(losses.hinge_discriminator_loss(real, fusion), [0.75 + 1.5, 0, 0, 2 + 0.25])
+  np.testing.assert_allclose(losses.hinge_gan_loss(fusion), [-0.5, 1, 3, 0.75])
+
+
+def test_r1_is_the_squared_length_of_the_gradient():
+  gradient = tf.constant([3.0, 4.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0], shape=[2, 2, 2, 1])
+  np.testing.assert_allclose(losses.r1_penalty(gradient), [25, 4])
+
+
+def test_matching_is_a_gaussian_likelihood_of_all_layers_and_holds_the_layers_of_x():
+  of_x = [tf.constant([1.0, 2.0], shape=[1, 1, 2, 1]), tf.constant([5.0], shape=[1, 1, 1, 1])]
+  of_x_rec = [tf.constant([2.0, 4.0], shape=[1, 1, 2, 1]), tf.constant([8.0], shape=[1, 1, 1, 1])]
+  with tf.GradientTape() as tape:
+    tape.watch([of_x, of_x_rec])
+    loss = losses.matching_loss(of_x, of_x_rec)
+  np.testing.assert_allclose(loss, [(1 + 4 + 9) / 2])
+  of_first, of_second = tape.gradient(loss, [of_x, of_x_rec])
+  assert of_first == [None, None]
+  np.testing.assert_allclose(np.concatenate([np.ravel(g) for g in of_second]), [1, 2, 3])
+
+
 def test_laplace_reconstruction_is_the_negative_log_likelihood_up_to_its_constant():
   x, x_logits, stddev = tf.random.uniform([3, 4, 4, 3], seed=1), tf.random.normal([3, 4, 4, 3], seed=2), 0.3
   likelihood = tfd.Independent(tfd.Laplace(tf.sigmoid(x_logits), stddev / math.sqrt(2)), 3)

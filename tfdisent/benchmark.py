@@ -32,6 +32,7 @@ def bench(
   precision: str = "float32",
   batch_size: int = 128,
   image_size: int = 28,
+  networks: str = "plain",
   images: int = 10_000,
   on_disk: bool = False,
   steps: int = 200,
@@ -49,6 +50,7 @@ def bench(
     precision: "float32" or "mixed_bfloat16".
     batch_size: images of a step, for each replica.
     image_size: height and width of the images.
+    networks: the family of the networks: see `tfdisent.networks`.
     images: the number of images of the data set.
     on_disk: whether the images are read from a file, as those of a set that is larger than memory are.
     steps: steps of a repeat.
@@ -72,7 +74,11 @@ def bench(
     keras.utils.set_random_seed(0)
     with strategy.scope():
       model = DisentangledVAE(
-        (image_size, image_size, 3), TenClasses(), Objective(stddev=0.5**0.5, lambda3=1.0), precision=precision
+        (image_size, image_size, 3),
+        TenClasses(),
+        Objective(stddev=0.5**0.5, lambda3=1.0),
+        networks=networks,
+        precision=precision,
       )
       model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(2e-4, beta_1=0.5), jit_compile=jit_compile)
     batches = strategy.distribute_datasets_from_function(
@@ -114,6 +120,7 @@ def bench(
     "waiting": round(float(np.median(waiting)), 4),
     "memory_growth": round(growth, 4),
     "precision": precision,
+    "networks": networks,
     "batch": batch_size,
     "replicas": replicas,
     "image_size": image_size,

@@ -5,6 +5,8 @@ Learning for Controllable Image Synthesis: an Information-Theoretic Perspective.
 batch.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -116,6 +118,45 @@ def gan_loss(fusion_logits: tf.Tensor) -> tf.Tensor:
 # --- Beyond the paper -----------------------------------------------------------------------------------
 
 
+def hinge_discriminator_loss(real_logits: tf.Tensor, fusion_logits: tf.Tensor) -> tf.Tensor:
+  """L_D = max(0, 1 - d(z2, x')) + max(0, 1 + d(z̃2, x̂)) [B] of the logits d [B]: the hinge loss of Lim & Ye 2017.
+
+  An image that D tells apart with a margin of 1 has no gradient, so that D does not go on to win.
+  """
+  return tf.nn.relu(1 - real_logits) + tf.nn.relu(1 + fusion_logits)
+
+
+def hinge_gan_loss(fusion_logits: tf.Tensor) -> tf.Tensor:
+  """L_GAN = -d(z̃2, x̂) [B] of the logits d [B]: what G lowers where D has `hinge_discriminator_loss`."""
+  return -fusion_logits
+
+
+def r1_penalty(gradient: tf.Tensor) -> tf.Tensor:
+  """R1 = ‖∂d(z2, x) / ∂x‖² [B] of the logit d at an image that D takes for real (Mescheder et al. 2018).
+
+  L_D has r1 / 2 · R1. It keeps D flat about the real images, where G shall arrive, so that the training converges.
+
+  Args:
+    gradient: ∂d / ∂x, [B, H, W, C].
+  """
+  return tf.reduce_sum(tf.square(gradient), [1, 2, 3])
+
+
+def matching_loss(of_x: Sequence[tf.Tensor], of_x_rec: Sequence[tf.Tensor]) -> tf.Tensor:
+  """L_match = Σ_l ½ ‖D_l(x) - D_l(x')‖² [B], over what each convolution l of D makes of an image.
+
+  It is -log p(D_l(x) | z1, z2) up to a constant: a Gaussian likelihood of scale 1 about D_l(x') (Larsen et al. 2016). A
+  likelihood of pixels is highest for a blur where an edge may lie here or there. D's layers tell edges from blurs. Its
+  weight λ stands for a scale of σ = 1 / √λ. D does not learn from it.
+
+  Args:
+    of_x: D_l(x), [B, H_l, W_l, C_l] each; they are constants (no gradient).
+    of_x_rec: D_l(x') likewise.
+  """
+  squares = zip(of_x, of_x_rec)
+  return sum(tf.reduce_sum(tf.math.squared_difference(tf.stop_gradient(a), b), [1, 2, 3]) for a, b in squares) / 2
+
+
 def mirror_loss(posterior: tfd.Distribution, z1: tf.Tensor) -> tf.Tensor:
   """L_mirror = -E[log q(z1 | z̃2, x̂)] [B]: the paper's first bound with z1 and z̃2 exchanged.
 
@@ -168,3 +209,7 @@ def cycle_loss(posterior: tfd.Distribution, posterior_partner: tfd.Distribution)
     posterior_partner: q(z1 | x) at x = G(z1, z̃2), over [B, Z1].
   """
   return tf.reduce_sum(tf.abs(posterior.mean() - posterior_partner.mean()), axis=-1)
+
+
+OF_GAN = {"logistic": (discriminator_loss, gan_loss), "hinge": (hinge_discriminator_loss, hinge_gan_loss)}
+"""L_D and L_GAN by `Objective.gan`."""

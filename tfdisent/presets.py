@@ -156,7 +156,8 @@ def _small(dataset: Dataset, feature: Feature) -> Preset:
   )
 
 
-def _medium(dataset: Dataset, feature: Feature, images_seen: int = 150_000) -> Preset:
+def _medium(dataset: Dataset, feature: Feature, images_seen: int = 120_000) -> Preset:
+  """Networks in which both codes reach every stage of G, and a narrow likelihood, so that images are sharp."""
   return _recipe(
     "medium",
     "images of up to 96 pixels",
@@ -164,13 +165,13 @@ def _medium(dataset: Dataset, feature: Feature, images_seen: int = 150_000) -> P
     feature,
     images_seen=images_seen,
     batch_size=64,
-    ramp=4000,
-    lambda3=20.0,
-    adversary=20.0,
-    model={"z1_width": 64, "E1": {"dense": (256,)}, "G": {"dense": (256,)}, "precision": "mixed_bfloat16"},
+    ramp=2000,
+    lambda3=60.0,
+    adversary=60.0,
+    model={"networks": "modulated", "z1_width": 64, "precision": "mixed_bfloat16"},
     optimizer={"warmup_steps": 300},
     objective={
-      "stddev": 0.15,
+      "stddev": 0.1,
       "lambda4": 1.0,
       "mirror": 1.0,
       "q_data": "pairs",
@@ -182,7 +183,7 @@ def _medium(dataset: Dataset, feature: Feature, images_seen: int = 150_000) -> P
 
 def _large(dataset: Dataset, feature: Feature) -> Preset:
   """The same, with a wider z1 and fewer images seen: each costs four times as much."""
-  recipe = _medium(dataset, feature, images_seen=60_000)
+  recipe = _medium(dataset, feature, images_seen=50_000)
   return dataclasses.replace(recipe, name="large", why="larger images", model={**recipe.model, "z1_width": 96})
 
 

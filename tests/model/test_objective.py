@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfdisent.errors import ConfigError, RegistryError
-from tfdisent.model.beyond import Adversary, Cycle, Mirror
+from tfdisent.model.beyond import Adversary, Cycle, Matching, Mirror
 from tfdisent.model.loss import Loss
 from tfdisent.model.objective import WEIGHTS, Objective
 from tfdisent.registry import LOSSES, register_loss
@@ -29,6 +29,10 @@ def test_the_objective_has_the_defaults_of_the_paper():
     "mirror": 0.0,
     "adversary": 0.0,
     "cycle": 0.0,
+    "matching": 0.0,
+    "r1": 0.0,
+    "r1_every": 16,
+    "gan": "logistic",
     "ramp_steps": 0,
     "feature_loss": None,
     "q_data": "fusions",
@@ -57,6 +61,11 @@ def test_the_objective_has_the_defaults_of_the_paper():
     ({"q_data": "all"}, r"objective\.q_data = 'all': choose one of 'fusions', 'pairs', 'both'"),
     ({"d_real": "both"}, r"objective\.d_real = 'both': choose one of 'reconstructions', 'originals'"),
     ({"a_optimizer": "a"}, r"objective\.a_optimizer = 'a': choose one of 'eg', 'd'"),
+    ({"gan": "wgan"}, r"objective\.gan = 'wgan': choose one of 'logistic', 'hinge'"),
+    ({"r1_every": 0}, r"objective\.r1_every = 0 must be a whole number of at least 1"),
+    ({"r1_every": 1.5}, r"objective\.r1_every = 1\.5 must be a whole number"),
+    ({"matching": 0.5, "lambda4": 0.0}, r"objective\.matching = 0\.5 is of D, which objective\.lambda4 = 0 leaves out"),
+    ({"r1": 2.0, "lambda4": 0.0}, r"objective\.r1 = 2\.0 is of D"),
   ],
 )
 def test_an_objective_that_cannot_work_is_refused(objective, words):
@@ -78,9 +87,9 @@ def test_the_objective_of_a_run_of_before_has_its_weights_under_their_new_names(
 
 def test_the_losses_beyond_the_paper_are_those_that_weigh_something():
   assert Objective().beyond == ()
-  objective = Objective(mirror=1.5, adversary=2.0, cycle=3.0, a_optimizer="d")
-  assert objective.beyond == (Mirror(1.5), Adversary(2.0, "d"), Cycle(3.0))
-  assert [loss.symbol for loss in objective.beyond] == ["L_mirror", "L_a", "L_cycle"]
+  objective = Objective(mirror=1.5, adversary=2.0, cycle=3.0, matching=4.0, a_optimizer="d")
+  assert objective.beyond == (Mirror(1.5), Adversary(2.0, "d"), Cycle(3.0), Matching(4.0))
+  assert [loss.symbol for loss in objective.beyond] == ["L_mirror", "L_a", "L_cycle", "L_match"]
 
 
 def test_the_plain_vae_keeps_its_likelihood_and_its_divergences():

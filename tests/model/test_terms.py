@@ -48,6 +48,11 @@ def test_every_likelihood_and_code_trains(likelihood, code, batch):
     ({**ALL, "prior_fusions": 1.0}, 3),
     ({**ALL, "feature_loss": "f1", "q_data": "both", "q_noise": 0.2}, 3),
     ({**ALL, "code": "gaussian", "q_data": "both"}, 3),
+    ({**PAPER, "gan": "hinge"}, 3),
+    ({**PAPER, "r1": 3.0, "d_real": "originals"}, 32),
+    ({**PAPER, "r1": 3.0}, 31),
+    ({**PAPER, "r1": 3.0, "r1_every": 5, "gan": "hinge"}, 5),
+    ({**PAPER, "r1": 3.0}, -1),
   ],
   ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else f"step{value}",
 )
@@ -95,8 +100,9 @@ def test_the_noise_is_keyed_by_seed_step_stream_and_place():
       {"L_f": {"E1", "G", "q"}, "L_GAN": {"E1", "G", "D"}, "L_mirror": {"E1", "G"}, "KL_z2": E2, "reconstruction": EG},
     ),
     ({"feature_loss": "f1", "q_data": "pairs"}, {"L_q": {"q"}}),
+    ({"r1": 1.0, "r1_every": 3}, {"R1": {"D"}, "L_GAN": EG | {"D"}}),
   ],
-  ids=["all", "pairs", "both", "prior", "f1", "f1-pairs"],
+  ids=["all", "pairs", "both", "prior", "f1", "f1-pairs", "r1"],
 )
 def test_which_network_a_term_has_a_gradient_for(world_batch, objective, learners):
   model = make_world(**objective)
@@ -106,6 +112,25 @@ def test_which_network_a_term_has_a_gradient_for(world_batch, objective, learner
     gradients = {s: tape.gradient(terms[name], network.trainable_variables) for s, network in model.networks.items()}
     found = {s for s, of_network in gradients.items() if any(g is not None and np.any(g) for g in of_network)}
     assert found == expected, name
+
+
+def test_r1_is_computed_in_the_steps_that_it_is_due_in_alone_and_is_right_on_average(world_batch):
+  model = make_world(lambda3=0.0, r1=1.0, r1_every=4)
+  model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
+  expected = np.square(model.D.kernel.numpy()[-16:]).sum()
+  step = tf.function(model.update)
+  assert [float(step(world_batch)["R1"]) for _ in range(8)] == pytest.approx([4 * expected, 0, 0, 0] * 2, rel=1e-5)
+  assert float(model.test_step(world_batch)["R1"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_r1_flattens_d_at_the_real_images(batch):
+  """Of a D that is not linear, in a graph: a step down R1 alone lowers it."""
+  keras.utils.set_random_seed(0)
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), Objective(lambda3=0.0, r1=1e6, r1_every=1), **TINY)
+  model.compile(keras.optimizers.SGD(0.0), keras.optimizers.Adam(1e-3))
+  step = tf.function(model.update)
+  first, last = [float(step(batch)["R1"]) for _ in range(5)][::4]
+  assert 0 < last < 0.9 * first
 
 
 def test_each_step_has_noise_of_its_own_and_a_validation_always_the_same(world_batch):
@@ -124,6 +149,7 @@ def test_each_step_has_noise_of_its_own_and_a_validation_always_the_same(world_b
     ({"lambda3": 0.0, "lambda4": 0.0}, set()),
     ({"lambda4": 0.0}, {"L_q", "L_f", *(f"L_f/{name}" for name in NAMES)}),
     ({"lambda3": 0.0}, {"L_GAN", "L_D"}),
+    ({"lambda3": 0.0, "r1": 1.0}, {"L_GAN", "L_D", "R1"}),
     ({"lambda3": 0.0, "lambda4": 0.0, "mirror": 1.0}, {"L_mirror"}),
     ({"lambda3": 0.0, "lambda4": 0.0, "adversary": 1.0}, {"L_a"}),
     ({"lambda3": 0.0, "lambda4": 0.0, "cycle": 1.0}, {"L_cycle"}),

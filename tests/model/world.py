@@ -208,6 +208,14 @@ def known_terms(model, batch, step):
     real = sigmoid(net("D", z2, x if o.d_real == "originals" else x_rec))
     fusion = sigmoid(net("D", z2_partner, x_fusion))
     terms["L_D"], terms["L_GAN"] = -(np.log(real) + np.log(1 - fusion)).mean(), -np.log(fusion).mean()
+    if o.gan == "hinge":
+      real, fusion = (np.log(p / (1 - p)) for p in (real, fusion))
+      terms["L_D"] = (np.maximum(0, 1 - real) + np.maximum(0, 1 + fusion)).mean()
+      terms["L_GAN"] = -fusion.mean()
+    if o.r1:  # D is linear: the gradient at any image is its kernel
+      scale = 1 if step < 0 else (step % o.r1_every == 0) * o.r1_every
+      terms["R1"] = scale * np.square(weights["D"][0][-16:]).sum()
+      terms["L_D"] += o.r1 / 2 * terms["R1"]
     L += o.lambda4 * terms["L_GAN"]
   if o.mirror:
     terms["L_mirror"] = -log_density("gaussian", net("E1", x_fusion), z1_fusion).mean()

@@ -1,4 +1,4 @@
-"""The losses beyond the paper that come with the library: mirror, adversary and cycle. `Objective` has their weights.
+"""The losses beyond the paper that come with the library: mirror, adversary, cycle, matching. `Objective` has weights.
 
 Their equations and sources are in `tfdisent.losses`.
 """
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfdisent import losses
 from tfdisent.codes import diagonal_gaussian
+from tfdisent.errors import ConfigError
 from tfdisent.model.loss import Loss
 
 
@@ -56,3 +57,25 @@ class Cycle(Loss):
     images = model.decode(tf.concat([forward.z1_prior] * 2, 0), tf.concat([forward.z2, forward.z2_partner], 0))
     parameters = tf.split(model.E1(images), 2)
     return forward.mean(losses.cycle_loss(*map(diagonal_gaussian, parameters)))
+
+
+class Matching(Loss):
+  """L_match: D's layers see in x' what they see in x. See `losses.matching_loss`."""
+
+  symbol = "L_match"
+  counts_for_best = False  # D's layers are not the same after another epoch
+
+  def make_networks(self, model):
+    if not hasattr(model.D, "layers_of"):
+      raise ConfigError(
+        "objective.matching compares the layers of D, and its family of networks does not tell them: give D a method "
+        "`layers_of`, as that of tfdisent.networks.plain.ConvolutionalNetwork, or set objective.matching = 0."
+      )
+    return {}
+
+  def __call__(self, model, forward):
+    # The first of the layers is the image itself.
+    of_x, of_x_rec = (
+      [tf.cast(layer, tf.float32) for layer in model.D.layers_of(image)[1:]] for image in (forward.x, forward.x_rec)
+    )
+    return forward.mean(losses.matching_loss(of_x, of_x_rec))

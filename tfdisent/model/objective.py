@@ -6,11 +6,12 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from tfdisent.errors import ConfigError
-from tfdisent.model.beyond import Adversary, Cycle, Mirror
+from tfdisent.losses import OF_GAN
+from tfdisent.model.beyond import Adversary, Cycle, Matching, Mirror
 from tfdisent.model.loss import Loss, make_loss
 from tfdisent.moved import BINDINGS
 
-WEIGHTS = ("lambda1", "lambda2", "lambda3", "lambda4", "mirror", "adversary", "cycle")
+WEIGHTS = ("lambda1", "lambda2", "lambda3", "lambda4", "mirror", "adversary", "cycle", "matching", "r1")
 OF_VAE = ("lambda1", "lambda2")
 """The weights of L_VAE; without the others, what is left is a plain VAE."""
 
@@ -19,8 +20,8 @@ OF_VAE = ("lambda1", "lambda2")
 class Objective:
   """L = L_VAE + λ3 L_f + λ4 L_GAN, with L_VAE = -log p(x | z1, z2) + λ1 KL(z1) + λ2 KL(z2).
 
-  Beyond the paper, L has + mirror · L_mirror - adversary · L_a + cycle · L_cycle, and the losses of plug-ins. The
-  defaults are the paper's.
+  Beyond the paper, L has + mirror · L_mirror - adversary · L_a + cycle · L_cycle + matching · L_match, and the losses
+  of plug-ins. The defaults are the paper's.
 
   Attributes:
     likelihood: p(x | z1, z2), "gaussian" or "laplace" of scale `stddev`, or "bernoulli".
@@ -35,6 +36,10 @@ class Objective:
       `losses.adversary_loss`. 0 is the paper, and leaves a out.
     cycle: weight of L_cycle, the cycle consistency of Jha et al. 2018, as a baseline: see `losses.cycle_loss`. 0 is the
       paper.
+    matching: weight of L_match, a likelihood of x' in the layers of D: see `losses.matching_loss`. 0 is the paper.
+    r1: weight of R1 / 2 in L_D, which keeps D from winning; 1 to 10 is usual. See `losses.r1_penalty`. 0 is the paper.
+    r1_every: R1 is computed once in so many steps, with so many times the weight (Karras et al. 2020).
+    gan: L_D and L_GAN: "logistic" (the paper) or "hinge", see `losses.hinge_discriminator_loss`.
     ramp_steps: the weights beyond the paper rise from 0 over so many steps, in proportion, and a Gaussian likelihood
       turns into the Laplace one, where that is chosen; 0 has all of it from the start.
     feature_loss: "f1" (the first bound, L_f1) or "f2" (the second, L_f2); None takes the feature's kind: L_f1 for
@@ -64,6 +69,10 @@ class Objective:
   mirror: float = 0.0
   adversary: float = 0.0
   cycle: float = 0.0
+  matching: float = 0.0
+  r1: float = 0.0
+  r1_every: int = 16
+  gan: str = "logistic"
   ramp_steps: int = 0
   feature_loss: str | None = None
   q_data: str = "fusions"
@@ -80,6 +89,7 @@ class Objective:
       ("q_data", ("fusions", "pairs", "both")),
       ("d_real", ("reconstructions", "originals")),
       ("a_optimizer", ("eg", "d")),
+      ("gan", tuple(OF_GAN)),
     ):
       if getattr(self, name) not in known:
         raise ConfigError(f"objective.{name} = {getattr(self, name)!r}: choose one of {', '.join(map(repr, known))}.")
@@ -91,6 +101,11 @@ class Objective:
       raise ConfigError(f"objective.stddev = {self.stddev} must be positive.")
     if self.prior_fusions > 1:
       raise ConfigError(f"objective.prior_fusions = {self.prior_fusions} must lie in [0, 1].")
+    if not (isinstance(self.r1_every, int) and self.r1_every >= 1):
+      raise ConfigError(f"objective.r1_every = {self.r1_every!r} must be a whole number of at least 1.")
+    for name in ("matching", "r1"):
+      if getattr(self, name) and not self.lambda4:
+        raise ConfigError(f"objective.{name} = {getattr(self, name)} is of D, which objective.lambda4 = 0 leaves out.")
     if isinstance(self.losses, (str, bytes, Mapping)) or not isinstance(self.losses, Sequence):
       raise ConfigError(f"objective.losses = {self.losses!r} must list names of losses, as in ('my_loss',).")
     object.__setattr__(self, "losses", tuple(map(make_loss, self.losses)))
@@ -101,7 +116,7 @@ class Objective:
   @property
   def beyond(self) -> tuple[Loss, ...]:
     """The losses beyond the paper that L has."""
-    own = (Mirror(self.mirror), Adversary(self.adversary, self.a_optimizer), Cycle(self.cycle))
+    own = (Mirror(self.mirror), Adversary(self.adversary, self.a_optimizer), Cycle(self.cycle), Matching(self.matching))
     return tuple(loss for loss in (*own, *self.losses) if loss.weight)
 
   def only_vae(self) -> "Objective":

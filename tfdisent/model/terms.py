@@ -8,8 +8,9 @@ Notation, as in the paper (and in code):
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import keras
 import tensorflow as tf
 
 from tfdisent import losses
@@ -99,8 +100,12 @@ def terms(model, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, t
     real = x_rec if o.d_real == "reconstructions" else x
     # Two calls of D, not one on both images: the gradient of L_GAN then skips the real half.
     d_real, d_fusion = model.D(z2, real), model.D(z2_partner, x_fusion)
-    terms["L_GAN"] = mean(losses.gan_loss(d_fusion))
-    terms["L_D"] = mean(losses.discriminator_loss(d_real, d_fusion))
+    discriminator_loss, gan_loss = losses.OF_GAN[o.gan]
+    terms["L_GAN"] = mean(gan_loss(d_fusion))
+    terms["L_D"] = mean(discriminator_loss(d_real, d_fusion))
+    if o.r1:
+      terms["R1"] = now_and_then(lambda: mean(losses.r1_penalty(gradient_of(model.D, z2, real))), step, o.r1_every)
+      terms["L_D"] += o.r1 / 2 * terms["R1"]
     terms["L"] += o.lambda4 * terms["L_GAN"]
 
   # 6. BEYOND THE PAPER: one record each, see `tfdisent.model.loss`
@@ -135,6 +140,7 @@ def records(model) -> tuple[Term, ...]:
     found.append(Term("L_q", learners=("q",), is_shown=False))
   if o.lambda4:
     found += [Term("L_GAN", o.lambda4, counts_for_best=False), Term("L_D", learners=("D",), optimizer="d")]
+    found += [Term("R1", is_shown=False)] if o.r1 else []
   return (*found, *(loss.term(tuple(networks)) for loss, networks in model.networks_of_losses))
 
 
@@ -145,3 +151,18 @@ def of_neighbour(z1: tf.Tensor) -> tf.Tensor:
   """
   row, count = tf.range(tf.shape(z1)[0]), tf.shape(z1)[0]
   return tf.gather(z1, (row + 1 - 2 * (row % 2)) % count)
+
+
+def now_and_then(value: Callable[[], tf.Tensor], step: tf.Tensor, every: int) -> tf.Tensor:
+  """A scalar that is computed once in `every` steps, and counts `every` times then; in a validation as it is."""
+  is_due, scale = step % every == 0, tf.cast(every, tf.float32)
+  return tf.cond(step < 0, value, lambda: tf.cond(is_due, lambda: scale * value(), lambda: 0.0))
+
+
+def gradient_of(D: keras.Model, z2: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+  """∂d(z2, x) / ∂x [B, H, W, C] of the logit d at an image [B, H, W, C], which gets no gradient itself."""
+  image = tf.stop_gradient(image)
+  with tf.GradientTape() as tape:
+    tape.watch(image)
+    logits = D(z2, image)
+  return tape.gradient(logits, image)
