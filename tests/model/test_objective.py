@@ -155,5 +155,5 @@ def test_losses_that_cannot_be_told_apart_or_are_no_list_are_refused(losses, wor
 
 @pytest.mark.parametrize("weight", [-1.0, math.inf, "1"])
 def test_a_weight_of_a_loss_is_a_number(weight):
-  with pytest.raises(ConfigError, match=r"Bright\.weight = .* must be a number"):
+  with pytest.raises(ConfigError, match=r"[Bb]right\.weight = .* must be a number"):
     Bright(weight)
