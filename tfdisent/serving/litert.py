@@ -36,6 +36,7 @@ def export_litert(trained: TrainedModel, path: pathlib.Path) -> pathlib.Path:
     RunError: the file cannot be written, or the model cannot be converted, for instance since f uses an operation that
       LiteRT lacks; the message holds the converter's error.
   """
+  trained = TrainedModel(trained.model.in_float32(), trained.batch_size, trained.class_names)  # it has no bfloat16
   served, module = ServedModel(trained, pad_empty=False), tf.Module(name="tfdisent")
   module.weights = served.weights()
   functions = served.signatures(["encode", "control"])
