@@ -146,6 +146,7 @@ def test_a_model_has_its_defaults_in_its_configuration():
     "networks": {"name": "plain", "module": "tfdisent.networks.plain"},
     **networks,
     "precision": "float32",
+    "ema": 0.0,
     "seed": 0,
   }
   of_networks = {symbol: network.get_config() for symbol, network in model.networks.items()}
