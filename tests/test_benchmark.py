@@ -15,6 +15,7 @@ def test_the_benchmark_gives_rates_and_its_settings_as_json():
   rates = {name: result.pop(name) for name in ("images_per_s", "fit_images_per_s", "waiting", "memory_growth")}
   assert min(rates["images_per_s"], rates["fit_images_per_s"]) > 0 and 0 <= rates["waiting"] < 1
   settings = {"precision": "float32", "batch": 4, "replicas": 1, "image_size": 28, "images": 10000, "on_disk": False}
+  settings["networks"] = "plain"
   assert result == {**settings, "steps": 2, "repeats": 1}
 
 

@@ -164,6 +164,16 @@ class DisentangledVAE(TrainingStep):
     feature, objective = feature_from_config(config.pop("feature")), Objective.from_config(config.pop("objective"))
     return cls(feature=feature, objective=objective, **config)
 
+  def in_float32(self) -> "DisentangledVAE":
+    """This model, or with the same weights one whose networks compute in float32: for what has no bfloat16."""
+    if self._config["precision"] == "float32":
+      return self
+    changed = {"precision": "float32", "feature": self.feature, "objective": self.objective}
+    model = DisentangledVAE(**{**self._config, **changed})
+    for symbol, network in self.networks.items():
+      model.networks[symbol].set_weights(network.get_weights())
+    return model
+
   @property
   def inference_networks(self) -> dict[str, keras.Model]:
     """The networks that a trained model is used with, by their symbol; "E2/color", where f has several parts."""

@@ -43,6 +43,10 @@ def export_litert(trained: TrainedModel, path: pathlib.Path) -> pathlib.Path:
     RunError: the file cannot be written, or the model cannot be converted, for instance since f uses an operation that
       LiteRT lacks; the message holds the converter's error.
   """
+  # It has no bfloat16.
+  trained = TrainedModel(
+    trained.model.in_float32(), trained.batch_size, trained.class_names, background=trained.background
+  )
   served, module = ServedModel(trained, pad_empty=False, guard=guarded), tf.Module(name="tfdisent")
   module.weights = served.weights()
   functions = served.signatures(["encode", "control"])
