@@ -150,6 +150,8 @@ def image_table(
     if names:
       class_names[wish.name] = names
   for name, classes in symmetric.items():
+    if name not in class_names:
+      raise ConfigError(f"image_table.symmetric names {name!r}, which is no column of image_table.discrete.")
     if unknown := sorted(set(classes) - set(class_names.get(name, ()))):
       raise ConfigError(
         f"image_table.symmetric: {unknown[0]!r} is no class of '{name}'; those of image_table.discrete = "
@@ -159,6 +161,8 @@ def image_table(
       raise ConfigError(f"image_table.symmetric has every class of '{name}': no image is left to judge an angle on.")
   symmetric_classes = tuple((name, tuple(map(class_names[name].index, classes))) for name, classes in symmetric.items())
   files = [root / str(name) for name in rows.columns[file_column]]
+  if wrong := next((file for file in files if file.is_dir()), None):
+    raise DataError(f"image_table.file_column = {file_column!r} does not name files: {wrong} is a folder.")
   return _dataset(
     "image_table",
     files,

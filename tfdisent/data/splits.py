@@ -149,12 +149,17 @@ def check_channels(dataset: str, channels: int | None, may_be_none: bool = False
     raise ConfigError(f"{dataset}.channels = {channels!r}: choose {choices}.")
 
 
+LARGEST = 2**14
+"""Pixels of a side: what is larger is a slip of the finger, and no memory holds a batch of it."""
+
+
 def height_and_width(dataset: str, size: int | tuple[int, int]) -> tuple[int, int]:
   """(height, width) in pixels; raises `ConfigError` unless `size` is one number for both, or two numbers."""
   is_whole = lambda pixels: isinstance(pixels, int) and not isinstance(pixels, bool)  # noqa: E731
   pair = (size, size) if is_whole(size) else tuple(size) if isinstance(size, (tuple, list)) else ()
-  if len(pair) != 2 or not all(is_whole(pixels) and pixels >= 1 for pixels in pair):
+  if len(pair) != 2 or not all(is_whole(pixels) and 1 <= pixels <= LARGEST for pixels in pair):
     raise ConfigError(
-      f"{dataset}.size = {size!r} must be at least 1: a whole number of pixels for both sides, or (height, width)."
+      f"{dataset}.size = {size!r} must be at least 1 and at most {LARGEST}: a whole number of pixels for both sides, "
+      "or (height, width)."
     )
   return pair

@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 
 from tfdisent.data.detect import Where, nth_row
+from tfdisent.data.pixels import decode
 from tfdisent.data.reading import TABLE_SUFFIXES
 from tfdisent.data.values import as_text
 from tfdisent.errors import ConfigError, DataError
@@ -21,7 +22,7 @@ USUAL_NAMES = {
 }
 """The split that a word means, in any case."""
 SIZES = (28, 32, 64, 96, 128)
-GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "F")
+GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 """Of Pillow."""
 GREY_SPREAD = 4
 """Channels of a grey photograph in RGB differ by no more than this: JPEG rounds them."""
@@ -145,7 +146,7 @@ def _header(file):
 def _has_color(file) -> bool:
   try:
     with PIL.Image.open(file) as image:
-      pixels = np.asarray(image.convert("RGB"), int)
+      pixels = decode(image, (image.height, image.width, 3)).image.astype(int)
   except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
     return False
   return bool(np.ptp(pixels, axis=2).max() > GREY_SPREAD)
