@@ -58,7 +58,7 @@ def test_a_size_is_one_number_or_two():
   assert height_and_width("zoo", (4, 6)) == height_and_width("zoo", [4, 6]) == (4, 6)
   for size in (0, (8, 0), (8,), (8, 8, 3), 2.5, (2.5, 2), "64", None):
     with pytest.raises(
-      ConfigError, match=r"^zoo.size = .* must be at least 1: a whole number of pixels for both sides, or \(height"
+      ConfigError, match=r"^zoo.size = .* must be at least 1 and at most 16384: a whole number of pixels for both"
     ):
       height_and_width("zoo", size)
 
