@@ -44,7 +44,6 @@ UNEQUAL = [np.zeros([2, 2]), np.zeros([3, 2])]
     (Any, [None, object()], []),
     (Sequence, [(), [None]], ["a", None]),
   ],
-  ids=str,
 )
 def test_values_that_fit_are_taken_and_others_are_named(hint, right, wrong):
   def function(value):

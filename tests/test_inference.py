@@ -229,7 +229,7 @@ def test_files_are_read_as_the_training_reads_them(colors, tmp_path):
     colors.encode(tmp_path / "none.png")
 
 
-@pytest.mark.parametrize("images", [[np.zeros((28, 28, 3)), np.zeros((8, 8, 3))], ["a", 1], object()], ids=repr)
+@pytest.mark.parametrize("images", [[np.zeros((28, 28, 3)), np.zeros((8, 8, 3))], ["a", 1], object()])
 def test_what_is_no_array_of_images_is_an_error_of_data(colors, images):
   with pytest.raises(DataError, match="images "):
     colors.encode(images)
