@@ -13,7 +13,7 @@ from tfdisent import api, presets
 from tfdisent.errors import ConfigError, TfdisentError
 from tfdisent.model.objective import Objective
 from tfdisent.presets import Preset
-from tfdisent.recipe import BATCH_SIZE, EPOCHS, complete
+from tfdisent.recipe import BATCH_SIZE, EPOCHS, EVALUATE_EVERY, complete
 from tfdisent.training.loop import make_optimizer_of_d
 from tfdisent.training.optimizers import make_optimizer
 
@@ -135,4 +135,4 @@ def test_a_callback_that_sets_the_rate_needs_a_constant_one(few_digits):
 def test_a_training_takes_all_of_it():
   names = inspect.signature(complete).parameters.keys() - {"preset_name"}
   assert names | {"preset"} <= inspect.signature(api.train).parameters.keys()
-  assert (EPOCHS, BATCH_SIZE) == (10, 128)
+  assert (EPOCHS, BATCH_SIZE, EVALUATE_EVERY) == (10, 128, 5)

@@ -137,7 +137,7 @@ def train(
   batch_size: int | None = None,
   seed: int = 0,
   callbacks: Sequence[keras.callbacks.Callback] = (),
-  evaluate_every: int = 5,
+  evaluate_every: int | None = None,
   checkpoint_every: int = 500,
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | str | None = None,
@@ -189,7 +189,8 @@ def train(
       and `val_loss`, and every term. The run folder has checkpoints and TensorBoard's curves without any callback.
       `ReduceLROnPlateau` needs a constant rate: optimizer={"decay": None}.
     evaluate_every: after so many epochs, and after the last one, the quick subset of the evaluation is run on
-      validation images, for TensorBoard; 0 for never.
+      validation images, for TensorBoard; 0 for never. None is that of the preset, which is 0, or else 5. The judges are
+      trained before it first runs.
     checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`, or its name: see `tfdisent.distribution.make_strategy`. None is the current one.
@@ -216,7 +217,6 @@ def train(
       shows its one line. It is raised, since a model that is returned would look trained to the cells that follow.
   """
   start, is_temporary = time.monotonic(), run_dir is None
-  check_counts(0, evaluate_every=evaluate_every)
   strategy = make_strategy(strategy) if isinstance(strategy, str) else strategy
   recipe = complete(
     dataset,
@@ -230,11 +230,13 @@ def train(
     learning_rate=learning_rate,
     epochs=epochs,
     batch_size=batch_size,
+    evaluate_every=evaluate_every,
     measurements=measurements,
     make_model=make_model,
     make_optimizer_eg=make_optimizer_eg,
     make_optimizer_d=make_optimizer_d,
   )
+  check_counts(0, evaluate_every=recipe.evaluate_every)
   recipe.check_callbacks(callbacks)
   described, made = (
     list(map(of_name, recipe.measurements)) for of_name in (MEASUREMENTS.describe, MEASUREMENTS.create)
@@ -244,9 +246,9 @@ def train(
     progress(f"Recipe '{recipe.preset.name}', for {recipe.preset.why}; epochs: {recipe.epochs}.")
   training = {"epochs": recipe.epochs, "batch_size": recipe.batch_size, "seed": seed, "jit_compile": jit_compile}
   training |= {"checkpoint_every": checkpoint_every}
-  others = {"evaluate_every": evaluate_every, "measurements": tuple(recipe.measurements)}
+  others = {"evaluate_every": recipe.evaluate_every, "measurements": tuple(recipe.measurements)}
   with _folder(run_dir, progress) as folder:
-    curves = TensorBoard(folder / run.TENSORBOARD_FOLDER, dataset, recipe.epochs, evaluate_every, quick)
+    curves = TensorBoard(folder / run.TENSORBOARD_FOLDER, dataset, recipe.epochs, recipe.evaluate_every, quick)
     trained = train_model(
       folder,
       dataset,
@@ -258,7 +260,7 @@ def train(
       strategy=strategy,
       fitting=fitting,
       callbacks=[curves, *([NamesOfKeras(), *callbacks] if callbacks else [])],
-      prepare=lambda: train_judges(dataset) if evaluate_every else None,
+      prepare=lambda: train_judges(dataset) if recipe.evaluate_every else None,
       describe=describe or (lambda: recipe.config(**training, **others)),
       description={**(description or {"dataset": None}), "measurements": described},
     )

@@ -87,8 +87,7 @@ _WEIGHTS = {"color": (60.0, 2.5), CONTINUOUS: (6.0, 5.0)}
 
 
 def _weights(feature: Feature) -> list[tuple[float, float]]:
-  is_color = [part.kind == CONTINUOUS and part.width == 3 for part in feature.parts]
-  return [_WEIGHTS.get("color" if color else part.kind, (1.0, 1.0)) for part, color in zip(feature.parts, is_color)]
+  return [_WEIGHTS.get("color" if part.name in ("color", "rgb") else part.kind, (1.0, 1.0)) for part in feature.parts]
 
 
 def _balanced(feature: Feature, lambda3: float, adversary: float) -> tuple[dict, dict]:

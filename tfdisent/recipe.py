@@ -30,7 +30,7 @@ Maker = Callable[[int], keras.optimizers.Optimizer]
 OptimizerLike = str | Mapping[str, Any] | keras.optimizers.Optimizer
 """An optimizer of Keras, its name, or arguments of `tfdisent.training.optimizers.make_optimizer`."""
 
-EPOCHS, BATCH_SIZE = 10, 128
+EPOCHS, BATCH_SIZE, EVALUATE_EVERY = 10, 128, 5
 """Of a training without a preset."""
 
 
@@ -44,7 +44,7 @@ class Recipe:
     make_model: makes the model, from (image_shape, feature, seed=…).
     make_optimizer_eg: of E1, E2, G, q and a.
     make_optimizer_d: of D.
-    epochs, batch_size, measurements: of `tfdisent.train`.
+    epochs, batch_size, evaluate_every, measurements: of `tfdisent.train`.
     bindings: all arguments by the names that a configuration has for them; None where `make_model` was given.
   """
 
@@ -55,6 +55,7 @@ class Recipe:
   make_optimizer_d: Maker
   epochs: int
   batch_size: int
+  evaluate_every: int
   measurements: Sequence[str]
   bindings: Mapping[str, Any] | None
 
@@ -88,6 +89,7 @@ def complete(
   learning_rate: float | None = None,
   epochs: int | None = None,
   batch_size: int | None = None,
+  evaluate_every: int | None = None,
   measurements: Sequence[str] | None = None,
   make_model: Callable[..., DisentangledVAE] | None = None,
   make_optimizer_eg: Maker | None = None,
@@ -138,6 +140,7 @@ def complete(
     make_optimizer_d or make_d,
     base.training.get("epochs", EPOCHS) if epochs is None else epochs,
     base.training.get("batch_size", BATCH_SIZE) if batch_size is None else batch_size,
+    base.training.get("evaluate_every", EVALUATE_EVERY) if evaluate_every is None else evaluate_every,
     base.training.get("measurements", ()) if measurements is None else measurements,
     bindings,
   )

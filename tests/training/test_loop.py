@@ -698,8 +698,8 @@ def test_callbacks_stand_between_the_check_of_the_loss_and_the_checkpoint(begin,
 
 
 def test_the_defaults_are_those_of_the_command_line():
-  of_preset = {"epochs": 10, "batch_size": 128}
-  defaults = {"seed": 0, "evaluate_every": 5, "checkpoint_every": 500}
+  of_preset = {"epochs": 10, "batch_size": 128, "evaluate_every": 5}
+  defaults = {"seed": 0, "checkpoint_every": 500}
   for function, expected in ((api.train, defaults), (config.train, defaults | of_preset)):
     parameters = inspect.signature(function).parameters
     assert {name: parameters[name].default for name in expected} == expected
