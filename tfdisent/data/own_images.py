@@ -150,14 +150,12 @@ def image_table(
     if names:
       class_names[wish.name] = names
   for name, classes in symmetric.items():
-    if name not in class_names:
-      raise ConfigError(f"image_table.symmetric names {name!r}, which is no column of image_table.discrete.")
     if unknown := sorted(set(classes) - set(class_names.get(name, ()))):
       raise ConfigError(
         f"image_table.symmetric: {unknown[0]!r} is no class of '{name}'; those of image_table.discrete = "
         f"{kinds['category']} are {class_names}."
       )
-    if set(classes) == set(class_names[name]):
+    if set(classes) == set(class_names.get(name, ())):
       raise ConfigError(f"image_table.symmetric has every class of '{name}': no image is left to judge an angle on.")
   symmetric_classes = tuple((name, tuple(map(class_names[name].index, classes))) for name, classes in symmetric.items())
   files = [root / str(name) for name in rows.columns[file_column]]

@@ -221,8 +221,6 @@ def from_arrays(
   """
   images = as_pixels(images)
   columns = dict(columns) if isinstance(columns, Mapping) else {"label": columns}
-  if not columns:
-    raise ConfigError("from_arrays.columns is empty: give what shall be controlled, as in {'digit': labels}.")
   for name, values in [*columns.items(), *([("split", split)] if split is not None else ())]:
     if not isinstance(name, str) or name == "image":
       raise ConfigError(f"from_arrays: a column cannot be called {name!r}: give it a text that is not 'image'.")

@@ -304,7 +304,7 @@ class Named(Form):
 
   def to_vector(self, value, name):
     names = ", ".join(self.names)
-    if isinstance(value, (list, tuple, np.ndarray)) and len(value) == 0:
+    if (isinstance(value, (list, tuple)) and not value) or (isinstance(value, np.ndarray) and value.shape[:1] == (0,)):
       value = dict.fromkeys(self.names, value)
     if not isinstance(value, Mapping):
       raise FeatureError(f"{name} takes a dict of {names}, not {type(value).__name__}.")

@@ -92,11 +92,9 @@ def _codes(part: Feature, part_name: str, value: Any, class_names: Mapping[str, 
   codes = [one for one in given.flat if isinstance(one, (int, np.integer))]
   if wrong := next((code for code in codes if not 0 <= code < len(names)), None):
     listed = ", ".join(f"{code} ({name})" for code, name in enumerate(names))
-    raise FeatureError(f"'{part_name}' has no class {wrong}. There are: {listed}.")
+    as_text = f" Ask for class '{wrong}' as a text." if str(wrong) in names else ""
+    raise FeatureError(f"'{part_name}' has no class {wrong}. There are: {listed}.{as_text}")
   if not given.size or not all(isinstance(one, str) for one in given.flat):
-    numbers = (one for one in given.flat if isinstance(one, (int, np.integer)) and one not in range(len(names)))
-    if meant := next((one for one in numbers if str(one) in names), None):
-      raise FeatureError(f"'{part_name}' has {len(names)} classes, numbered from 0: ask for class '{meant}' as a text.")
     return value
   if wrong := next((one for one in given.flat if one not in names), None):
     raise FeatureError(f"'{part_name}' has no class '{wrong}'. {unknown(wrong, names)}")

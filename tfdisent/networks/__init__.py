@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from tfdisent.arguments import check
+from tfdisent.arguments import check as check_arguments  # there is a module `check` beside this one
 from tfdisent.errors import ConfigError
 from tfdisent.networks import dense as _registers_dense  # noqa: F401
 from tfdisent.networks import modulated as _registers_modulated  # noqa: F401
@@ -63,7 +63,7 @@ def make(
     raise ConfigError(f"model.{symbol} = {arguments!r} must be a dict, as in {{'dense': (128,)}}.")
   arguments = dict(arguments or {})
   make_of_family = NETWORKS.imported(arguments.pop("family", family))
-  check(make_of_family, f"model.{symbol}", arguments)
+  check_arguments(make_of_family, f"model.{symbol}", arguments)
   try:
     return make_of_family(
       symbol.split("/", maxsplit=1)[0],
