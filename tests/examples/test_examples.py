@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -65,6 +66,7 @@ def test_the_notebook_runs_shows_the_bar_and_draws_figures(tmp_path, monkeypatch
 
 
 @needs("pyright")
+@pytest.mark.skipif(shutil.which("node") is None, reason="pyright would download Node.js")
 def test_a_type_checker_accepts_what_a_user_writes_and_sees_mistakes(tmp_path):
   (tmp_path / "wrong.py").write_text(
     "import tfdisent\n"
