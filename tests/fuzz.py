@@ -208,7 +208,10 @@ def targets(folder: pathlib.Path) -> list[Target]:
     Target("control", trained.control, {"images": images, "feature": 1}),
     Target("generate", trained.generate, {"feature": [0, 1], "seed": 1}),
     Target(
-      "train", api.train, {**run_dir, "dataset": data, "features": "label", "make_model": _reach, "batch_size": 4}
+      "train",
+      api.train,
+      {**run_dir, "dataset": data, "features": "label", "make_model": _reach, "batch_size": 4},
+      only=tuple(name for name in inspect.signature(api.train).parameters if name != "make_model"),  # None would train
     ),
     Target("fit_feature", api.fit_feature, {**run_dir, "dataset": data, "feature": DigitLabel(2)}, is_dear=True),
     Target("bench", config.bench, is_dear=True),
