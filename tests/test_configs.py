@@ -66,7 +66,8 @@ def test_a_shipped_config_takes_two_steps(file, dataset_of):
   if file.parent.name == "sweeps":  # the first of its runs
     settings = next(iter(config.sweep().values()))
     config.read([str(file), *([settings["gin_file"]] if "gin_file" in settings else [])])
-  dataset, feature = dataset_of(), config.make_feature(gin.query_parameter("train.feature"))
+  dataset = dataset_of()
+  feature = config.make_feature(gin.query_parameter("train.feature")).of_dataset(dataset)
   feature.build(dataset.image_shape)
   batches = training_batches(dataset.train, feature_values(feature, dataset.train), batch_size=16, seed=0)
   model = config.model(dataset.image_shape, feature, seed=0)
@@ -199,9 +200,10 @@ def test_the_defaults_of_train_are_those_of_the_library(spy):
   """But for what a configuration has to choose."""
   config.read([], ["train.dataset = 'of_a_spy'", "train.feature = 'f'"])
   config.train("runs/a")
-  for name in ("seed", "evaluate_every", "checkpoint_every", "jit_compile"):
+  for name in ("seed", "checkpoint_every", "jit_compile"):
     assert getattr(spy, name) == LIBRARY[name].default
-  assert (spy.epochs, spy.batch_size) == (recipe.EPOCHS, recipe.BATCH_SIZE)
+  of_recipe = (recipe.EPOCHS, recipe.BATCH_SIZE, recipe.EVALUATE_EVERY)
+  assert (spy.epochs, spy.batch_size, spy.evaluate_every) == of_recipe
   assert spy.measurements == () and spy.measure is LIBRARY["measure"].default is True
   assert spy.dataset == ("of_a_spy", None) and spy.description["dataset"]["arguments"]["data_dir"] is None
 

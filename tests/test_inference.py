@@ -230,8 +230,8 @@ def test_files_are_read_as_the_training_reads_them(colors, tmp_path):
 
 
 @pytest.mark.parametrize("images", [[np.zeros((28, 28, 3)), np.zeros((8, 8, 3))], ["a", 1], object()])
-def test_what_is_no_array_of_images_is_an_error_of_data(colors, images):
-  with pytest.raises(DataError, match="images "):
+def test_what_is_no_array_of_images_is_an_error_that_names_it(colors, images):
+  with pytest.raises(TfdisentError, match="images "):
     colors.encode(images)
 
 
