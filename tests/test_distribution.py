@@ -38,7 +38,7 @@ train_tiny(folder, small(color_mnist()), objective=ALL_TERMS, epochs=epochs, eva
 """
 # every network, and every term
 ALL_TERMS = {"q_data": "both", "mirror": 1.0, "adversary": 5.0, "cycle": 1.0, "prior_fusions": 0.5, "q_noise": 0.1}
-EPOCHS = 25  # of two steps
+EPOCHS = 12  # of two steps
 
 
 def free_ports(count):
@@ -131,7 +131,7 @@ def test_two_hosts_give_the_numbers_of_one_and_the_chief_alone_writes(one, tmp_p
   outputs = [process.communicate(timeout=300)[0] for process in ended]
   assert [process.returncode for process in ended] == [0, 0], outputs
   assert_same_numbers(tmp_path / "run", one)
-  assert "Epoch 25/25" in outputs[0] and "Epoch" not in outputs[1]
+  assert f"Epoch {EPOCHS}/{EPOCHS}" in outputs[0] and "Epoch" not in outputs[1]
   assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
   assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
