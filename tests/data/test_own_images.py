@@ -648,3 +648,8 @@ def test_a_nul_in_the_name_of_a_file_is_one_line(table):
   with pytest.raises(DataError, match=r"30 of 30 files are broken: row \d+ \(line \d+\) of table.csv") as error:
     image_table(table, size=8)
   assert "\n" not in str(error.value)
+
+
+def test_not_every_row_is_the_test(tmp_path):
+  with pytest.raises(ConfigError, match=r"image_table.test_every = 1 must be .* k >= 2"):
+    image_table(tmp_path, discrete=("label",), test_every=1)

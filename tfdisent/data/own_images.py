@@ -127,8 +127,10 @@ def image_table(
   path = root / _text_of("table", table)
   angles = _angles(angles)
   check_choice("image_table", "missing", missing, ("refuse", "drop"))
-  if isinstance(test_every, bool) or not isinstance(test_every, int) or test_every < 0:
-    raise ConfigError(f"image_table.test_every = {test_every!r} must be a whole number: 0, or k for every k-th row.")
+  if isinstance(test_every, bool) or not isinstance(test_every, int) or test_every < 0 or test_every == 1:
+    raise ConfigError(
+      f"image_table.test_every = {test_every!r} must be a whole number: 0, or k >= 2 for every k-th row."
+    )
   kinds = {
     "category": names_in("image_table.discrete", discrete),
     "number": names_in("image_table.continuous", continuous),

@@ -75,7 +75,7 @@ def make(
     )
   except ConfigError:
     raise
-  except (TypeError, ValueError) as error:
+  except (TypeError, ValueError, KeyError) as error:
     raise ConfigError(f"model.{symbol} = {arguments}: {error}") from error
 
 
