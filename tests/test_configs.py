@@ -202,9 +202,8 @@ def test_the_defaults_of_train_are_those_of_the_library(spy):
   config.train("runs/a")
   for name in ("seed", "checkpoint_every", "jit_compile"):
     assert getattr(spy, name) == LIBRARY[name].default
-  of_recipe = (recipe.EPOCHS, recipe.BATCH_SIZE, recipe.EVALUATE_EVERY)
-  assert (spy.epochs, spy.batch_size, spy.evaluate_every) == of_recipe
-  assert spy.measurements == () and spy.measure is LIBRARY["measure"].default is True
+  assert {name: getattr(spy, name) for name in recipe.TRAINING} == recipe.TRAINING
+  assert spy.measure is LIBRARY["measure"].default is True
   assert spy.dataset == ("of_a_spy", None) and spy.description["dataset"]["arguments"]["data_dir"] is None
 
 

@@ -59,7 +59,7 @@ def few_steps(monkeypatch):
   monkeypatch.setattr(judges, "EPOCH_IMAGES", 100)
 
 
-def test_a_folder_of_classes_is_described_and_nothing_is_trained(tfdisent, folder, tmp_path):
+def test_a_folder_of_classes_is_described(tfdisent, folder):
   code, out, err = tfdisent(f"--data_dir={folder}", "--describe")
   assert code == 0, err
   assert "90 images of 16x16 pixels, in colour" in out and "label   category  dark, grey, white" in out
@@ -120,12 +120,12 @@ def test_columns_of_a_table_are_features_of_their_kinds(tfdisent, table, tmp_pat
     assert f"Asked for another {name}, " in text
 
 
-def test_a_user_overrules_what_was_chosen(tfdisent, folder, tmp_path):
+def test_a_user_overrules_what_was_chosen(tfdisent, folder):
   code, out, _ = tfdisent(f"--data_dir={folder}", "--describe", "--preset=paper", "--gin_param=folder.size = 8")
   assert code == 0 and "8x8 pixels" in out and "'paper'" in out and "objective.lambda4 = 50.0" in out
 
 
-def test_what_shall_be_controlled_must_be_known(tfdisent, table, folder, tmp_path):
+def test_what_shall_be_controlled_must_be_known(tfdisent, table, folder):
   code, _, err = tfdisent(f"--data_dir={table}", "--describe")
   assert code == 1 and "--feature=smile: smile, age, hair" in err
   code, _, err = tfdisent(f"--data_dir={table}", "--describe", "--feature=smiles")
@@ -136,7 +136,6 @@ def test_what_shall_be_controlled_must_be_known(tfdisent, table, folder, tmp_pat
   assert code == 1 and "'huge'" in err and "'small'" in err
   code, _, err = tfdisent("--data_dir=/nowhere", "--describe")
   assert code == 1 and "there is no folder /nowhere" in err
-  assert not list(tmp_path.iterdir())
 
 
 def test_a_preset_is_not_for_a_gin_file(tfdisent):
@@ -159,7 +158,7 @@ def test_a_folder_that_is_none_is_refused():
 
 def test_judged_columns_are_those_asked_for_and_others_that_tell_nothing_of_them(table):
   dataset = data.from_table(table)
-  made = plan.make(dataset, ("age",))
+  made = plan.make(dataset, "table", ("age",))
   assert "table.judged = ('age', 'smile', 'hair', 'size')" in made.bindings
   copied = data.from_arrays(
     dataset.train["image"], {"age": dataset.train["age"], "again": 2 * dataset.train["age"] + 1}

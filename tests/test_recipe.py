@@ -13,9 +13,8 @@ from tfdisent import api, presets
 from tfdisent.errors import ConfigError, TfdisentError
 from tfdisent.model.objective import Objective
 from tfdisent.presets import Preset
-from tfdisent.recipe import BATCH_SIZE, EPOCHS, EVALUATE_EVERY, complete
-from tfdisent.training.loop import make_optimizer_of_d
-from tfdisent.training.optimizers import make_optimizer
+from tfdisent.recipe import TRAINING, complete
+from tfdisent.training.optimizers import make_optimizer, make_optimizer_of_d
 
 MINE = Preset(
   "mine",
@@ -31,7 +30,7 @@ MINE = Preset(
 @pytest.fixture(autouse=True)
 def mine(monkeypatch):
   """A preset that "auto" takes, too."""
-  monkeypatch.setattr(presets, "PRESETS", {"mine": lambda dataset, feature: MINE, "small": lambda *_: MINE})
+  monkeypatch.setattr(presets, "PRESETS", {"mine": lambda *_: MINE, "small": lambda *_: MINE})
 
 
 def test_a_preset_stands_where_nothing_is_given(few_digits):
@@ -135,4 +134,4 @@ def test_a_callback_that_sets_the_rate_needs_a_constant_one(few_digits):
 def test_a_training_takes_all_of_it():
   names = inspect.signature(complete).parameters.keys() - {"preset_name"}
   assert names | {"preset"} <= inspect.signature(api.train).parameters.keys()
-  assert (EPOCHS, BATCH_SIZE, EVALUATE_EVERY) == (10, 128, 5)
+  assert TRAINING == {"epochs": 10, "batch_size": 128, "evaluate_every": 5, "measurements": ()}

@@ -244,8 +244,13 @@ def train(
   quick = [measurement for measurement in made if measurement.quick]
   if recipe.preset:
     progress(f"Recipe '{recipe.preset.name}', for {recipe.preset.why}; epochs: {recipe.epochs}.")
-  training = {"epochs": recipe.epochs, "batch_size": recipe.batch_size, "seed": seed, "jit_compile": jit_compile}
-  training |= {"checkpoint_every": checkpoint_every}
+  training = {
+    "epochs": recipe.epochs,
+    "batch_size": recipe.batch_size,
+    "seed": seed,
+    "checkpoint_every": checkpoint_every,
+    "jit_compile": jit_compile,
+  }
   others = {"evaluate_every": recipe.evaluate_every, "measurements": tuple(recipe.measurements)}
   with _folder(run_dir, progress) as folder:
     curves = TensorBoard(folder / run.TENSORBOARD_FOLDER, dataset, recipe.epochs, recipe.evaluate_every, quick)

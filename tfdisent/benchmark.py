@@ -5,6 +5,7 @@ import pathlib
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -13,7 +14,8 @@ import tensorflow as tf
 from tfdisent.arguments import checked
 from tfdisent.cache import cache_folder
 from tfdisent.data.batches import training_batches
-from tfdisent.feature.contract import DISCRETE, Feature
+from tfdisent.data.dataset import Dataset
+from tfdisent.feature.contract import DISCRETE, Feature, feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -129,6 +131,38 @@ def bench(
     "steps": steps,
     "repeats": repeats,
   }
+
+
+def seconds_per_step(
+  make_model: Callable[..., DisentangledVAE],
+  make_optimizer_eg: Callable[[int], keras.optimizers.Optimizer],
+  make_optimizer_d: Callable[[int], keras.optimizers.Optimizer],
+  dataset: Dataset,
+  feature: Feature,
+  batch_size: int,
+  steps: int = 5,
+) -> float:
+  """Seconds of a training step of a model that is made for it, on this machine: the fastest of some steps.
+
+  Args:
+    make_model, make_optimizer_eg, make_optimizer_d: as of `tfdisent.train`.
+    dataset: its first images are trained on.
+    feature: f.
+    batch_size: images of a step.
+    steps: how many are timed; the first of them traces the graph.
+  """
+  feature.build(dataset.image_shape)
+  model = make_model(dataset.image_shape, feature, seed=0)
+  model.compile(make_optimizer_eg(steps), make_optimizer_d(steps))
+  rows = np.arange(min(batch_size, len(dataset.train["image"])))
+  examples = {name: column[rows] for name, column in dataset.train.items()}
+  batches = iter(training_batches(examples, feature_values(feature, examples), len(rows), seed=0))
+  step, times = tf.function(model.update), []
+  for _ in range(steps):
+    batch, start = next(batches), time.perf_counter()
+    step(batch)["L"].numpy()
+    times.append(time.perf_counter() - start)
+  return min(times)
 
 
 @checked("bench_export")

@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import gin
 
-from tfdisent import api, benchmark, distribution, moved, plan, run
+from tfdisent import api, benchmark, distribution, moved, run
 from tfdisent.arguments import checked
 from tfdisent.data import batches
 from tfdisent.data.dataset import Dataset
@@ -97,18 +97,9 @@ model = gin.external_configurable(
 optimizer = gin.external_configurable(optimizers.make_optimizer, "optimizer", module="tfdisent", denylist=["steps"])
 
 
-@gin.configurable(module="tfdisent", denylist=["steps"])
-def optimizer_d(
-  steps,
-  algorithm="adam",
-  learning_rate=2e-4,
-  decay="cosine",
-  warmup_steps=0,
-  arguments={"beta_1": 0.5},  # noqa: B006 (never changed)
-):
-  """The optimizer of D, and of a where `objective.a_optimizer` says so; see `optimizers.make_optimizer`."""
-  return optimizers.make_optimizer(steps, algorithm, learning_rate, decay, warmup_steps, arguments)
-
+optimizer_d = gin.external_configurable(
+  optimizers.make_optimizer_of_d, "optimizer_d", module="tfdisent", denylist=["steps"]
+)
 
 strategy = gin.external_configurable(distribution.make_strategy, "strategy", module="tfdisent")
 
@@ -178,7 +169,8 @@ def cost(dataset: Dataset, feature: Feature) -> str:
   defaults, bound = inspect.signature(train).parameters, gin.get_bindings("tfdisent.train")
   epochs, batch_size = (bound.get(name, defaults[name].default) for name in ("epochs", "batch_size"))
   steps = batches.steps_per_epoch(dataset.train, batch_size)
-  minutes = plan.seconds_per_step(model, optimizer, optimizer_d, dataset, feature, batch_size) * epochs * steps / 60
+  seconds = benchmark.seconds_per_step(model, optimizer, optimizer_d, dataset, feature, batch_size)
+  minutes = seconds * epochs * steps / 60
   return f"{epochs} epochs of {steps:,} steps of {batch_size} images: about {minutes:.1f} minutes on this machine."
 
 

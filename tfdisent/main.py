@@ -214,9 +214,9 @@ def _train_on_own_images(run_dir: pathlib.Path | None, bindings: list[str]):
 
   logging.set_verbosity(logging.ERROR)  # what is logged of the data is in the table
   print(f"Looking at {_data_dir()} …", flush=True)
-  source = plan.source(_data_dir(), _FEATURE.value)
+  name, source = plan.source(_data_dir(), _FEATURE.value)
   config.read([], [*plan.OF_FEATURES, *source, *bindings])
-  made = plan.make(config.dataset_of_run(), _FEATURE.value, _PRESET.value)
+  made = plan.make(config.dataset_of_run(), name, _FEATURE.value, _PRESET.value)
   lines = sorted([*source, *made.bindings], key=lambda line: not line.startswith("import "))
   config.read([], [*lines, *bindings])
   overruled = {binding.partition("=")[0].strip() for binding in bindings}
@@ -228,6 +228,7 @@ def _train_on_own_images(run_dir: pathlib.Path | None, bindings: list[str]):
     return
   print(f"{run_dir / 'fusion.png'} shows fusions of validation images after each epoch.", flush=True)
   title = f"What tfdisent has chosen for {_data_dir()}. Change what you like, and pass it as --gin_file."
+  # It makes the data set once more: gin tells the arguments only of what is called under the configuration in hand.
   config.train(str(run_dir), annotate=lambda text: plan.annotated(text, title, reasons))
 
 

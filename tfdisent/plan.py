@@ -1,30 +1,23 @@
 """From a folder of images to a configuration: what it holds, what can be controlled, and by which recipe.
 
-    lines = source("photos", ("age:number",))
-    plan = make(dataset, ("smile", "age"))
+    name, lines = source("photos", ("age:number",))
+    plan = make(dataset, name, ("smile", "age"))
     print(plan)
 
 The command line does so where no gin file is given. Both give lines of a configuration, which a user may overrule.
 """
 
 import dataclasses
-import pathlib
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import keras
-import numpy as np
-import tensorflow as tf
-
-from tfdisent.data.batches import training_batches
 from tfdisent.data.columns import parse
 from tfdisent.data.dataset import Dataset
+from tfdisent.data.folders import root_folder
 from tfdisent.data.look import TELLING, association, describe
 from tfdisent.data.tables import tables_in
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.errors import ConfigError
 from tfdisent.feature.choose import KINDS, choose
-from tfdisent.feature.contract import Feature, feature_values
-from tfdisent.model.vae import DisentangledVAE
+from tfdisent.feature.contract import Feature
 from tfdisent.presets import AUTO, Preset, preset
 
 OF_FEATURES = tuple(f"import {module}" for module in sorted({"features.composite", *(of for of, _ in KINDS.values())}))
@@ -59,32 +52,32 @@ class Plan:
     return f"{describe(self.dataset)}\nTo be controlled: {parts}. {recipe}."
 
 
-def source(data_dir: str, features: Sequence[str] = ()) -> list[str]:
-  """The lines of a configuration that name the data set of a folder: a table beside the images, or folders of classes.
+def source(data_dir: str, features: Sequence[str] = ()) -> tuple[str, list[str]]:
+  """The registered name of the data set of a folder, and the lines of a configuration that choose it.
+
+  It is "table" where there is a table beside the images, and else "folder", a folder for each class.
 
   Args:
     data_dir: the folder.
     features: names of columns, some with a kind that is to be forced: "age:category".
 
   Raises:
-    ConfigError: a kind is unknown, or a folder of classes has no such column.
+    ConfigError: a kind is unknown.
     DataError: there is no such folder.
   """
-  root = pathlib.Path(data_dir).expanduser()
-  if not root.is_dir():
-    raise DataError(f"there is no folder {root}: --data_dir is the folder of your images.")
+  root = root_folder(data_dir, "tfdisent")
   forced = tuple(word for word in features if parse(word).kind)
-  has_table = bool(tables_in(root))
-  name = "table" if has_table else "folder"
+  name = "table" if tables_in(root) else "folder"
   lines = ["import tfdisent.data.sources", f"train.dataset = {name!r}", f"train.data_dir = {str(root.absolute())!r}"]
-  return [*lines, f"table.kinds = {forced!r}"] if has_table and forced else lines
+  return name, [*lines, f"table.kinds = {forced!r}"] if name == "table" and forced else lines
 
 
-def make(dataset: Dataset, features: Sequence[str] = (), name: str = AUTO) -> Plan:
+def make(dataset: Dataset, source_name: str, features: Sequence[str] = (), name: str = AUTO) -> Plan:
   """What to train on a data set of `source`.
 
   Args:
     dataset: the data set.
+    source_name: its registered name, "table" or "folder".
     features: names of columns that shall be controlled; none for the class of each image.
     name: of the recipe: see `tfdisent.presets.preset`.
 
@@ -98,21 +91,19 @@ def make(dataset: Dataset, features: Sequence[str] = (), name: str = AUTO) -> Pl
   kinds = {dataset.columns[column].kind for column in columns if column in dataset.columns}
   kinds |= {asked.kind for asked in map(parse, features) if asked.kind}
   modules = sorted({KINDS[kind][0] for kind in kinds} | ({"features.composite"} if len(features) > 1 else set()))
-  # "folder(/photos, (64, 64, 3), …" tells the registered name of what `source` has chosen.
-  kind = dataset.name.partition("(")[0]
   height, width, channels = dataset.image_shape
   found = {
-    f"{kind}.size": height if height == width else (height, width),
-    f"{kind}.channels": channels,
-    **({"table.judged": (*columns, *_kept(dataset, columns))} if kind == "table" else {}),
+    f"{source_name}.size": height if height == width else (height, width),
+    f"{source_name}.channels": channels,
+    **({"table.judged": (*columns, *_kept(dataset, columns))} if source_name == "table" else {}),
     "train.feature": features[0] if len(features) == 1 and features[0] in dataset.columns else features,
   }
   groups = ("model", "objective", "optimizer", "optimizer_d", "composite")
   of_recipe = {f"{group}.{key}": value for group in groups for key, value in getattr(recipe, group).items()}
   of_recipe |= {f"train.{key}": value for key, value in recipe.training.items()}
   reasons = {
-    f"{kind}.size": "the nearest of the usual sizes that most files have",
-    f"{kind}.channels": "1 is grey, 3 is RGB",
+    f"{source_name}.size": "the nearest of the usual sizes that most files have",
+    f"{source_name}.channels": "1 is grey, 3 is RGB",
     "table.judged": "read by independent networks: what is controlled, and what must be kept; more of them cost time",
     "train.feature": "columns that are controlled; 'age:category' and 'azimuth:angle=360' force a kind",
     **recipe.reasons,
@@ -140,30 +131,6 @@ def _kept(dataset: Dataset, asked: Sequence[str]) -> list[str]:
     if len(kept) < MOST_KEPT and name not in chosen and not any(tells(other) >= TELLING for other in chosen + kept):
       kept.append(name)
   return kept
-
-
-def seconds_per_step(
-  make_model: Callable[..., DisentangledVAE],
-  make_optimizer_eg: Callable[[int], keras.optimizers.Optimizer],
-  make_optimizer_d: Callable[[int], keras.optimizers.Optimizer],
-  dataset: Dataset,
-  feature: Feature,
-  batch_size: int,
-  steps: int = 5,
-) -> float:
-  """Seconds of a training step on this machine, the fastest of some; the weights that it makes are thrown away."""
-  feature.build(dataset.image_shape)
-  model = make_model(dataset.image_shape, feature, seed=0)
-  model.compile(make_optimizer_eg(steps), make_optimizer_d(steps))
-  rows = np.arange(min(batch_size, len(dataset.train["image"])))
-  examples = {name: column[rows] for name, column in dataset.train.items()}
-  batches = iter(training_batches(examples, feature_values(feature, examples), len(rows), seed=0))
-  step, times = tf.function(model.update), []
-  for _ in range(steps):
-    batch, start = next(batches), time.perf_counter()
-    step(batch)["L"].numpy()
-    times.append(time.perf_counter() - start)
-  return min(times)
 
 
 def annotated(config: str, title: str, reasons: Mapping[str, str]) -> str:

@@ -7,7 +7,6 @@ The command line takes one where no configuration is given, and `tfdisent.train`
 """
 
 import dataclasses
-import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from tfdisent.errors import ConfigError
 from tfdisent.feature.contract import CONTINUOUS, Feature
 
 AUTO = "auto"
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 300
+FEWEST_EPOCHS, MOST_EPOCHS, BATCH_SIZE = 5, 300, 64
 RAMP_STEPS = 1000
 """Of an objective whose training may be of any length."""
 
@@ -63,12 +62,7 @@ def preset(name: str, dataset: Dataset, feature: Feature) -> Preset:
   Raises:
     ConfigError: there is no such recipe.
   """
-  longest = max(dataset.image_shape[:2])
-  if name == AUTO:
-    name = "small" if longest <= 40 else "medium" if longest <= 96 else "large"
-  if name not in PRESETS:
-    raise ConfigError(f"there is no preset {name!r}: choose {', '.join(map(repr, (AUTO, *PRESETS)))}.")
-  return PRESETS[name](dataset, feature)
+  return _preset(name, dataset.image_shape, len(dataset.train["image"]), feature)
 
 
 def objective(image_shape: Sequence[int], feature: Feature) -> dict[str, Any]:
@@ -78,8 +72,17 @@ def objective(image_shape: Sequence[int], feature: Feature) -> dict[str, Any]:
     image_shape: (H, W, C).
     feature: f. Its parts keep the weights that it has.
   """
-  many = types.SimpleNamespace(image_shape=tuple(image_shape), train={"image": range(100_000)})
-  return {**preset(AUTO, many, feature).objective, "ramp_steps": RAMP_STEPS}
+  return {**_preset(AUTO, image_shape, 1, feature).objective, "ramp_steps": RAMP_STEPS}
+
+
+def _preset(name: str, image_shape: Sequence[int], count: int, feature: Feature) -> Preset:
+  """The recipe for `count` images to train on."""
+  longest = max(image_shape[:2])
+  if name == AUTO:
+    name = "small" if longest <= 40 else "medium" if longest <= 96 else "large"
+  if name not in PRESETS:
+    raise ConfigError(f"there is no preset {name!r}: choose {', '.join(map(repr, (AUTO, *PRESETS)))}.")
+  return PRESETS[name](count, feature)
 
 
 _WEIGHTS = {"color": (60.0, 2.5), CONTINUOUS: (6.0, 5.0)}
@@ -101,15 +104,11 @@ def _balanced(feature: Feature, lambda3: float, adversary: float) -> tuple[dict,
   return {"lambda3": lambda3, "adversary": adversary}, composite
 
 
-def _epochs(dataset: Dataset, images_seen: int, fewest: int = FEWEST_EPOCHS) -> int:
-  """How often the training split is seen, so that about `images_seen` images are trained on."""
-  return min(max(round(images_seen / len(dataset.train["image"])), fewest), MOST_EPOCHS)
-
-
-def _recipe(name, why, dataset, feature, images_seen, batch_size, ramp, lambda3, adversary, **groups) -> Preset:
+def _balanced_preset(name, why, count, feature, images_seen, ramp, lambda3, adversary, objective, **groups) -> Preset:
+  """A recipe with epochs and a ramp by the number of images, and with weights by the kinds of the feature."""
   balanced, composite = _balanced(feature, lambda3, adversary)
-  epochs, count = _epochs(dataset, images_seen), len(dataset.train["image"])
-  batch_size = min(batch_size, max(2, count // 8 * 2))  # a small set has a few steps an epoch, too
+  epochs = min(max(round(images_seen / count), FEWEST_EPOCHS), MOST_EPOCHS)
+  batch_size = min(BATCH_SIZE, max(2, count // 8 * 2))  # a small set has a few steps an epoch, too
   steps = epochs * max(1, count // batch_size)
   reasons = {
     "train.epochs": f"about {images_seen:,} images are seen, {FEWEST_EPOCHS} to {MOST_EPOCHS} epochs",
@@ -117,11 +116,10 @@ def _recipe(name, why, dataset, feature, images_seen, batch_size, ramp, lambda3,
     "train.evaluate_every": "the judges are trained once the pictures are there; 5 shows their figures in TensorBoard",
     **({"composite.weights": "in L_f; a squared error is small beside nats"} if composite else {}),
   }
-  objective = {"ramp_steps": min(ramp, steps // 3), **balanced, **groups.pop("objective")}
   return Preset(
     name,
     why,
-    objective=objective,
+    objective={"ramp_steps": min(ramp, steps // 3), **balanced, **objective},
     training={"epochs": epochs, "batch_size": batch_size, "evaluate_every": 0, "measurements": ("linear_leakage",)},
     composite=composite,
     reasons=reasons,
@@ -129,15 +127,14 @@ def _recipe(name, why, dataset, feature, images_seen, batch_size, ramp, lambda3,
   )
 
 
-def _small(dataset: Dataset, feature: Feature) -> Preset:
+def _small(count: int, feature: Feature) -> Preset:
   """That of `gin_configs/color_mnist_digit.gin`, with a wider z1."""
-  return _recipe(
+  return _balanced_preset(
     "small",
     "images of up to 40 pixels",
-    dataset,
+    count,
     feature,
     images_seen=300_000,
-    batch_size=64,
     ramp=2000,
     lambda3=50.0,
     adversary=60.0,
@@ -155,15 +152,14 @@ def _small(dataset: Dataset, feature: Feature) -> Preset:
   )
 
 
-def _medium(dataset: Dataset, feature: Feature, images_seen: int = 120_000) -> Preset:
+def _medium(count: int, feature: Feature, images_seen: int = 120_000) -> Preset:
   """Networks in which both codes reach every stage of G, and a narrow likelihood, so that images are sharp."""
-  return _recipe(
+  return _balanced_preset(
     "medium",
     "images of up to 96 pixels",
-    dataset,
+    count,
     feature,
     images_seen=images_seen,
-    batch_size=64,
     ramp=2000,
     lambda3=60.0,
     adversary=60.0,
@@ -180,29 +176,24 @@ def _medium(dataset: Dataset, feature: Feature, images_seen: int = 120_000) -> P
   )
 
 
-def _large(dataset: Dataset, feature: Feature) -> Preset:
+def _large(count: int, feature: Feature) -> Preset:
   """The same, with a wider z1 and fewer images seen: each costs four times as much."""
-  recipe = _medium(dataset, feature, images_seen=50_000)
+  recipe = _medium(count, feature, images_seen=50_000)
   return dataclasses.replace(recipe, name="large", why="larger images", model={**recipe.model, "z1_width": 96})
 
 
-def _paper(dataset: Dataset, feature: Feature) -> Preset:
+def _paper(count: int, feature: Feature) -> Preset:
   """The objective of the poster, with the weights of `gin_configs/color_mnist_digit_paper.gin`."""
-  recipe = _small(dataset, feature)
+  recipe = _small(count, feature)
   objective = {"stddev": 0.2, "lambda3": recipe.objective["lambda3"], "lambda4": 50.0}
-  return Preset(
-    "paper",
-    "whoever wants the paper's objective alone",
-    objective=objective,
-    training=recipe.training,
-    composite=recipe.composite,
-    reasons=recipe.reasons,
-  )
+  why = "whoever wants the paper's objective alone"
+  return dataclasses.replace(recipe, name="paper", why=why, model={}, objective=objective)
 
 
-PRESETS: Mapping[str, Callable[[Dataset, Feature], Preset]] = {
+PRESETS: Mapping[str, Callable[[int, Feature], Preset]] = {
   "small": _small,
   "medium": _medium,
   "large": _large,
   "paper": _paper,
 }
+"""Each makes a recipe from the number of images to train on, and the feature."""

@@ -22,16 +22,15 @@ from tfdisent.model.vae import DisentangledVAE
 from tfdisent.networks import Family
 from tfdisent.presets import AUTO, Preset, preset
 from tfdisent.registry import tuples_for_lists
-from tfdisent.training.loop import make_optimizer_of_d
-from tfdisent.training.optimizers import make_optimizer
+from tfdisent.training.optimizers import make_optimizer, make_optimizer_of_d
 
 Maker = Callable[[int], keras.optimizers.Optimizer]
 """Makes an optimizer, from the number of steps of the whole training."""
 OptimizerLike = str | Mapping[str, Any] | keras.optimizers.Optimizer
 """An optimizer of Keras, its name, or arguments of `tfdisent.training.optimizers.make_optimizer`."""
 
-EPOCHS, BATCH_SIZE, EVALUATE_EVERY = 10, 128, 5
-"""Of a training without a preset."""
+TRAINING = {"epochs": 10, "batch_size": 128, "evaluate_every": 5, "measurements": ()}
+"""Of a training without a preset: see `tfdisent.train`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +116,12 @@ def complete(
     feature = chosen.weighted(feature)
     bindings |= {f"composite.{name}": value for name, value in chosen.composite.items()}
   base = chosen or Preset("", "")
+  training = {
+    "epochs": epochs,
+    "batch_size": batch_size,
+    "evaluate_every": evaluate_every,
+    "measurements": measurements,
+  }
 
   if make_model is None:
     if not isinstance(objective, Objective):
@@ -138,11 +143,8 @@ def complete(
     make_model,
     make_optimizer_eg or make_eg,
     make_optimizer_d or make_d,
-    base.training.get("epochs", EPOCHS) if epochs is None else epochs,
-    base.training.get("batch_size", BATCH_SIZE) if batch_size is None else batch_size,
-    base.training.get("evaluate_every", EVALUATE_EVERY) if evaluate_every is None else evaluate_every,
-    base.training.get("measurements", ()) if measurements is None else measurements,
-    bindings,
+    **{**TRAINING, **base.training, **{name: value for name, value in training.items() if value is not None}},
+    bindings=bindings,
   )
 
 

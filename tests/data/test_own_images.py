@@ -15,8 +15,9 @@ from tests.conftest import train_tiny
 from tfdisent.data import decoding
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import SPLITS, Judge
+from tfdisent.data.decoding import decoded
 from tfdisent.data.image_cache import PREPARATION
-from tfdisent.data.own_images import decoded, image_folder, image_table
+from tfdisent.data.own_images import image_folder, image_table
 from tfdisent.data.pixels import TWELVE
 from tfdisent.data.sources import folder as folder_source
 from tfdisent.errors import ConfigError, DataError, RunError

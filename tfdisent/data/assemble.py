@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from absl import logging
 
+from tfdisent.arguments import checked
 from tfdisent.data.columns import Column
 from tfdisent.data.dataset import SPLITS, Dataset, Examples, Judge
 from tfdisent.data.decoding import in_splits
@@ -18,7 +19,6 @@ from tfdisent.data.splits import (
   check_choice,
   check_fractions,
   check_rows,
-  check_seed,
   height_and_width,
   stratified,
 )
@@ -26,6 +26,7 @@ from tfdisent.data.tables import look_at, notes_on, size_for
 from tfdisent.errors import ConfigError
 
 
+@checked("from_dataframe")  # which has them as keywords
 @dataclasses.dataclass(frozen=True)
 class Options:
   """How files become images, and rows become splits: see the arguments of `tfdisent.data.sources.folder`."""
@@ -115,7 +116,6 @@ def rows_of_splits(
     fractions: of `train` or of all rows, for each split but `train`.
     seed: of the draw.
   """
-  check_seed("the splits", seed)
   random_state = np.random.default_rng(seed)
   missing = {split: of for split, of in fractions.items() if given is None or split not in given}
   check_fractions("the splits", {f"{split}_fraction": of for split, of in fractions.items()})

@@ -3,7 +3,6 @@
 Images are cropped at their centre and resized once; `tfdisent.data.image_cache` keeps the results.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,7 +10,6 @@ from absl import logging
 
 from tfdisent.data.columns import Asked, Column, kind_of_classes
 from tfdisent.data.dataset import Dataset, Judge
-from tfdisent.data.decoding import decoded as decoded  # noqa: PLC0414 (it was here)
 from tfdisent.data.decoding import in_splits
 from tfdisent.data.detect import complete_rows, read_column
 from tfdisent.data.folders import read_folder, root_folder
@@ -22,10 +20,8 @@ from tfdisent.data.splits import (
   check_choice,
   check_fractions,
   check_rows,
-  check_seed,
   check_size_and_channels,
   divide,
-  names_in,
 )
 from tfdisent.data.values import natural_order
 from tfdisent.errors import ConfigError, DataError
@@ -124,27 +120,19 @@ def image_table(
       The message names the row and its line.
   """
   root = root_folder(data_dir, "image_table")
-  path = root / _text_of("table", table)
-  angles = _angles(angles)
+  path, angles = root / table, dict(angles or {})
+  if not all(turn > 0 for turn in angles.values()):
+    raise ConfigError(f"image_table.angles = {angles}: a full turn must be positive, as in {{'azimuth': 360}}.")
   check_choice("image_table", "missing", missing, ("refuse", "drop"))
-  if isinstance(test_every, bool) or not isinstance(test_every, int) or test_every < 0 or test_every == 1:
+  if test_every < 0 or test_every == 1:
     raise ConfigError(
       f"image_table.test_every = {test_every!r} must be a whole number: 0, or k >= 2 for every k-th row."
     )
-  kinds = {
-    "category": names_in("image_table.discrete", discrete),
-    "number": names_in("image_table.continuous", continuous),
-  }
+  kinds = {"category": tuple(discrete), "number": tuple(continuous)}
   asked = [Asked(name, kind) for kind, names in kinds.items() for name in names]
   asked += [Asked(name, "angle", turn) for name, turn in angles.items()]
-  if not isinstance(symmetric or {}, Mapping):
-    raise ConfigError(
-      f"image_table.symmetric = {symmetric!r}: write classes for columns, {{'object': ('bowl', 'cup')}}."
-    )
-  symmetric = {name: names_in(f"image_table.symmetric[{name!r}]", some) for name, some in (symmetric or {}).items()}
-  rows = _asked_rows(
-    read_table(path, torn="drop" if missing == "drop" else "keep"), _text_of("file_column", file_column), asked, missing
-  )
+  symmetric = dict(symmetric or {})
+  rows = _asked_rows(read_table(path, torn="drop" if missing == "drop" else "keep"), file_column, asked, missing)
   columns: dict[str, np.ndarray] = {}
   class_names: dict[str, tuple[str, ...]] = {}
   for wish in asked:
@@ -181,20 +169,6 @@ def image_table(
     warnings=rows.warnings,
     where=rows.where,
   )
-
-
-def _text_of(argument: str, value) -> str:
-  if not isinstance(value, str) or not value:
-    raise ConfigError(f"image_table.{argument} = {value!r} must be a text.")
-  return value
-
-
-def _angles(angles) -> dict[str, float]:
-  """The full turn of each column of angles."""
-  is_turn = lambda turn: isinstance(turn, (int, float)) and not isinstance(turn, bool) and 0 < turn < math.inf  # noqa: E731
-  if not isinstance(angles or {}, Mapping) or not all(map(is_turn, (angles or {}).values())):
-    raise ConfigError(f"image_table.angles = {angles}: a full turn must be positive, as in {{'azimuth': 360}}.")
-  return dict(angles or {})
 
 
 def _asked_rows(table: Table, file_column: str, asked: Sequence[Asked], missing: str) -> Table:
@@ -241,7 +215,6 @@ def _dataset(
   check_choice(name, "broken", broken, ("refuse", "skip"))
   of_rest = {"probe_fraction": probe_fraction, "validation_fraction": validation_fraction}
   check_fractions(name, {"test_fraction": test_fraction}, of_rest)
-  check_seed(name, seed)
 
   order = np.random.default_rng(seed).permutation(len(files))
   of_order = np.full(len(files), "train") if given is None else given[order]

@@ -24,7 +24,7 @@ from tfdisent.data.detect import Found, complete_rows, find, read_texts
 from tfdisent.data.folders import read_folder, root_folder
 from tfdisent.data.image_cache import update_with_columns
 from tfdisent.data.reading import Table, of_frame, read_table
-from tfdisent.data.splits import check_choice, names_in
+from tfdisent.data.splits import check_choice
 from tfdisent.data.tables import find_files, find_splits, find_table
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
@@ -276,7 +276,6 @@ def _of_table(
 ) -> Dataset:
   dataset = name.partition("(")[0]
   check_choice(dataset, "missing", missing, ("refuse", "drop"))
-  kept = None if kept is None else names_in(f"{dataset}.columns", kept)
   named = find_files(table.columns, root, file_column)
   has_name = np.array([path is not None for path in named.paths])
   warnings = table.warnings

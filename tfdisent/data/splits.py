@@ -111,29 +111,10 @@ def check_rows(dataset: str, rows: Mapping[str, Sequence]) -> None:
   )
 
 
-def check_seed(dataset: str, seed: int) -> None:
-  """Raises `ConfigError` unless `seed` is a whole number from 0 on."""
-  if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
-    raise ConfigError(f"{dataset}.seed = {seed!r} must be a whole number from 0 on.")
-
-
 def check_choice(dataset: str, argument: str, value, choices: Sequence[str]) -> None:
   """Raises `ConfigError` unless the value of an argument is one of `choices`."""
-  if not isinstance(value, str) or value not in choices:
+  if value not in choices:
     raise ConfigError(f"{dataset}.{argument} = {value!r}: choose {' or '.join(map(repr, choices))}.")
-
-
-def names_in(argument: str, names) -> tuple[str, ...]:
-  """Names of columns as a tuple; raises `ConfigError` if they are one text: ("label") has no comma, and is "label"."""
-  if isinstance(names, str):
-    raise ConfigError(f"{argument} = {names!r} is a text: write a tuple, ({names!r},), with its comma.")
-  try:
-    names = tuple(names)
-  except TypeError as error:
-    raise ConfigError(f"{argument} = {names!r} must be a tuple of names, as in ('label',).") from error
-  if wrong := [name for name in names if not isinstance(name, str)]:
-    raise ConfigError(f"{argument} = {names!r}: {wrong[0]!r} is no text.")
-  return names
 
 
 def check_size_and_channels(dataset: str, size, channels) -> tuple[int, int, int]:

@@ -38,14 +38,7 @@ class Perceptron(plain.Network):
 
 
 @register_networks("dense")
-def dense(
-  symbol: str,
-  image_shape: Sequence[int],
-  outputs: int,
-  dtype: str | None = None,
-  name: str | None = None,
-  **arguments,
-) -> keras.Model:
+def dense(symbol, image_shape, outputs, dtype=None, name=None, **arguments) -> keras.Model:
   """The network of a symbol: see `tfdisent.networks`.
 
   Args:

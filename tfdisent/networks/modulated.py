@@ -131,14 +131,7 @@ def channels_of_g(image_shape: Sequence[int]) -> tuple[int, ...]:
 
 
 @register_networks("modulated")
-def modulated(
-  symbol: str,
-  image_shape: Sequence[int],
-  outputs: int,
-  dtype: str | None = None,
-  name: str | None = None,
-  **arguments,
-) -> keras.Model:
+def modulated(symbol, image_shape, outputs, dtype=None, name=None, **arguments) -> keras.Model:
   """The network of a symbol: see `tfdisent.networks`.
 
   Args:

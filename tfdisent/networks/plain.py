@@ -199,14 +199,7 @@ NETWORKS = {
 
 
 @register_networks("plain")
-def plain(
-  symbol: str,
-  image_shape: Sequence[int],
-  outputs: int,
-  dtype: str | None = None,
-  name: str | None = None,
-  **arguments,
-) -> keras.Model:
+def plain(symbol, image_shape, outputs, dtype=None, name=None, **arguments) -> keras.Model:
   """The network of a symbol: see `tfdisent.networks`.
 
   Args:

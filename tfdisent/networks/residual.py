@@ -5,8 +5,6 @@ In G the codes scale and shift r, too. A step costs about three times as much as
 trainings.
 """
 
-from collections.abc import Sequence
-
 import keras
 
 from tfdisent.networks import modulated, plain
@@ -70,14 +68,7 @@ NETWORKS = modulated.NETWORKS | {
 
 
 @register_networks("residual")
-def residual(
-  symbol: str,
-  image_shape: Sequence[int],
-  outputs: int,
-  dtype: str | None = None,
-  name: str | None = None,
-  **arguments,
-) -> keras.Model:
+def residual(symbol, image_shape, outputs, dtype=None, name=None, **arguments) -> keras.Model:
   """The network of a symbol: see `tfdisent.networks`. Arguments and defaults are those of the family `modulated`.
 
   Raises:

@@ -26,20 +26,8 @@ from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.paths import expanded
 from tfdisent.training.callbacks import Progress, SaveCheckpoints, StopOnNonFinite
-from tfdisent.training.optimizers import check_gradients, make_optimizer
+from tfdisent.training.optimizers import check_gradients, make_optimizer, make_optimizer_of_d
 from tfdisent.training.same_data import described, refuse_other_data
-
-
-def make_optimizer_of_d(
-  steps: int,
-  algorithm: str = "adam",
-  learning_rate: float = 2e-4,
-  decay: str | None = "cosine",
-  warmup_steps: int = 0,
-  arguments: Mapping | None = {"beta_1": 0.5},
-) -> keras.optimizers.Optimizer:
-  """`make_optimizer` with the defaults of D: Adam as it is usual for GANs."""
-  return make_optimizer(steps, algorithm, learning_rate, decay, warmup_steps, arguments)
 
 
 def train_model(
@@ -129,7 +117,6 @@ def train_model(
       if 0 < begun_with < epochs:
         _tell_of_rate(model, make_optimizer_eg(begun_with * batches.steps_per_epoch), begun_with, epochs)
       description = {"dataset": None, **(description or {}), "epochs": epochs, "data": data}
-      description = {"dataset": None, **(description or {}), "epochs": epochs}
       if dataset.background != WHITE:
         description["background"] = list(dataset.background)
       run.write_description(run_dir, config, model.get_config(), dataset.class_names, description)

@@ -60,6 +60,18 @@ def make_optimizer(
     raise ConfigError(f"optimizer '{algorithm}' with {arguments or {}}: {error}") from error
 
 
+def make_optimizer_of_d(
+  steps: int,
+  algorithm: str = "adam",
+  learning_rate: float = 2e-4,
+  decay: str | None = "cosine",
+  warmup_steps: int = 0,
+  arguments: Mapping | None = {"beta_1": 0.5},
+) -> keras.optimizers.Optimizer:
+  """`make_optimizer` with the defaults of D: Adam as it is usual for GANs (Radford et al. 2016)."""
+  return make_optimizer(steps, algorithm, learning_rate, decay, warmup_steps, arguments)
+
+
 _HARMFUL = {
   "use_ema": "Keras replaces the weights by their moving averages at the end of `fit`: after the last checkpoint, "
   "which lacks them, and also amid a training that goes on within an epoch. Set model.ema instead",
