@@ -281,12 +281,14 @@ FITTING = {"epochs": 1, "batch_size": 16}
 QUICK = {"objective": {"lambda3": 1.0, "lambda4": 0.0}, "epochs": 1, "evaluate_every": 0, "seed": 3}
 
 
-def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(tmp_path, capsys):
-  data = of_splits(**NOISE)
-  fit_feature(tmp_path / "f", data, Rotation(), seed=3, **FITTING)
-  before = train_tiny(tmp_path / "before", data, Rotation(fitted=str(tmp_path / "f")), **QUICK)
+@pytest.mark.parametrize("noise", [0.0, 0.25])
+def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(tmp_path, capsys, noise):
+  """With the noise in which L_f2 reads fusions."""
+  data, quick = of_splits(**NOISE), {**QUICK, "objective": {**QUICK["objective"], "q_noise": noise}}
+  fit_feature(tmp_path / "f", data, Rotation(), seed=3, noise=noise, **FITTING)
+  before = train_tiny(tmp_path / "before", data, Rotation(fitted=str(tmp_path / "f")), **quick)
   capsys.readouterr()
-  at_once = train_tiny(tmp_path / "at_once", data, Rotation(), fitting=FITTING, **QUICK)
+  at_once = train_tiny(tmp_path / "at_once", data, Rotation(), fitting=FITTING, **quick)
   (line,) = [line for line in capsys.readouterr().out.splitlines() if "itting" in line]
   figures = json.loads((tmp_path / "at_once" / "features" / "rotation" / "feature.json").read_text())["held_out"]
   assert line == (

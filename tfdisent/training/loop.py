@@ -68,7 +68,8 @@ def train_model(
     checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`; None is the current one.
-    fitting: arguments of `tfdisent.fit_feature` for the learned features that were not fitted before.
+    fitting: arguments of `tfdisent.fit_feature` for the learned features that were not fitted before. Its noise is
+      that of `objective.q_noise` unless it is given.
     callbacks: for `fit`, of every worker. They are called once the loss was checked and before a checkpoint is written.
     prepare: called by every worker before `fit`, if epochs are left. What takes long on the chief alone must be done
       here (as the training of judges): within `fit` the other workers wait for the chief, and time out.
@@ -124,9 +125,9 @@ def train_model(
     # --- Fit what is learned and was not fitted before; a checkpoint holds it ---
     if unfitted:
       if not (checkpoints.epoch or checkpoints.step):
-        learned.fit_missing(
-          unfitted, dataset, run_dir / run.FEATURES_FOLDER, worker, **{"seed": seed, **(fitting or {})}
-        )
+        # With the noise of L_f2, in which the network will read fusions.
+        usual = {"seed": seed, "noise": model.objective.q_noise}
+        learned.fit_missing(unfitted, dataset, run_dir / run.FEATURES_FOLDER, worker, **usual | dict(fitting or {}))
       batches.read()
 
     # --- Train ---
