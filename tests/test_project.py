@@ -204,9 +204,9 @@ def test_the_feature_of_the_readme_works_as_it_stands(few_digits, tmp_path, monk
   np.testing.assert_allclose(trained.encode(x).feature[:, 0], ((x / 255) ** 2).mean((1, 2, 3)), rtol=1e-3)
 
 
-def snippet(heading: str) -> str:
-  """The first Python of a section of the README."""
-  readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def snippet(heading: str, file: str = "README.md") -> str:
+  """The first Python of a section."""
+  readme = (ROOT / file).read_text(encoding="utf-8")
   return re.search(rf"^#+ {heading}\n\n```python\n(.*?)```", readme, flags=re.DOTALL | re.MULTILINE)[1]
 
 
@@ -223,7 +223,7 @@ def test_the_lines_of_the_readme_train_from_a_folder(tmp_path, monkeypatch):
   monkeypatch.setattr(
     evaluation, "evaluate", lambda *arguments, **keywords: whole(*arguments, **{**keywords, "quick": True})
   )
-  code = snippet("Train from Python").replace("epochs=20", "epochs=1, batch_size=32, preset='paper'")
+  code = snippet("From Python").replace("epochs=20", "epochs=1, batch_size=32, preset='paper'")
   names = {"images": np.zeros([2, 28, 28, 1], np.uint8)}
   exec(code, names)
   assert (tmp_path / "runs/photos/fusion.png").is_file() and (tmp_path / "models/photos/1/saved_model.pb").is_file()
@@ -234,13 +234,29 @@ def test_the_lines_of_the_readme_fit_a_keras_model(tmp_path, monkeypatch):
   random_state = np.random.default_rng(0)
   images, labels = random_state.integers(256, size=(24, 64, 64, 3), dtype=np.uint8), random_state.integers(10, size=24)
   monkeypatch.chdir(tmp_path)
-  exec(snippet("A Keras model like any other").replace("epochs=5", "epochs=1"), {"images": images, "labels": labels})
+  exec(
+    snippet("A Keras model like any other", "tfdisent/README.md").replace("epochs=5", "epochs=1"),
+    {"images": images, "labels": labels},
+  )
   assert keras.models.load_model("m.keras")(images[:2]).shape == (2, 64, 64, 3)
 
 
-def test_the_readme_links_to_what_is_there():
+READMES = sorted(path.relative_to(ROOT) for path in ROOT.glob("**/README.md") if ".venv" not in path.parts)
+
+
+def test_the_first_page_is_short():
   readme = (ROOT / "README.md").read_text(encoding="utf-8")
-  for link in re.findall(r"\]\(([^)#:]+)\)", readme):
-    assert (ROOT / link).exists(), link
-  for file in re.findall(r"gin_configs/[\w/]+\.gin", readme):
-    assert (ROOT / file).exists(), file
+  assert len(readme.splitlines()) <= 160 and len(readme.split()) <= 1200
+
+
+@pytest.mark.parametrize("file", READMES, ids=str)
+def test_a_readme_links_to_what_is_there(file):
+  readme = (ROOT / file).read_text(encoding="utf-8")
+  for link, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", readme):
+    linked = (ROOT / file).parent / link if link else ROOT / file
+    assert linked.exists(), link
+    if heading:
+      headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), flags=re.MULTILINE)
+      assert heading in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in headings}, heading
+  for named in re.findall(r"(?<!/)gin_configs/[\w/]+\.gin", readme):
+    assert (ROOT / named).exists(), named

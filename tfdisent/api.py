@@ -142,6 +142,7 @@ def train(
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | str | None = None,
   fitting: Mapping[str, Any] | None = None,
+  augment: Mapping[str, Any] | None = None,
   measurements: Sequence[str] | None = None,
   measure: bool = True,
   make_model: Callable[..., DisentangledVAE] | None = None,
@@ -196,6 +197,8 @@ def train(
     strategy: of `tf.distribute`, or its name: see `tfdisent.distribution.make_strategy`. None is the current one.
     fitting: arguments of `fit_feature` for the learned features that were not fitted before, {"epochs": 20}. They are
       fitted before the training begins, and kept in the run folder.
+    augment: what the training changes at random in its images, {"shift": 0.05, "scale": 0.1, "shear": 0.2, "flip":
+      True}: see `tfdisent.data.augment.Augment`. It must not change f(x). A small set has more styles so.
     measurements: names of registered measurements, which are taken in every evaluation of this run; in those of the
       training, the quick ones are. None for those of the preset.
     measure: whether the trained model is drawn and measured. A run that is not has no `feature_examples.json`.
@@ -250,6 +253,7 @@ def train(
     "seed": seed,
     "checkpoint_every": checkpoint_every,
     "jit_compile": jit_compile,
+    "augment": augment,
   }
   others = {"evaluate_every": recipe.evaluate_every, "measurements": tuple(recipe.measurements)}
   with _folder(run_dir, progress) as folder:

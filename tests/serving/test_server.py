@@ -35,7 +35,7 @@ from tfdisent.model.vae import DisentangledVAE
 from tfdisent.serving.litert import export_litert
 from tfdisent.serving.saved_model import _write_warmup, export, newest_version
 
-README = pathlib.Path(__file__).parent.parent.parent / "README.md"
+README = pathlib.Path(__file__).parent.parent.parent / "tfdisent" / "serving" / "README.md"
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfdisent.data.augment import Augment
 from tfdisent.data.dataset import Examples
 from tfdisent.errors import DataError
 
@@ -33,6 +34,7 @@ def training_batches(
   shuffle: bool = True,
   first_step: int = 0,
   context: tf.distribute.InputContext | None = None,
+  augment: Augment | None = None,
 ) -> tf.data.Dataset:
   """An endless `tf.data.Dataset` of training batches, each a function of (seed, step) alone.
 
@@ -52,6 +54,7 @@ def training_batches(
     shuffle: False for validation: every epoch has all examples in their order, and only the partners are shuffled.
     first_step: the number of the first batch.
     context: which replicas this worker has; None if it has all.
+    augment: changes each image, by the seed, the step and its position alone; None leaves them.
 
   Returns:
     Batches with `image` uint8 [B, H, W, C], `feature` f(x) and `partner` f(x̃) float32 [B, width], and `position` int32
@@ -85,8 +88,11 @@ def training_batches(
       return tf.raw_ops.RandomIndexShuffle(index=row % count, seed=key, max_index=count - 1, rounds=16)
 
     x, x_partner = draw(0) if shuffle else row % count, draw(1)
+    image = read(x)
+    if augment:
+      image = augment(image, tf.stack([seed, epoch * steps + step]), position, batch_size)
     return {
-      "image": read(x),
+      "image": image,
       "feature": tf.gather(features, x),
       "partner": tf.gather(features, x_partner),
       "position": position,

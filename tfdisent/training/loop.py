@@ -15,6 +15,7 @@ from tfdisent import run
 from tfdisent.checkpoints import Checkpoints, restore
 from tfdisent.console import say
 from tfdisent.data.alike import refuse_alike
+from tfdisent.data.augment import Augment, make_augment
 from tfdisent.data.batches import steps_per_epoch, training_batches, validation_steps
 from tfdisent.data.dataset import Dataset
 from tfdisent.data.pixels import WHITE
@@ -44,6 +45,7 @@ def train_model(
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | None = None,
   fitting: Mapping | None = None,
+  augment: Mapping | None = None,
   callbacks: Sequence[keras.callbacks.Callback] = (),
   prepare: Callable[[], None] = lambda: None,
   describe: Callable[[], str] = str,
@@ -70,6 +72,7 @@ def train_model(
     strategy: of `tf.distribute`; None is the current one.
     fitting: arguments of `tfdisent.fit_feature` for the learned features that were not fitted before. Its noise is
       that of `objective.q_noise` unless it is given.
+    augment: arguments of `tfdisent.data.augment.Augment`, which changes the images of the split `train`.
     callbacks: for `fit`, of every worker. They are called once the loss was checked and before a checkpoint is written.
     prepare: called by every worker before `fit`, if epochs are left. What takes long on the chief alone must be done
       here (as the training of judges): within `fit` the other workers wait for the chief, and time out.
@@ -93,7 +96,7 @@ def train_model(
   check_counts(0, checkpoint_every=checkpoint_every)
   unfitted = learned.unfitted(feature)
   refuse_alike(dataset)
-  batches = _Batches(dataset, feature, batch_size, seed, strategy)
+  batches = _Batches(dataset, feature, batch_size, seed, strategy, make_augment(augment))
 
   # --- Build ---
   keras.utils.set_random_seed(seed)
@@ -160,7 +163,15 @@ class _Batches:
     validation_steps: batches of the validation split, the last of which is filled up.
   """
 
-  def __init__(self, dataset: Dataset, feature: Feature, batch_size: int, seed: int, strategy: tf.distribute.Strategy):
+  def __init__(
+    self,
+    dataset: Dataset,
+    feature: Feature,
+    batch_size: int,
+    seed: int,
+    strategy: tf.distribute.Strategy,
+    augment: Augment | None,
+  ):
     multiple = 2 * strategy.num_replicas_in_sync  # q_data='pairs' swaps the z1 of examples 2k and 2k+1 of a replica
     if batch_size % multiple:
       raise ConfigError(
@@ -169,7 +180,7 @@ class _Batches:
     with strategy.scope():
       feature.build(dataset.image_shape)  # the values of a learned f are read by its network
     self._dataset, self._feature, self._batch_size = dataset, feature, batch_size
-    self._seed, self._strategy = seed, strategy
+    self._seed, self._strategy, self._augment = seed, strategy, augment
     self.read()
     self.steps_per_epoch = steps_per_epoch(dataset.train, batch_size)
     if len(dataset.validation["image"]) < 2:
@@ -193,7 +204,7 @@ class _Batches:
 
   def training(self, first_step: int) -> tf.distribute.DistributedDataset:
     """Batches of the training split, from a step of the whole training on."""
-    return self._distributed("train", self._batch_size, first_step=first_step)
+    return self._distributed("train", self._batch_size, first_step=first_step, augment=self._augment)
 
   def validation(self) -> tf.distribute.DistributedDataset:
     """Batches of the validation split, in its order."""

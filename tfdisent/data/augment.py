@@ -1,0 +1,92 @@
+"""Copies of training images that differ in what is not asked for: moved, stretched, slanted, mirrored.
+
+    train.augment = {'scale': 0.15, 'shear': 0.2}
+
+z1 learns from more styles than a small set has. What f(x) tells must stay: do not mirror images whose f is left or right.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfdisent.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+  """Random changes of an image, each drawn evenly from its range, from -range to range.
+
+  What comes into the image from outside of it is as its edge.
+
+  Attributes:
+    shift: of both directions, as a share of the side.
+    scale: of both sides, each by itself: 0.1 makes them 10 % smaller to 11 % larger.
+    shear: of a row against the one above it, in pixels: 0.2 slants a vertical line by up to 11°.
+    flip: whether every second image is mirrored at random.
+
+  Raises:
+    ConfigError: a range is not in [0, 0.5].
+  """
+
+  shift: float = 0.0
+  scale: float = 0.0
+  shear: float = 0.0
+  flip: bool = False
+
+  def __post_init__(self):
+    for name in ("shift", "scale", "shear"):
+      if not 0 <= getattr(self, name) <= 0.5:
+        raise ConfigError(f"train.augment[{name!r}] = {getattr(self, name)!r} must be in [0, 0.5].")
+
+  def __call__(self, image: tf.Tensor, seed: tf.Tensor, position: tf.Tensor, batch_size: int) -> tf.Tensor:
+    """Images [B, H, W, C] with changes that depend on the seed and on the position in the global batch alone.
+
+    Args:
+      image: uint8 [B, H, W, C].
+      seed: int [2].
+      position: int [B].
+      batch_size: of the global batch.
+    """
+    drawn = tf.gather(tf.random.stateless_uniform([batch_size, 6], seed, -1.0, 1.0), position)
+    shift_y, shift_x, scale_y, scale_x, shear, flip = tf.unstack(drawn, axis=1)
+    scale_y, scale_x, shear = 1 + self.scale * scale_y, 1 + self.scale * scale_x, self.shear * shear
+    if self.flip:
+      scale_x *= tf.sign(flip)
+    height, width = image.shape[1], image.shape[2]
+    middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
+    # The output at (x, y) is the input at (a x + b y + c, d x + e y + f), about the middle of the image.
+    c = middle_x - scale_x * middle_x - shear * middle_y + self.shift * width * shift_x
+    f = middle_y - scale_y * middle_y + self.shift * height * shift_y
+    zeros = tf.zeros_like(c)
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+      images=tf.cast(image, tf.float32),
+      transforms=tf.stack([scale_x, shear, c, zeros, scale_y, f, zeros, zeros], 1),
+      output_shape=[height, width],
+      fill_value=0.0,
+      interpolation="BILINEAR",
+      fill_mode="NEAREST",
+    )
+    return tf.cast(tf.round(moved), image.dtype)
+
+
+def make_augment(given: Mapping[str, Any] | None) -> Augment | None:
+  """`Augment` of its arguments; None for None.
+
+  Raises:
+    ConfigError: there is no such change, or a range is wrong.
+  """
+  if given is None:
+    return None
+  known = [field.name for field in dataclasses.fields(Augment)]
+  if not isinstance(given, Mapping) or not set(given) <= set(known):
+    raise ConfigError(f"train.augment = {given!r} must be a dict of {', '.join(known)}, as in {{'scale': 0.1}}.")
+  for name, value in given.items():
+    kind = bool if name == "flip" else (int, float, np.number)
+    if not isinstance(value, kind) or (name != "flip" and isinstance(value, bool)):
+      raise ConfigError(
+        f"train.augment[{name!r}] = {value!r} must be {'True or False' if name == 'flip' else 'a number'}."
+      )
+  return Augment(**given)
