@@ -25,6 +25,7 @@ import pathlib
 import sys
 import tokenize
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import gin
 

@@ -2,7 +2,7 @@
 
     train.augment = {'scale': 0.15, 'shear': 0.2}
 
-z1 learns from more styles than a small set has. What f(x) tells must stay: do not mirror images whose f is left or right.
+z1 learns from more styles than a small set has. What f(x) tells must stay: do not mirror images whose f is a side.
 """
 
 import dataclasses
@@ -86,7 +86,6 @@ def make_augment(given: Mapping[str, Any] | None) -> Augment | None:
   for name, value in given.items():
     kind = bool if name == "flip" else (int, float, np.number)
     if not isinstance(value, kind) or (name != "flip" and isinstance(value, bool)):
-      raise ConfigError(
-        f"train.augment[{name!r}] = {value!r} must be {'True or False' if name == 'flip' else 'a number'}."
-      )
+      what = "True or False" if name == "flip" else "a number"
+      raise ConfigError(f"train.augment[{name!r}] = {value!r} must be {what}.")
   return Augment(**given)
