@@ -241,7 +241,7 @@ def test_the_lines_of_the_readme_fit_a_keras_model(tmp_path, monkeypatch):
   assert keras.models.load_model("m.keras")(images[:2]).shape == (2, 64, 64, 3)
 
 
-READMES = sorted(path.relative_to(ROOT) for path in ROOT.glob("**/README.md") if ".venv" not in path.parts)
+PAGES = sorted(path.relative_to(ROOT) for path in ROOT.glob("**/*.md") if not {".venv", ".pytest_cache"} & set(path.parts))
 
 
 def test_the_first_page_is_short():
@@ -249,8 +249,8 @@ def test_the_first_page_is_short():
   assert len(readme.splitlines()) <= 160 and len(readme.split()) <= 1200
 
 
-@pytest.mark.parametrize("file", READMES, ids=str)
-def test_a_readme_links_to_what_is_there(file):
+@pytest.mark.parametrize("file", PAGES, ids=str)
+def test_a_page_links_to_what_is_there(file):
   readme = (ROOT / file).read_text(encoding="utf-8")
   for link, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", readme):
     linked = (ROOT / file).parent / link if link else ROOT / file
