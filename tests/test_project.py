@@ -241,7 +241,9 @@ def test_the_lines_of_the_readme_fit_a_keras_model(tmp_path, monkeypatch):
   assert keras.models.load_model("m.keras")(images[:2]).shape == (2, 64, 64, 3)
 
 
-PAGES = sorted(path.relative_to(ROOT) for path in ROOT.glob("**/*.md") if not {".venv", ".pytest_cache"} & set(path.parts))
+PAGES = sorted(
+  path.relative_to(ROOT) for path in ROOT.glob("**/*.md") if not {".venv", ".pytest_cache"} & set(path.parts)
+)
 
 
 def test_the_first_page_is_short():
