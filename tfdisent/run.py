@@ -38,7 +38,7 @@ import tensorflow as tf
 
 from tfdisent import moved, plugins
 from tfdisent.data.dataset import Dataset
-from tfdisent.errors import ConfigError, RunError
+from tfdisent.errors import ConfigError, RunError, shown
 from tfdisent.registry import DATASETS, MEASUREMENTS, Registry, tuples_for_lists
 
 LOCK_FILE, RUN_FILE, CONFIG_FILE, MODEL_FILE = "lock", "run.json", "config.gin", "model.json"
@@ -170,8 +170,9 @@ def refuse_another(run_dir: pathlib.Path, config: str) -> None:
   )
   if lines := differences(there, wanted):
     raise RunError(
-      f"{run_dir} holds a run of another configuration (- there, + asked for):\n{lines}\n"
-      "Use another --run_dir, or the same configuration."
+      f"{run_dir} holds a run of another configuration (- there, + asked for): use another --run_dir, or the same "
+      "configuration.",
+      lines,
     )
 
 
@@ -297,7 +298,7 @@ def _made(run_dir: pathlib.Path, registry: Registry, description: Mapping, trust
   try:
     name, module, arguments = (description[key] for key in ("name", "module", "arguments"))
     if not (isinstance(name, str) and isinstance(module, str) and isinstance(arguments, dict)):
-      raise TypeError(f"a {registry.kind} is no {description!r}")
+      raise TypeError(f"a {registry.kind} is no {shown(description)}")
   except (KeyError, TypeError) as error:
     raise _damaged(run_dir, error) from error
   arguments = {key: value for key, value in arguments.items() if key not in given}

@@ -98,9 +98,9 @@ class LearnedFeature(Feature):
     if not self.fitted:
       raise FeatureError(
         f"feature '{self.name}' is learned, and {self.name}.fitted does not say where its network is. A training "
-        "(tfdisent.train) fits it by itself; elsewhere, fit it with\n"
+        "(tfdisent.train) fits it by itself; elsewhere, fit it and bind its folder with",
         f"  tfdisent --mode=fit_feature --gin_file=<the same> --run_dir=runs/{self.name}_f\n"
-        f"and pass --gin_param=\"{self.name}.fitted = 'runs/{self.name}_f'\"."
+        f"  --gin_param=\"{self.name}.fitted = 'runs/{self.name}_f'\"",
       )
 
   def get_config(self):

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.errors import ConfigError, RunError
+from tfdisent.errors import ConfigError, RunError, shown
 from tfdisent.inference import TrainedModel
 from tfdisent.registry import register_exporter
 from tfdisent.run import replace
@@ -90,8 +90,8 @@ def check_name(name: str) -> None:
   is_text = isinstance(name, str) and name.isprintable() and name == name.strip() and len(name.encode()) <= LONGEST
   if not is_text or not re.fullmatch(r'[^"/:\\]+', name) or name in (".", "..", MODELS, BATCHING_FILE):
     raise ConfigError(
-      f"a model cannot be called {name!r}: its name is that of a folder and part of a server's addresses, of at most "
-      f"{LONGEST} bytes, without quotes, slashes, backslashes, colons and line breaks. Choose another one with "
+      f"a model cannot be called {shown(name)}: its name is that of a folder and part of a server's addresses, of at "
+      f"most {LONGEST} bytes, without quotes, slashes, backslashes, colons and line breaks. Choose another one with "
       "--model_name."
     )
 
