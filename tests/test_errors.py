@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tfdisent.errors import ConfigError, RunError, shown
+from tfdisent.errors import ConfigError, Interrupted, RunError, TfdisentError, shown
 
 BREAKS = [chr(code) for code in range(0x3000) if len(f"a{chr(code)}b".splitlines()) > 1] + ["\0", "\x1b"]
 
@@ -33,3 +33,8 @@ def test_details_stand_below_the_message_and_stay_with_copies():
 
 def test_an_error_without_a_message_is_empty():
   assert str(ConfigError()) == ""
+
+
+def test_a_training_that_was_stopped_is_caught_as_ctrl_c_and_as_an_error_of_ours():
+  assert issubclass(Interrupted, KeyboardInterrupt) and issubclass(Interrupted, TfdisentError)
+  assert Interrupted("stopped.")._render_traceback_() == ["Interrupted: stopped."]

@@ -60,8 +60,11 @@ class RunError(TfdisentError, RuntimeError):
   """A run folder that is missing or incomplete, or that has another configuration."""
 
 
-class Interrupted(TfdisentError):
-  """A training that was asked to stop (Ctrl-C, SIGTERM) and has written a checkpoint. The same call goes on from it."""
+class Interrupted(TfdisentError, KeyboardInterrupt):
+  """A training that was asked to stop (Ctrl-C, SIGTERM) and has written a checkpoint. The same call goes on from it.
+
+  It is a `KeyboardInterrupt`, too, as which scripts and notebooks expect it.
+  """
 
   def _render_traceback_(self) -> list[str]:
     """The lines that IPython shows in place of a traceback: nothing has failed."""
