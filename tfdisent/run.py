@@ -32,6 +32,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
@@ -136,7 +137,8 @@ def writing(what: str, advice: str = GO_ON) -> Iterator[None]:
   try:
     yield
   except (OSError, tf.errors.OpError) as error:
-    raise RunError(f"{what} cannot be written: {' '.join(str(error).split())}. {advice}") from error
+    words = re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]", "", " ".join(str(error).split()))  # TensorFlow names its operation
+    raise RunError(f"{what} cannot be written: {words}. {advice}") from error
 
 
 # --- Its configuration ------------------------------------------------------------------------------------------------
@@ -329,7 +331,7 @@ def _check_paths(run_dir: pathlib.Path, arguments: Mapping) -> None:
   """Raises `ConfigError` if data is to be read inside of the run folder: its author may have put anything there."""
   folder = run_dir.resolve()
   for name, value in arguments.items():
-    path = pathlib.Path(value).expanduser() if isinstance(value, str) and "\0" not in value else None
+    path = pathlib.Path(os.path.expanduser(value)) if isinstance(value, str) and "\0" not in value else None
     if path and (name == "data_dir" or path.is_absolute()) and path.resolve().is_relative_to(folder):
       raise ConfigError(
         f"{run_dir / RUN_FILE} says {name} = '{value}', which is inside of the run folder. If you trust the data "

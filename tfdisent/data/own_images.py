@@ -22,6 +22,7 @@ from tfdisent.data.splits import (
   check_fractions,
   check_rows,
   check_size_and_channels,
+  check_turns,
   divide,
 )
 from tfdisent.data.values import natural_order
@@ -122,8 +123,7 @@ def image_table(
   """
   root = root_folder(data_dir, "image_table")
   path, angles = root / table, dict(angles or {})
-  if not all(turn > 0 for turn in angles.values()):
-    raise ConfigError(f"image_table.angles = {angles}: a full turn must be positive, as in {{'azimuth': 360}}.")
+  check_turns("image_table", angles)
   check_choice("image_table", "missing", missing, ("refuse", "drop"))
   if test_every < 0 or test_every == 1:
     raise ConfigError(

@@ -27,6 +27,7 @@ from tfdisent.data.reading import Table, of_frame, read_table
 from tfdisent.data.splits import check_choice
 from tfdisent.data.tables import find_files, find_splits, find_table
 from tfdisent.errors import ConfigError, DataError, shown
+from tfdisent.paths import expanded
 from tfdisent.registry import register_dataset
 
 Kinds = Mapping[str, str] | Sequence[str]
@@ -154,7 +155,7 @@ def from_table(path: str | pathlib.Path, **arguments) -> Dataset:
   Args:
     path: the table, "photos/people.csv", or its folder.
   """
-  path = pathlib.Path(path).expanduser()
+  path = expanded(path)
   if path.is_dir():
     return table(data_dir=str(path), **arguments)
   return table(data_dir=str(path.parent), table=path.name, **arguments)
@@ -180,7 +181,7 @@ def from_dataframe(
     options: size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed and background, as in
       `folder`.
   """
-  root = pathlib.Path(root).expanduser()
+  root = expanded(root)
   return _of_table(
     f"dataframe({root.resolve()}",
     of_frame(df),

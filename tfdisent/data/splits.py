@@ -25,7 +25,9 @@ def check_fractions(dataset: str, *wholes: Mapping[str, float]) -> None:
   if all(min(whole.values()) > 0 and sum(whole.values()) < 1 for whole in wholes):
     return
   *most, last = (f"{name} = {fraction}" for whole in wholes for name, fraction in whole.items())
-  raise ConfigError(f"{dataset}: {', '.join(most)} and {last} must be positive and leave a rest to train on.")
+  raise ConfigError(
+    f"{dataset}: {', '.join(most)} and {last} must be positive and leave a rest to train on: below 1 together."
+  )
 
 
 def divide(rows: np.ndarray, fractions: Iterable[float], at_least: int = 0) -> list[np.ndarray]:
@@ -119,6 +121,12 @@ def check_rows(dataset: str, rows: Mapping[str, Sequence], *wholes: Mapping[str,
     f"{dataset}: {count} are too few, since {', '.join(empty)} would have none{given}: "
     f"{'; '.join([f'add images (at least {needed} are needed, and 500 are seldom too many)', *advice])}."
   )
+
+
+def check_turns(dataset: str, angles: Mapping[str, float]) -> None:
+  """Raises `ConfigError` unless the full turn of each of the columns `angles` is positive."""
+  if not all(turn > 0 for turn in angles.values()):
+    raise ConfigError(f"{dataset}.angles = {shown(angles)}: a full turn must be positive, as in {{'azimuth': 360}}.")
 
 
 def check_choice(dataset: str, argument: str, value, choices: Sequence[str]) -> None:

@@ -31,6 +31,7 @@ from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, FeatureError, RunError
 from tfdisent.feature.contract import DISCRETE, Feature, feature_values
 from tfdisent.networks import fitting
+from tfdisent.paths import expanded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +92,7 @@ class LearnedFeature(Feature):
     network(tf.zeros([1, *image_shape]))
     network.trainable = False
     if self.fitted:
-      _load(network, pathlib.Path(self.fitted).expanduser(), self, image_shape)
+      _load(network, expanded(self.fitted), self, image_shape)
     object.__setattr__(self, "_network", network)  # the dataclass is frozen
 
   def check_fitted(self):
