@@ -137,8 +137,12 @@ def writing(what: str, advice: str = GO_ON) -> Iterator[None]:
   try:
     yield
   except (OSError, tf.errors.OpError) as error:
-    words = re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]", "", " ".join(str(error).split()))  # TensorFlow names its operation
-    raise RunError(f"{what} cannot be written: {words}. {advice}") from error
+    raise RunError(f"{what} cannot be written: {reason(error)}. {advice}") from error
+
+
+def reason(error: Exception) -> str:
+  """What an error says, in a line, without the operation of TensorFlow that raised it."""
+  return re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]", "", " ".join(str(error).split()))
 
 
 # --- Its configuration ------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ import tensorflow as tf
 from tfdisent.errors import ConfigError, RunError, shown
 from tfdisent.inference import TrainedModel
 from tfdisent.registry import register_exporter
-from tfdisent.run import replace
+from tfdisent.run import reason, replace
 from tfdisent.serving.signatures import ServedModel
 
 
@@ -55,18 +55,21 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
     path = folder / str(max(versions, default=0) + 1)
     partial = folder / f"{path.name}.partial"  # no number, so a server does not load a version that is half written
     shutil.rmtree(partial, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as assets:
-      served, module = ServedModel(trained), tf.Module(name="tfdisent")
-      module.weights = served.weights()
-      module.assets = served.assets(pathlib.Path(assets), config)
-      tf.saved_model.save(module, str(partial), signatures=served.signatures())
-      _write_warmup(partial / "assets.extra", folder.name, served.requests())
-    partial.rename(path)
+    try:
+      with tempfile.TemporaryDirectory() as assets:
+        served, module = ServedModel(trained), tf.Module(name="tfdisent")
+        module.weights = served.weights()
+        module.assets = served.assets(pathlib.Path(assets), config)
+        tf.saved_model.save(module, str(partial), signatures=served.signatures())
+        _write_warmup(partial / "assets.extra", folder.name, served.requests())
+      partial.rename(path)
+    finally:
+      shutil.rmtree(partial, ignore_errors=True)  # half of a model would keep a full disk full
     _add_to_models(folder.parent / MODELS, folder.name)
     if not (batching := folder.parent / BATCHING_FILE).exists():
       replace(batching, BATCHING.encode())
-  except (OSError, UnicodeError) as error:
-    raise RunError(f"the model cannot be exported to {folder}: {error}.") from error
+  except (OSError, UnicodeError, tf.errors.OpError) as error:
+    raise RunError(f"the model cannot be exported to {folder}: {reason(error)}.") from error
   return path
 
 
