@@ -199,7 +199,8 @@ def fit_feature(
     "held_out": figures,
     "unit": feature.unit,
   }
-  network.save_weights(folder / run.FEATURE_WEIGHTS_FILE)
+  with run.writing(f"the fitted network in {folder}", run.MAKE_ROOM):
+    network.save_weights(folder / run.FEATURE_WEIGHTS_FILE)
   run.write(folder / run.FEATURE_FILE, json.dumps(description, indent=2) + "\n")  # last: it says that the fit is whole
   return figures
 
