@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfdisent import DISCRETE, Feature, FeatureError, register_feature
+from tfdisent.errors import shown
 from tfdisent.feature import convert
 
 
@@ -25,7 +26,7 @@ class Attribute(Feature):
 
   def __post_init__(self):
     if isinstance(self.names, str) or not self.names:
-      raise FeatureError(f"attribute.names = {self.names!r} must be one or more names of columns: ('Smiling',).")
+      raise FeatureError(f"attribute.names = {shown(self.names)} must be one or more names of columns: ('Smiling',).")
     object.__setattr__(self, "names", tuple(self.names))  # a list, where it was read from a file
 
   @property

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent import COMPOSITE, ConfigError, Feature, register_feature
+from tfdisent.errors import shown
 from tfdisent.feature import convert
 from tfdisent.feature.contract import feature_from_config
 from tfdisent.registry import FEATURES
@@ -50,7 +51,7 @@ class Composite(Feature):
       raise ConfigError(f"composite.part_names = {names} must hold {len(parts)} names, one for each part, each once.")
     if not parts or len(set(names)) < len(names):
       raise ConfigError(
-        f"composite.parts = {self.parts!r} must name one or more features, each once; to use one twice, give each "
+        f"composite.parts = {shown(self.parts)} must name one or more features, each once; to use one twice, give each "
         "a scope, as in ('hat/category', 'coat/category')."
       )
     fields = {"parts": parts, "part_names": names}
@@ -120,7 +121,7 @@ def _make(part: str | Mapping | Feature) -> Feature:
   if isinstance(part, Mapping):
     return feature_from_config(part)
   if not isinstance(part, Feature):
-    raise ConfigError(f"composite.parts has {part!r}, and takes names of features, or features.")
+    raise ConfigError(f"composite.parts has {shown(part)}, and takes names of features, or features.")
   return part
 
 

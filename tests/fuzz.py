@@ -10,6 +10,7 @@ inputs were tried; exits with 1 if anything was found.
 import argparse
 import collections
 import contextlib
+import functools
 import inspect
 import math
 import os
@@ -21,6 +22,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+from unittest import mock
 
 import hypothesis
 import numpy as np
@@ -39,7 +41,7 @@ import features.pose
 import features.rgb
 from features.digit_label import DigitLabel
 from tfdisent import Dataset, api, arguments, config, networks
-from tfdisent.data import own_images, sources, tfds_images
+from tfdisent.data import color_mnist, own_images, sources, tfds_images
 from tfdisent.errors import TfdisentError
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
@@ -178,6 +180,12 @@ def targets(folder: pathlib.Path) -> list[Target]:
   def make_model(**given):
     DisentangledVAE((8, 8, 3), DigitLabel(2), **given)
 
+  @functools.wraps(color_mnist.color_mnist)
+  def few_digits(**given):
+    digits = data.train["image"][..., 0], data.train["label"]
+    with mock.patch.object(color_mnist, "_embedded", lambda: (digits, digits)):
+      return color_mnist.color_mnist(**given)
+
   make_model.__signature__ = inspect.signature(DisentangledVAE)
   make_model.__annotations__ = {
     name: hint
@@ -185,6 +193,11 @@ def targets(folder: pathlib.Path) -> list[Target]:
     if name not in ("image_shape", "feature")
   }
   return [
+    Target(
+      "color_mnist",
+      few_digits,
+      only=tuple(name for name in inspect.signature(few_digits).parameters if name not in ("source", "data_dir")),
+    ),
     *(
       Target(name, FEATURES[name], {"parts": ("digit_label", "color")} if name == "composite" else {})
       for name in FEATURES

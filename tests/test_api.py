@@ -17,7 +17,7 @@ from features.digit_label import DigitLabel
 from features.pose import Pose, Rotation
 from tests.conftest import TINY, assert_same_arrays, train_tiny
 from tfdisent import api, config, evaluation, inference, run, serving
-from tfdisent.errors import ConfigError, FeatureError, Interrupted, RegistryError, RunError
+from tfdisent.errors import ConfigError, DataError, FeatureError, Interrupted, RegistryError, RunError
 from tfdisent.evaluation import Measurement, report
 from tfdisent.registry import MEASUREMENTS
 
@@ -276,6 +276,8 @@ def test_a_model_knows_its_folder_and_its_data_set(folder, few_digits, measured,
   assert few.axes[0].images[0].get_array().shape == (3 * 30 + 2, 11 * 30 + 2, 3)
   with pytest.raises(RunError, match="names no registered data set"):
     last.show_fusions()
+  with pytest.raises(DataError, match=r"^feature_images have the shape \[2, 4, 3\]"):
+    last.show_fusions(few_digits.test["image"][:2], np.zeros([1, 2, 4, 3], np.uint8))
   with pytest.raises(FeatureError, match="digit_label"):  # a label that no q has learned to read
     last.show_fusions(few_digits.test["image"][:2], few_digits.test["image"][:2])
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import ArrayLike
 
 from tests.conftest import in_new_process
-from tfdisent.arguments import check, checked, checked_methods, shown
+from tfdisent.arguments import check, checked, checked_methods
 from tfdisent.config import GinBinder
 from tfdisent.errors import ConfigError
 from tfdisent.registry import Registry
@@ -141,11 +141,6 @@ def test_a_plugin_is_checked_when_it_is_called_and_when_a_configuration_binds_it
       gin.parse_config("checked_thing_of_this_test.name = 3")
   finally:
     gin.clear_config()
-
-
-def test_a_value_is_shown_in_a_line():
-  assert shown(np.zeros([100, 100])).count("\n") == 0
-  assert len(shown("x" * 10_000)) < 130 and len(shown([["x" * 90] * 9] * 9)) <= 120
 
 
 def test_keras_is_set_to_what_the_library_needs(tmp_path, monkeypatch):

@@ -5,11 +5,18 @@ import importlib
 import pytest
 
 import tfdisent.data.color_mnist
+import tfdisent.data.decoding
 from tfdisent import moved
 
 
 def test_an_old_module_is_the_new_one():
   assert importlib.import_module("tfdisent.datasets.color_mnist") is tfdisent.data.color_mnist
+
+
+def test_a_function_is_found_in_the_module_that_it_was_in():
+  from tfdisent.datasets.own_images import decoded
+
+  assert decoded is tfdisent.data.decoding.decoded
   assert tfdisent.data.color_mnist.__spec__.name == "tfdisent.data.color_mnist"
 
 

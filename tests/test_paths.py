@@ -1,12 +1,16 @@
 """Paths with a home, without one, and with signs that a shell reads."""
 
 import pathlib
+import pwd
 import shlex
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.pose import Rotation
+from tfdisent import cache
+from tfdisent.data import from_dataframe, from_folder, from_table
 from tfdisent.errors import ConfigError
 from tfdisent.paths import expanded, quoted
 
@@ -17,13 +21,33 @@ def test_the_home_is_that_of_the_user(monkeypatch):
   assert expanded(pathlib.Path("runs/~")) == pathlib.Path("runs/~")
 
 
-def test_where_there_is_no_home_a_line_says_so(monkeypatch):
-  def unknown(path):
-    raise RuntimeError("Could not determine home directory.")
+@pytest.mark.parametrize(
+  ("what", "words"),
+  [
+    (lambda: expanded("~/a"), r"^~/a: there is no home folder for '~'\. Set HOME, or write the whole path"),
+    (lambda: from_table("~/a/table.csv"), "^~/a/table.csv: there is no home folder"),
+    (lambda: from_folder("~/a"), "folder.data_dir = '~/a' is no folder: Could not determine home"),
+    (lambda: from_dataframe(None, root="~/a"), "^~/a: there is no home folder"),
+    (cache.cache_folder, r"no home folder for the cache .*: set TFDISENT_CACHE to a folder"),
+    (lambda: Rotation(fitted="~/a").build((4, 4, 1)), "^~/a: there is no home folder"),
+  ],
+)
+def test_where_there_is_no_home_a_line_says_so(monkeypatch, what, words):
+  """As in a container whose user the system does not know."""
 
-  monkeypatch.setattr(pathlib.Path, "expanduser", unknown)
-  with pytest.raises(ConfigError, match=r"~/a: there is no home folder for '~'\. Set HOME, or write the whole path"):
-    expanded("~/a")
+  def unknown(number):
+    raise KeyError("getpwuid(): uid not found: 12345")
+
+  for name in ("HOME", "TFDISENT_CACHE"):
+    monkeypatch.delenv(name, raising=False)
+  monkeypatch.setattr(pwd, "getpwuid", unknown)
+  with pytest.raises(ConfigError, match=words):
+    what()
+
+
+def test_the_home_of_nobody_is_told():
+  with pytest.raises(ConfigError, match="~nobody-at-all/a: there is no home folder"):
+    expanded("~nobody-at-all/a")
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -79,6 +79,12 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
   assert (tmp_path / "a.json").read_text(encoding="utf-8") == "old: ä"
 
 
+def test_a_full_disk_is_told_without_the_operation_of_tensorflow():
+  words = "{{function_node __wrapped__SaveV2_dtypes_3_device_/job:localhost}} a/b; No space left [Op:SaveV2]"
+  with pytest.raises(RunError, match=r"^it cannot be written: a/b; No space left\. "), run.writing("it"):
+    raise tf.errors.ResourceExhaustedError(None, None, words)
+
+
 def test_one_process_alone_is_in_a_run_folder_until_it_ends(tmp_path):
   folder = tmp_path / "runs" / "a"
   with pytest.raises(ZeroDivisionError), run.alone_in(folder):
@@ -157,7 +163,7 @@ def test_another_configuration_is_refused_and_the_same_is_not(tmp_path):
   (tmp_path / "config.gin").write_text(CONFIG)
   run.refuse_another(tmp_path, "# x\ntrain.data_dir = '/there'\n" + CONFIG)
   run.refuse_another(tmp_path, CONFIG.replace("epochs = 3", "epochs = 4"))  # more epochs extend a run
-  with pytest.raises(RunError, match=r"another configuration (.|\n)*  \+ train.seed = 4\n"):
+  with pytest.raises(RunError, match=r"another configuration .*\n  \+ train.seed = 4$"):
     run.refuse_another(tmp_path, CONFIG + "train.seed = 4")
 
 

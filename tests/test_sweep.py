@@ -130,7 +130,7 @@ def test_what_was_measured_with_other_settings_is_refused_before_anything_is_run
   changed = {"weight=2.0": wanted_of("weight=2.0") - {"a = 1"} | {"a = 2"}}
   with pytest.raises(RunError) as error:
     run_sweep(tmp_path, runs, wanted=changed)
-  assert "weight=2.0:\n  - a = 1\n  + a = 2\nUse another" in str(error.value) and "settings" not in str(error.value)
+  assert str(error.value).endswith("\nweight=2.0:\n  - a = 1\n  + a = 2") and "settings" not in str(error.value)
   assert not processes
   (tmp_path / "weight=2.0" / "run.json").unlink()  # of an older version: training refuses what differs
   run_sweep(tmp_path, runs)

@@ -30,14 +30,13 @@ import math
 import numbers
 import os
 import pathlib
-import reprlib
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 
 SEEDS = 2**32
 
@@ -86,18 +85,7 @@ def check(function: Callable, who: str, arguments: Mapping[str, object]) -> None
     if not _fits(value, hints[name]):
       raise ConfigError(f"{who}.{name} = {shown(value)} must be {_words(hints[name])}{_question(value, hints[name])}")
     if name == "seed" and hints[name] is int and not 0 <= value < SEEDS:
-      raise ConfigError(f"{who}.{name} = {value} must be a whole number from 0 to {SEEDS - 1}.")
-
-
-def shown(value: object) -> str:
-  """A value in a message: one line, and not more than a line can hold."""
-  line = " ".join(_short.repr(value).split())
-  return line if len(line) <= 120 else f"{line[:117]}…"
-
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 100
-_short.maxlong = 24
+      raise ConfigError(f"{who}.{name} = {shown(value)} must be a whole number from 0 to {SEEDS - 1}.")
 
 
 def _is_annotated(function) -> bool:

@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 
 DEFAULT_GB = 20.0
 GB = 10**9
@@ -46,7 +46,9 @@ def limit_bytes() -> float:
   except ValueError:
     limit = math.nan
   if not limit > 0:
-    raise ConfigError(f"TFDISENT_CACHE_GB = {said!r} must be a positive number of gigabytes, as in {DEFAULT_GB:g}.")
+    raise ConfigError(
+      f"TFDISENT_CACHE_GB = {shown(said)} must be a positive number of gigabytes, as in {DEFAULT_GB:g}."
+    )
   return limit
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from tfdisent.arguments import checked
-from tfdisent.errors import ConfigError, RunError
+from tfdisent.errors import ConfigError, RunError, shown
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
@@ -33,9 +33,11 @@ def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.St
     ConfigError: there is no such strategy or no device for it, or TF_CONFIG is wrong.
   """
   if name not in STRATEGIES:
-    raise ConfigError(f"strategy.name = {name!r}: choose one of {', '.join(map(repr, STRATEGIES))}.")
+    raise ConfigError(f"strategy.name = {shown(name)}: choose one of {', '.join(map(repr, STRATEGIES))}.")
   if not 1 <= logical_cpus <= 1024:
-    raise ConfigError(f"strategy.logical_cpus = {logical_cpus!r} must be a whole number of at least 1, at most 1024.")
+    raise ConfigError(
+      f"strategy.logical_cpus = {shown(logical_cpus)} must be a whole number of at least 1, at most 1024."
+    )
   if logical_cpus > 1:
     (cpu,) = tf.config.list_physical_devices("CPU")
     try:

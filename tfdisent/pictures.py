@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from tfdisent import run
 from tfdisent.arguments import checked
-from tfdisent.data.dataset import Examples, check_images
+from tfdisent.data.dataset import Examples
 from tfdisent.errors import DataError
 from tfdisent.feature.contract import COMPOSITE, DISCRETE, Feature
 from tfdisent.inference import Natural, TrainedModel, to_uint8
@@ -115,11 +115,10 @@ def show_fusions(
     DataError: images have another shape or range.
     FeatureError: no feature is given, and it cannot be read from images; or the one that is given is wrong.
   """
-  feature_images = images if feature_images is None else np.asarray(feature_images)
-  check_images(np.asarray(images), "images")
-  check_images(np.asarray(feature_images), "feature_images")
-  f = trained.feature.to_vector(trained.encode(feature_images).feature if feature is None else feature)
-  rows, columns = (x if x.dtype == np.uint8 else to_uint8(x) for x in map(np.asarray, (images, feature_images)))
+  x, _ = trained._images(images)
+  x_partner = x if feature_images is None else trained._images(feature_images, "feature_images")[0]
+  f = trained.feature.to_vector(trained.encode(x_partner).feature if feature is None else feature)
+  rows, columns = to_uint8(x), to_uint8(x_partner)
   for name, given in (("images", rows), ("feature_images", columns)):
     if not len(given):
       raise DataError(f"{name} are none: give one or more.")

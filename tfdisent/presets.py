@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfdisent.data.dataset import Dataset
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 from tfdisent.feature.contract import CONTINUOUS, Feature
 
 AUTO = "auto"
@@ -81,7 +81,7 @@ def _preset(name: str, image_shape: Sequence[int], count: int, feature: Feature)
   if name == AUTO:
     name = "small" if longest <= 40 else "medium" if longest <= 96 else "large"
   if name not in PRESETS:
-    raise ConfigError(f"there is no preset {name!r}: choose {', '.join(map(repr, (AUTO, *PRESETS)))}.")
+    raise ConfigError(f"there is no preset {shown(name)}: choose {', '.join(map(repr, (AUTO, *PRESETS)))}.")
   return PRESETS[name](count, feature)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from tfdisent.data.dataset import Dataset
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 from tfdisent.feature.choose import choose
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.naming import unknown
@@ -186,11 +186,11 @@ def _merged(
     ConfigError: the function has no such argument, or it is one of `others`, which are given elsewhere.
   """
   if not isinstance(given or {}, Mapping):
-    raise ConfigError(f"{name} = {given!r} must be a dict of its arguments.")
+    raise ConfigError(f"{name} = {shown(given)} must be a dict of its arguments.")
   known = [argument for argument in inspect.signature(function).parameters if argument not in others]
   if wrong := next((argument for argument in given or {} if argument not in known), None):
     where = "The data or another argument of `tfdisent.train` decide it." if wrong in others else unknown(wrong, known)
-    raise ConfigError(f"{name} has no argument {wrong!r}. {where}")
+    raise ConfigError(f"{name} has no argument {shown(wrong)}. {where}")
   return {**base, **(given or {})}
 
 

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-from tfdisent.arguments import checked, shown
-from tfdisent.errors import ConfigError, RegistryError, TfdisentError
+from tfdisent.arguments import checked
+from tfdisent.errors import ConfigError, RegistryError, TfdisentError, shown
 from tfdisent.moved import new_name
 
 Plugin = TypeVar("Plugin", bound=Callable)
@@ -164,7 +164,7 @@ class Registry:
     for argument, value in chosen.items():
       if not _is_plain(value):
         raise ConfigError(
-          f"{name}.{argument} = {value!r} is no plain data: a run keeps the arguments of its {self.kind} as JSON. Bind "
+          f"{name}.{argument} = {shown(value)} is no plain data, and a run keeps the arguments as JSON. Bind "
           "numbers, texts, booleans, None, or lists, tuples and dicts of them; register a plug-in for anything else."
         )
     parameters = inspect.signature(plugin).parameters.values()

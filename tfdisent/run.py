@@ -32,13 +32,14 @@ import json
 import os
 import pathlib
 import platform
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
 from tfdisent import moved, plugins
 from tfdisent.data.dataset import Dataset
-from tfdisent.errors import ConfigError, RunError
+from tfdisent.errors import ConfigError, RunError, shown
 from tfdisent.registry import DATASETS, MEASUREMENTS, Registry, tuples_for_lists
 
 LOCK_FILE, RUN_FILE, CONFIG_FILE, MODEL_FILE = "lock", "run.json", "config.gin", "model.json"
@@ -136,7 +137,12 @@ def writing(what: str, advice: str = GO_ON) -> Iterator[None]:
   try:
     yield
   except (OSError, tf.errors.OpError) as error:
-    raise RunError(f"{what} cannot be written: {' '.join(str(error).split())}. {advice}") from error
+    raise RunError(f"{what} cannot be written: {reason(error)}. {advice}") from error
+
+
+def reason(error: Exception) -> str:
+  """What an error says, in a line, without the operation of TensorFlow that raised it."""
+  return re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]", "", " ".join(str(error).split()))
 
 
 # --- Its configuration ------------------------------------------------------------------------------------------------
@@ -170,8 +176,9 @@ def refuse_another(run_dir: pathlib.Path, config: str) -> None:
   )
   if lines := differences(there, wanted):
     raise RunError(
-      f"{run_dir} holds a run of another configuration (- there, + asked for):\n{lines}\n"
-      "Use another --run_dir, or the same configuration."
+      f"{run_dir} holds a run of another configuration (- there, + asked for): use another --run_dir, or the same "
+      "configuration.",
+      lines,
     )
 
 
@@ -297,7 +304,7 @@ def _made(run_dir: pathlib.Path, registry: Registry, description: Mapping, trust
   try:
     name, module, arguments = (description[key] for key in ("name", "module", "arguments"))
     if not (isinstance(name, str) and isinstance(module, str) and isinstance(arguments, dict)):
-      raise TypeError(f"a {registry.kind} is no {description!r}")
+      raise TypeError(f"a {registry.kind} is no {shown(description)}")
   except (KeyError, TypeError) as error:
     raise _damaged(run_dir, error) from error
   arguments = {key: value for key, value in arguments.items() if key not in given}
@@ -328,7 +335,7 @@ def _check_paths(run_dir: pathlib.Path, arguments: Mapping) -> None:
   """Raises `ConfigError` if data is to be read inside of the run folder: its author may have put anything there."""
   folder = run_dir.resolve()
   for name, value in arguments.items():
-    path = pathlib.Path(value).expanduser() if isinstance(value, str) and "\0" not in value else None
+    path = pathlib.Path(os.path.expanduser(value)) if isinstance(value, str) and "\0" not in value else None
     if path and (name == "data_dir" or path.is_absolute()) and path.resolve().is_relative_to(folder):
       raise ConfigError(
         f"{run_dir / RUN_FILE} says {name} = '{value}', which is inside of the run folder. If you trust the data "

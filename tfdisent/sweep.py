@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfdisent.errors import ConfigError, RunError
+from tfdisent.errors import ConfigError, RunError, shown
 from tfdisent.evaluation.comparison import read_metrics, read_runs, write_comparison
 from tfdisent.evaluation.measurement import curve_figures
 from tfdisent.run import CURVES_FILE, FEATURE_EXAMPLES_FILE, bindings, differences, read_description
@@ -48,7 +48,7 @@ def combinations(grid: Mapping[str, Sequence] | Sequence[Mapping[str, Sequence]]
   for axes in grids:
     for key, values in axes.items():
       if isinstance(values, (str, Mapping)) or not isinstance(values, Sequence) or not values:
-        raise ConfigError(f"sweep.grid: '{key}' needs a list of values, not {values!r}.")
+        raise ConfigError(f"sweep.grid: '{key}' needs a list of values, not {shown(values)}.")
     for values in itertools.product(*axes.values()):
       settings = dict(zip(axes, values))
       name = run_name(settings)
@@ -115,8 +115,10 @@ def run(
       if figure := curves({other: (runs[other], read_metrics(str(folder / other), split)) for other in done}):
         figure.savefig(folder / CURVES_FILE, dpi=110)
   if failed:
-    lines = "".join(f"\n  {name}: tfdisent {shlex.join(command[3:])}" for name, command in failed.items())
-    raise RunError(f"{len(failed)} of {len(runs)} runs failed; the same command tries them again:{lines}\n{table}")
+    lines = [f"  {name}: tfdisent {shlex.join(command[3:])}" for name, command in failed.items()]
+    raise RunError(
+      f"{len(failed)} of {len(runs)} runs failed; the same command tries them again:", "\n".join([*lines, table])
+    )
   return table
 
 
@@ -153,16 +155,17 @@ def is_measured(run_dir: pathlib.Path, split: str = "test") -> bool:
 
 def _refuse_others(folder: pathlib.Path, wanted: Mapping[str, set[str]], split: str) -> None:
   """Raises `RunError`, which names the differences, if a run was measured with other bindings than the wanted ones."""
-  lines = ""
+  lines = []
   for name in wanted:
     if is_measured(folder / name, split):
       there = bindings("\n".join(read_description(folder / name)["bindings"]))
       difference = differences(there, wanted[name])
-      lines += f"\n{name}:\n{difference}" if difference else ""
+      lines += [f"{name}:\n{difference}"] if difference else []
   if lines:
     raise RunError(
-      f"{folder} holds measured runs of another configuration (- there, + asked for):{lines}\n"
-      "Use another --run_dir, remove these runs, or ask for the same configuration."
+      f"{folder} holds measured runs of another configuration (- there, + asked for): use another --run_dir, remove "
+      "these runs, or ask for the same configuration.",
+      "\n".join(lines),
     )
 
 

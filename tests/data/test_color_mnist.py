@@ -363,10 +363,14 @@ def test_angles_are_radians_that_fill_their_range(embedded):
     ({"value": (0.5, 1.01)}, r"color_mnist.value .* \[0, 1\]"),
     ({"value": (-0.01, 0.5)}, "color_mnist.value"),
     ({"probe_fraction": 0.5, "validation_fraction": 0.5}, "leave a rest to train on"),
+    ({"seed": -1}, "color_mnist.seed = -1 must be a whole number from 0 to 4294967295"),
+    ({"correlation": 1.5}, r"correlation = 1.5 must lie in \[0, 1\]"),
+    ({"held_out": 1.0}, r"held_out = 1.0 in \[0, 1\)"),
+    ({"probe_fraction": 1e-9}, "color_mnist: 4500 images are too few, since probe would have none with probe_fraction"),
   ],
 )
 def test_ranges_out_of_their_bounds_are_refused(arguments, words):
-  with pytest.raises(ConfigError, match=words):
+  with pytest.raises((ConfigError, DataError), match=words):
     color_mnist(**arguments)
 
 

@@ -220,7 +220,7 @@ def test_values_that_are_not_of_the_forced_kind_are_named(values, word, words):
 
 
 def test_three_columns_that_are_asked_for_as_a_colour_must_be_one():
-  with pytest.raises(ConfigError, match="no column 'skin': the columns are a, b"):
+  with pytest.raises(ConfigError, match=r"no column 'skin' \(kinds\): the columns are a, b"):
     find({"a": [1, 2], "b": [3, 4]}, ("skin:color",))
   with pytest.raises(DataError, match="skin_r, skin_g, skin_b are no color: all three must be within"):
     find({f"skin_{c}": [0, 300] for c in "rgb"}, ("skin:color",))

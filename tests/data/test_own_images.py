@@ -610,9 +610,43 @@ def test_what_is_told_of_a_small_set_is_logged(table, caplog):
 def test_too_few_images_say_how_many_are_needed(tmp_path):
   for name in ("a", "b"):
     save(tmp_path / name / "1.png", (len(name), ord(name), 0))
-  words = "image_folder: 2 images are too few, since test, probe, validation would have none: .*at least 20 .*or raise"
+  words = "image_folder: 2 images are too few, since test, probe, validation would .*at least 20 .*; raise"
   with pytest.raises(DataError, match=words):
     image_folder(tmp_path, size=2)
+
+
+@pytest.mark.parametrize(
+  ("changed", "words"),
+  [
+    (
+      {"test_fraction": 0.99},
+      "60 images .* validation .* test_fraction = 0.99.*at least 1000 .*; raise .*; lower test_",
+    ),
+    ({"test_every": 100, "probe_fraction": 0.001}, "59 images of train are .* probe would have none with probe_"),
+    (
+      {"probe_fraction": 0.998, "validation_fraction": 0.001},
+      ".* train, validation would have none.*; lower test_fraction, probe_fraction",
+    ),
+  ],
+)
+def test_too_few_images_for_fractions_are_told_with_the_fractions(table, changed, words):
+  with pytest.raises(DataError, match=rf"image_table: {words}"):
+    image_table(table, size=8, discrete=("animal",), **changed)
+
+
+def test_a_column_that_names_no_files_is_told(table):
+  words = r"image_table.file_column = 'age' names no files: .*, in row 1 \(line 2\) of table.csv, is not there"
+  with pytest.raises(DataError, match=words):
+    image_table(table, size=8, file_column="age")
+  (table / "long.csv").write_text("file,words\n" + f"cat/00.png,{'x' * 5000}\n" * 3)
+  with pytest.raises(DataError, match=r"image_table\.file_column = 'words' names no files"):
+    image_table(table, "long.csv", "words", size=8)
+
+
+def test_a_single_row_that_is_the_test_leaves_none_to_train_on(table):
+  (table / "one.csv").write_text("file\ncat/00.png\n")
+  with pytest.raises(DataError, match="image_table: 0 images of train are too few"):
+    image_table(table, "one.csv", size=8, test_every=2)
 
 
 @pytest.mark.parametrize(
@@ -646,7 +680,10 @@ def test_a_column_that_is_asked_for_twice_is_refused(table):
 
 def test_a_nul_in_the_name_of_a_file_is_one_line(table):
   (table / "table.csv").write_text("file,age\n" + "cat/00\0.png,1\n" * 30)
-  with pytest.raises(DataError, match=r"30 of 30 files are broken: row \d+ \(line \d+\) of table.csv") as error:
+  words = (
+    r"image_table.file_column = 'file' names no files: .*cat/00\\x00.png, in row 1 \(line 2\) of table.csv, is not"
+  )
+  with pytest.raises(DataError, match=words) as error:
     image_table(table, size=8)
   assert "\n" not in str(error.value)
 

@@ -26,7 +26,7 @@ from tfdisent.errors import ConfigError
   ],
 )
 def test_fractions_are_positive_and_leave_a_rest_of_each_whole(wholes, named):
-  with pytest.raises(ConfigError, match=f"^{named} must be positive and leave a rest to train on.$"):
+  with pytest.raises(ConfigError, match=f"^{named} must be positive and leave a rest to train on: below 1 together.$"):
     check_fractions("zoo", *wholes)
   check_fractions("zoo", {"a": 0.9}, {"b": 0.5, "c": 0.4})
 

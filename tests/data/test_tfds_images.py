@@ -233,6 +233,25 @@ def test_a_split_has_an_image_at_least_and_a_limit_is_of_each(zoo):
   np.testing.assert_array_equal(dataset.probe["image"], IMAGES["train"][:1])
 
 
+@pytest.mark.parametrize(
+  ("wrong", "words"),
+  [
+    *(({"limit": limit}, f"tfds_images.limit = {limit} must be at least 1, or None") for limit in (0, -1)),
+    ({"limit": 2}, "tfds_images: 2 images of train are too few, since train would have none with probe_fraction = 0.1"),
+    ({"angles": {"turn": 0}}, r"tfds_images.angles = \{'turn': 0\}: a full turn must be positive"),
+    ({"angles": {"trun": 360}}, "tfds_images.angles: there is no such column 'trun': choose of .*turn"),
+    ({"judged": ("lable",)}, "tfds_images.judged: there is no such column 'lable': choose of label, tame"),
+    ({"judged": ("weight",)}, "tfds_images.judged: there is no such column 'weight'"),
+    ({"test_fraction": 1.5}, "tfds_images: test_fraction = 1.5, .* must be positive and leave a rest"),
+    *(({"size": size}, r"tfds_images.size = .* at least 1 and at most 16384") for size in (0, -1, 2**15, (3, 0))),
+    ({"channels": 2}, "tfds_images.channels = 2: choose 1 .grey., 3 .RGB. or None"),
+  ],
+)
+def test_what_is_out_of_its_range_is_named(zoo, wrong, words):
+  with pytest.raises((ConfigError, DataError), match=f"^{words}"):
+    tfds_images("zoo", zoo, **wrong)
+
+
 def test_images_are_cropped_at_their_centre_and_made_grey(zoo):
   dataset = tfds_images("zoo", zoo, size=(4, 2), channels=1)
   r, g, b = np.moveaxis(IMAGES["test"][:, :, 2:4].astype(float), 3, 0)

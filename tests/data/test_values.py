@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfdisent.data.values import MISSING, as_array, as_number, as_text, coded, natural_order, shown
+from tfdisent.data.values import MISSING, as_array, as_number, as_text, coded, natural_order, printable
 from tfdisent.errors import DataError
 
 quickly = settings(max_examples=60, deadline=None, derandomize=True)
@@ -83,4 +83,4 @@ def test_lists_of_other_lengths_are_refused_by_name():
 
 
 def test_a_name_of_two_lines_is_shown_in_one():
-  assert (shown("Käse"), shown("big\ncat"), shown("it's\t")) == ("Käse", "big\\ncat", "it's\\t")
+  assert (printable("Käse"), printable("big\ncat"), printable("it's\t")) == ("Käse", "big\\ncat", "it's\\t")

@@ -9,6 +9,7 @@ import pytest
 
 from features.digit_label import DigitLabel
 from tests.bands import MARKS, bands, bands_dataset, marked_bands_dataset, marks
+from tfdisent.errors import RunError
 from tfdisent.evaluation import Estimator, FIDExtractor, Oracle, judges, plain_vae, read_images
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import WEIGHTS, Objective
@@ -44,6 +45,21 @@ def test_an_oracle_learns_the_classes_and_is_kept(dataset, own_cache, monkeypatc
   monkeypatch.setattr(keras.Sequential, "fit", None)
   np.testing.assert_array_equal(Oracle(dataset, epochs=1)(x), oracle(x))
   assert [path.suffixes[-2:] for path in own_cache.iterdir()] == [[".weights", ".h5"]]
+
+
+def test_a_judge_that_cannot_be_kept_is_told_before_it_is_trained(dataset, trainings, tmp_path, monkeypatch):
+  (tmp_path / "file").touch()
+  monkeypatch.setenv("TFDISENT_CACHE", str(tmp_path / "file" / "cache"))
+  with pytest.raises(RunError, match=r"file/cache cannot be written: .*TFDISENT_CACHE names another folder\.$"):
+    Oracle(dataset)
+  assert not trainings
+
+
+def test_a_judge_that_finds_the_disk_full_is_told(dataset, own_cache, trainings, monkeypatch):
+  monkeypatch.setattr(keras.Model, "save_weights", lambda self, file: (_ for _ in ()).throw(OSError("disk full")))
+  with pytest.raises(RunError, match=r"^what was learned of the oracle .* cannot be written: disk full\. Make room"):
+    Oracle(dataset)
+  assert trainings and not list(own_cache.iterdir())
 
 
 def changed(dataset, split="train", **columns):

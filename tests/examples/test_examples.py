@@ -1,5 +1,6 @@
 """The examples as users run them: a notebook, the five lines, the Keras lines; and what a type checker says of them."""
 
+import asyncio
 import importlib.util
 import json
 import os
@@ -7,6 +8,8 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import threading
+import time
 
 import keras
 import numpy as np
@@ -28,9 +31,45 @@ def needs(module):
   return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"{module} is not installed")
 
 
+TRAINING = """
+class Tell(keras.callbacks.Callback):
+  steps = 0
+
+  def on_train_batch_end(self, batch, logs=None):
+    self.steps += 1
+    if self.steps == 2:
+      open(f"training-{self.name}", "w").close()
+
+class Once(keras.callbacks.Callback):
+  def on_train_batch_end(self, batch, logs=None):
+    self.model.stop_training = True
+
+least = {"E1": {"conv": (), "dense": ()}, "q": {"conv": (), "dense": ()}, "D": {"conv": (), "dense": ()}}
+least |= {"G": {"conv": (1,), "dense": ()}, "z1_width": 2}
+brief = dict(run_dir="run", model=least, batch_size=8, epochs=1000, evaluate_every=0, measure=False)
+first, second = Tell(), Tell()
+first.name, second.name = "first", "second"
+tfdisent.train(data, "digit", callbacks=[first], **brief)
+"""
+GOING_ON = """
+m = tfdisent.train(data, "digit", callbacks=[Once()], **brief)
+steps = int(model.optimizer.iterations), second.steps
+model.fit(images, digit, batch_size=90, steps_per_epoch=1, verbose=0)
+print(steps[0] - before, steps[1], int(model.optimizer.iterations) - steps[0])
+"""
+
+
+def interrupt(client, folder, names=("first", "second")):
+  """Interrupts the kernel of a notebook, as its button does, once each training of these names has begun."""
+  for name in names:
+    while not (folder / f"training-{name}").exists():
+      time.sleep(0.05)
+    asyncio.run(client.km.interrupt_kernel())
+
+
 @needs("nbclient")
 @needs("ipykernel")
-def test_the_notebook_runs_shows_the_bar_and_draws_figures(tmp_path, monkeypatch):
+def test_the_notebook_runs_shows_the_bar_draws_figures_and_can_be_interrupted(tmp_path, monkeypatch):
   """As it stands, but with few digits and epochs, no graphs, which take long to trace, and no figures of judges."""
   import nbclient
   import nbformat
@@ -44,6 +83,10 @@ def test_the_notebook_runs_shows_the_bar_and_draws_figures(tmp_path, monkeypatch
   cells[1].source = cells[1].source.replace("epochs=20", "epochs=2, evaluate_every=0, measure=False")
   cells[3].source = cells[3].source.replace("batch_size=64, epochs=20", "batch_size=90, epochs=1")
   cells[4].source = cells[4].source.replace("[::700]", "[::25]").replace("[::500]", "[::20]")
+  fit = "before = int(model.optimizer.iterations)\nmodel.fit(images, digit, batch_size=9, epochs=1000, verbose=0, "
+  for source in (TRAINING, f"{fit}callbacks=[second])", GOING_ON):
+    cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": ["raises-exception"]}))
+  notebook.cells += cells[5:]
   # The kernel of this environment, not one that is installed for the user.
   kernels = tmp_path / "kernels" / "python3"
   kernels.mkdir(parents=True)
@@ -53,9 +96,11 @@ def test_the_notebook_runs_shows_the_bar_and_draws_figures(tmp_path, monkeypatch
     json.dumps({"argv": command, "display_name": "Python 3", "language": "python", "env": environment})
   )
   monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-  nbclient.NotebookClient(
+  client = nbclient.NotebookClient(
     notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
-  ).execute()
+  )
+  threading.Thread(target=interrupt, args=(client, tmp_path), daemon=True).start()
+  client.execute()
   printed = ["".join(output.text for output in cell.outputs if output.output_type == "stream") for cell in cells]
   for text in (printed[1], printed[3]):
     assert "━" in text
@@ -63,6 +108,11 @@ def test_the_notebook_runs_shows_the_bar_and_draws_figures(tmp_path, monkeypatch
   for cell in (cells[1], cells[4]):
     assert "image/png" in cell.outputs[-1].data
   assert cells[2].outputs[-1].data["text/plain"] == "(4, 28, 28, 1)"
+  assert cells[5].outputs[-1].ename == "Interrupted" and len(cells[5].outputs[-1].traceback) == 1
+  assert cells[6].outputs[-1].ename == "KeyboardInterrupt"
+  assert "Going on with the run in run after epoch 0" in printed[7]
+  trained, told, more = map(int, printed[7].split()[-3:])
+  assert 2 <= told <= trained <= told + 1 and more == 1
 
 
 @needs("pyright")

@@ -84,6 +84,8 @@ def test_several_columns_are_parts_that_have_their_names(data):
   [
     ("aeg", r"no column 'aeg'\. Did you mean 'age'[?] There are: a:b, age, azimuth, hair, other, skin, smile\."),
     ("aeg:number", "no column 'aeg'. Did you mean 'age'"),
+    (",", r"no column '' \(features = ','\)\. There are: "),
+    (("age", " x"), r"no column 'x' \(features = \('age', ' x'\)\)\."),
     ("image", "no column 'image'"),
     ("other", "'other' may be of any kind .*'other:number'"),
     ("age:numbre", "column 'age' cannot be of the kind 'numbre': the kinds are attribute"),

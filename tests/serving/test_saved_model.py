@@ -81,14 +81,22 @@ def test_what_an_interrupted_export_left_is_overwritten(quick, tmp_path):
   assert [path.name for path in (tmp_path / "digit").iterdir()] == ["1"]
 
 
-def test_a_version_appears_whole_or_not_at_all(quick, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+  "error",
+  [
+    OSError("no space left on device"),
+    tf.errors.ResourceExhaustedError(None, None, "{{function_node a}} no space left on device [Op:SaveV2]"),
+  ],
+)
+def test_a_version_appears_whole_or_not_at_all(quick, tmp_path, monkeypatch, error):
   def full(module, path, signatures):
     pathlib.Path(path).mkdir()
-    raise OSError("no space left on device")
+    raise error
 
   monkeypatch.setattr(tf.saved_model, "save", full)
-  with pytest.raises(RunError, match=r"cannot be exported to .*digit: no space left"):
+  with pytest.raises(RunError, match=r"cannot be exported to .*digit: no space left on device\.$"):
     quick(tmp_path / "digit")
+  assert not list((tmp_path / "digit").iterdir())
   with pytest.raises(RunError, match="holds no exported model: run tfdisent --mode=export first"):
     newest_version(tmp_path / "digit")
   assert not (tmp_path / "models.config").exists()

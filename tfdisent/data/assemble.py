@@ -128,7 +128,7 @@ def rows_of_splits(
     split: rows[split] if split in rows else random_state.permutation(np.flatnonzero(given == split))
     for split in SPLITS
   }
-  check_rows("the data set", rows)
+  check_rows("the data set", rows, {f"{split}_fraction": of for split, of in missing.items()})
   return rows
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import SPLITS, Dataset, Judge, fingerprint
-from tfdisent.errors import DataError, RegistryError
+from tfdisent.errors import DataError, RegistryError, shown
 from tfdisent.registry import DATASETS, tuples_for_lists
 
 INTEGERS, NUMBERS = "iu", "iuf"  # kinds of NumPy's dtypes
@@ -50,7 +50,9 @@ def check_dataset(
   described = DATASETS.describe(registered, **arguments)
   dataset = _made(registered, arguments)
   if not isinstance(dataset.name, str) or not dataset.name:
-    raise DataError(f"the data set '{registered}' has the name {dataset.name!r}: it must be a text that is not empty.")
+    raise DataError(
+      f"the data set '{registered}' has the name {shown(dataset.name)}: it must be a text that is not empty."
+    )
   what = f"the data set '{dataset.name}'"
   _check_columns(dataset, what)
   _check_judges(dataset, what)
@@ -131,7 +133,7 @@ def _check_judges(dataset, what):
   for judge in dataset.judges:
     if not isinstance(judge, Judge) or judge.kind not in KINDS_OF_JUDGES:
       kinds = ", ".join(KINDS_OF_JUDGES)
-      raise DataError(f"a judge of {what} is {judge!r}: it must be a tfdisent.Judge of one of the kinds {kinds}.")
+      raise DataError(f"a judge of {what} is {shown(judge)}: it must be a tfdisent.Judge of one of the kinds {kinds}.")
   names = [judge.name for judge in dataset.judges]
   if repeated := [name for name in names if names.count(name) > 1]:
     raise DataError(f"{what} has two judges called '{repeated[0]}': their figures would replace each other.")

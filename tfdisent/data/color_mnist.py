@@ -8,7 +8,7 @@ import numpy as np
 
 from tfdisent.data.columns import Column
 from tfdisent.data.dataset import Dataset, Examples, Judge
-from tfdisent.data.splits import check_fractions, divide
+from tfdisent.data.splits import check_fractions, check_rows, divide
 from tfdisent.data.tfds_images import load_builder
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
@@ -69,7 +69,8 @@ def color_mnist(
     )
   if correlation and held_out:
     raise ConfigError("color_mnist: choose correlation or held_out. The colours of a digit's sector cannot be both.")
-  check_fractions("color_mnist", {"probe_fraction": probe_fraction, "validation_fraction": validation_fraction})
+  fractions = {"probe_fraction": probe_fraction, "validation_fraction": validation_fraction}
+  check_fractions("color_mnist", fractions)
 
   def paint(grey: np.ndarray, label: np.ndarray, stream: int, biased: np.ndarray) -> Examples:
     # Row i of the draws depends only on (seed, stream, i), not on the number of rows.
@@ -100,6 +101,7 @@ def color_mnist(
   classes = int(label.max()) + 1
   order = np.random.Generator(np.random.Philox([seed, 2])).permutation(len(label))
   probe, validation, train = divide(order, (probe_fraction, validation_fraction))
+  check_rows("color_mnist", {"probe": probe, "validation": validation, "train": train}, fractions)
   pool = paint(grey, label, 0, np.isin(np.arange(len(label)), train))
   test = paint(*test, 1, np.zeros(len(test[1]), bool))
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.errors import ConfigError, DataError, shown
 
 KINDS = ("attribute", "category", "number", "color", "angle")
 DISCRETE_KINDS = ("attribute", "category")
@@ -94,7 +94,7 @@ def asked(kinds: Mapping[str, str] | Sequence[str]) -> dict[str, Asked]:
   if isinstance(kinds, Mapping):
     kinds = [f"{name}:{kind}" for name, kind in kinds.items()]
   if not isinstance(kinds, (str, Sequence)):
-    raise ConfigError(f"kinds = {kinds!r}: write words, as in ('age:number',), or {{'age': 'number'}}.")
+    raise ConfigError(f"kinds = {shown(kinds)}: write words, as in ('age:number',), or {{'age': 'number'}}.")
   found: dict[str, Asked] = {}
   for of in map(parse, [kinds] if isinstance(kinds, str) else kinds):
     if of != found.setdefault(of.name, of):
@@ -105,7 +105,7 @@ def asked(kinds: Mapping[str, str] | Sequence[str]) -> dict[str, Asked]:
 def check_column(column: Column, values: np.ndarray, what: str) -> None:
   """Raises `DataError` unless an array is what `column` says of it; the message begins with `what`."""
   if column.kind not in KINDS:
-    raise DataError(f"{what} has the kind {column.kind!r}. The kinds are {', '.join(KINDS)}.")
+    raise DataError(f"{what} has the kind {shown(column.kind)}. The kinds are {', '.join(KINDS)}.")
   shape, dtype = ((3,) if column.kind == "color" else ()), (np.int64 if column.is_discrete else np.float32)
   if values.dtype != dtype or values.shape[1:] != shape:
     raise DataError(

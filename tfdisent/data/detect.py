@@ -20,7 +20,7 @@ import numpy as np
 
 from tfdisent.data.columns import KINDS, Asked, Column, asked
 from tfdisent.data.values import as_array, as_number, coded, natural_order
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.errors import ConfigError, DataError, shown
 
 FEW_NUMBERS, FEW_WORDS = 20, 100
 """The most classes that are taken for a category without being told."""
@@ -80,7 +80,7 @@ def find(
   colors = _triples(table, wanted)
   channels = {channel: name for name, (of_color, _) in colors.items() for channel in of_color}
   if unknown := [name for name in wanted if name not in table and name not in colors]:
-    raise ConfigError(f"there is no column '{unknown[0]}': the columns are {', '.join([*table, *colors])}.")
+    raise ConfigError(f"there is no column '{unknown[0]}' (kinds): the columns are {', '.join([*table, *colors])}.")
   found = Found({}, {}, {})
   for name, values in table.items():
     if name in channels:
@@ -186,7 +186,7 @@ def _kind(name: str, texts: Sequence[str], count: int) -> tuple[str | None, str]
     return None, "it has empty cells (or NA, NaN, null, ?)"
   folded = {text.lower() for text in texts}
   if len(texts) == 1 or folded <= _FALSE or folded <= _TRUE:
-    return None, f"it has one value, {texts[0]!r}"
+    return None, f"it has one value, {shown(texts[0])}"
   if all(map(_HEX.fullmatch, texts)):
     return "color", ""
   if len(texts) == 2 or folded <= _FALSE | _TRUE:
@@ -213,7 +213,7 @@ def _kind_of_words(name, texts: Sequence[str], count) -> tuple[str | None, str]:
     return "category", ""
   odd = [text for text in texts if math.isnan(as_number(text))]
   if len(odd) <= MOST_ODD * len(texts):
-    return None, f"it has numbers, and {odd[0]!r}, which is none; '{name}:number' says in which row"
+    return None, f"it has numbers, and {shown(odd[0])}, which is none; '{name}:number' says in which row"
   return (
     None,
     f"it has {len(texts):,} different texts in {count:,} rows: names or free text; '{name}:category' takes it",
@@ -230,14 +230,14 @@ def read_texts(
 
   if kind == "color":
     if (text := next((text for text in texts if not _HEX.fullmatch(text)), None)) is not None:
-      raise wrong(text, f"a color, and {text!r} is none: write #rrggbb")
+      raise wrong(text, f"a color, and {shown(text)} is none: write #rrggbb")
     return (), np.array([[int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)] for text in texts], np.float32)
   if kind in ("number", "angle"):
     values = np.array([as_number(text) for text in texts], np.float32)
     if np.isnan(values).any():
       text = texts[int(np.argmax(np.isnan(values)))]
       hint = f": write {text.replace(',', '.')}" if math.isfinite(as_number(text.replace(",", "."))) else ""
-      raise wrong(text, f"of the kind '{kind}', and {text!r} is no number{hint}")
+      raise wrong(text, f"of the kind '{kind}', and {shown(text)} is no number{hint}")
     return (), values
   if kind == "attribute" and all(text.lower() in _FALSE | _TRUE for text in texts):
     names = sorted({text.lower() for text in texts}, key=_TRUE.__contains__)

@@ -18,7 +18,7 @@ import numpy as np
 import PIL.Image
 
 from tfdisent.data.tables import USUAL_NAMES
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.errors import ConfigError, DataError, shown
 
 OF_SYSTEMS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"))
 """Folders that hold copies, previews or what was deleted, in lower case."""
@@ -59,7 +59,7 @@ def root_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path:
     root = pathlib.Path(data_dir).expanduser()
     is_file, is_folder = root.is_file(), root.is_dir()
   except (TypeError, ValueError, RuntimeError, OSError) as error:  # a NUL, a home of nobody, no access
-    raise ConfigError(f"{name}.data_dir = {data_dir!r} is no folder: {error}.") from error
+    raise ConfigError(f"{name}.data_dir = {shown(data_dir)} is no folder: {error}.") from error
   if is_file:
     raise DataError(f"{root} is a file, and {name} reads a folder: unpack it, if it is an archive.")
   if not is_folder:

@@ -14,7 +14,7 @@ from tfdisent.data.alike import check_alike
 from tfdisent.data.columns import Column
 from tfdisent.data.dataset import SPLITS, Dataset, Examples
 from tfdisent.data.splits import absent_classes
-from tfdisent.data.values import shown
+from tfdisent.data.values import printable
 from tfdisent.errors import DataError
 
 TELLING, SAME = 0.5, 0.95
@@ -112,7 +112,7 @@ def _cells(column: Column, values: np.ndarray, dataset: Dataset) -> tuple[str, s
     means = np.atleast_1d(values.mean(0, dtype=np.float64))
     return range_, f"mean {' '.join(f'{mean:.3g}' for mean in means)}", ""
   counts = np.bincount(values, minlength=len(column.class_names))
-  names = tuple(map(shown, column.class_names)) or tuple(map(str, range(len(counts))))
+  names = tuple(map(printable, column.class_names)) or tuple(map(str, range(len(counts))))
   share = 100 * counts / counts.sum()
   rarest = int(np.argmin(counts))
   in_splits = "/".join(str(int((dataset[split][column.name] == rarest).sum())) for split in SPLITS)
@@ -132,7 +132,7 @@ def _warnings_of_one(column: Column, values: np.ndarray) -> list[str]:
   rare = [int(c) for c in np.flatnonzero(counts < FEW_OF_A_CLASS)]
   if not rare:
     return []
-  names = [f"{shown(column.class_names[c]) if column.class_names else c} ({counts[c]})" for c in rare]
+  names = [f"{printable(column.class_names[c]) if column.class_names else c} ({counts[c]})" for c in rare]
   more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
   return [f"'{column.name}' has fewer than {FEW_OF_A_CLASS} images of {', '.join(names[:MOST_NAMES])}{more}"]
 

@@ -3,6 +3,7 @@
 Images are cropped at their centre and resized once; `tfdisent.data.image_cache` keeps the results.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from absl import logging
 
 from tfdisent.data.columns import Asked, Column, kind_of_classes
 from tfdisent.data.dataset import Dataset, Judge
-from tfdisent.data.decoding import in_splits
+from tfdisent.data.decoding import decoded, in_splits  # noqa: F401  (version 0.1 had `decoded` here)
 from tfdisent.data.detect import complete_rows, read_column
 from tfdisent.data.folders import read_folder, root_folder
 from tfdisent.data.look import first_warnings
@@ -21,10 +22,11 @@ from tfdisent.data.splits import (
   check_fractions,
   check_rows,
   check_size_and_channels,
+  check_turns,
   divide,
 )
 from tfdisent.data.values import natural_order
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.errors import ConfigError, DataError, shown
 from tfdisent.registry import register_dataset
 
 
@@ -121,12 +123,11 @@ def image_table(
   """
   root = root_folder(data_dir, "image_table")
   path, angles = root / table, dict(angles or {})
-  if not all(turn > 0 for turn in angles.values()):
-    raise ConfigError(f"image_table.angles = {angles}: a full turn must be positive, as in {{'azimuth': 360}}.")
+  check_turns("image_table", angles)
   check_choice("image_table", "missing", missing, ("refuse", "drop"))
   if test_every < 0 or test_every == 1:
     raise ConfigError(
-      f"image_table.test_every = {test_every!r} must be a whole number: 0, or k >= 2 for every k-th row."
+      f"image_table.test_every = {shown(test_every)} must be a whole number: 0, or k >= 2 for every k-th row."
     )
   kinds = {"category": tuple(discrete), "number": tuple(continuous)}
   asked = [Asked(name, kind) for kind, names in kinds.items() for name in names]
@@ -142,15 +143,18 @@ def image_table(
   for name, classes in symmetric.items():
     if unknown := sorted(set(classes) - set(class_names.get(name, ()))):
       raise ConfigError(
-        f"image_table.symmetric: {unknown[0]!r} is no class of '{name}'; those of image_table.discrete = "
+        f"image_table.symmetric: {shown(unknown[0])} is no class of '{name}'; those of image_table.discrete = "
         f"{kinds['category']} are {class_names}."
       )
     if set(classes) == set(class_names.get(name, ())):
       raise ConfigError(f"image_table.symmetric has every class of '{name}': no image is left to judge an angle on.")
   symmetric_classes = tuple((name, tuple(map(class_names[name].index, classes))) for name, classes in symmetric.items())
   files = [root / str(name) for name in rows.columns[file_column]]
-  if wrong := next((file for file in files if file.is_dir()), None):
-    raise DataError(f"image_table.file_column = {file_column!r} does not name files: {wrong} is a folder.")
+  if not any(map(os.path.isfile, files)):
+    what = "is a folder" if os.path.isdir(files[0]) else "is not there"
+    raise DataError(
+      f"image_table.file_column = {shown(file_column)} names no files: {files[0]}, in {rows.where(0)}, {what}."
+    )
   return _dataset(
     "image_table",
     files,
@@ -219,13 +223,14 @@ def _dataset(
   order = np.random.default_rng(seed).permutation(len(files))
   of_order = np.full(len(files), "train") if given is None else given[order]
   rows = {split: order[of_order == split] for split in np.unique(of_order).tolist()}
-  rest = rows.pop("train")
-  if "test" not in rows:
+  rest = rows.pop("train", order[:0])
+  of_all = {} if "test" in rows else {"test_fraction": test_fraction}
+  if of_all:
     rows["test"], rest = divide(rest, (test_fraction,))
   missing = [split for split in ("probe", "validation") if split not in rows]
   *parts, rows["train"] = divide(rest, [of_rest[f"{split}_fraction"] for split in missing])
   rows |= dict(zip(missing, parts))
-  check_rows(name, rows)
+  check_rows(name, rows, of_all, {f"{split}_fraction": of_rest[f"{split}_fraction"] for split in missing})
 
   splits, digest, more = in_splits(files, columns, rows, shape, broken, class_names, where, background)
   arguments = (size if isinstance(size, int) else tuple(size), *arguments[1:])

@@ -28,7 +28,7 @@ import PIL.ImageColor
 import PIL.ImageOps
 from absl import logging
 
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 
 WHITE = (255, 255, 255)
 FULL_8, FULL_12, FULL_16 = 2**8 - 1, 2**12 - 1, 2**16 - 1
@@ -71,7 +71,7 @@ def as_background(value: str | Sequence[int]) -> tuple[int, int, int]:
       return red, green, blue
   except (TypeError, ValueError, OverflowError):
     pass
-  raise ConfigError(f"background = {value!r} is no colour: write 'white', '#ffffff' or (255, 255, 255).")
+  raise ConfigError(f"background = {shown(value)} is no colour: write 'white', '#ffffff' or (255, 255, 255).")
 
 
 def decode(

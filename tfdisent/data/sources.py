@@ -26,7 +26,8 @@ from tfdisent.data.image_cache import update_with_columns
 from tfdisent.data.reading import Table, of_frame, read_table
 from tfdisent.data.splits import check_choice
 from tfdisent.data.tables import find_files, find_splits, find_table
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.errors import ConfigError, DataError, shown
+from tfdisent.paths import expanded
 from tfdisent.registry import register_dataset
 
 Kinds = Mapping[str, str] | Sequence[str]
@@ -125,7 +126,7 @@ def table(
   """
   root = root_folder(data_dir, "table")
   if table is not None and (not isinstance(table, str) or not table):
-    raise ConfigError(f"table.table = {table!r} must be the name of a file, as in 'table.csv'.")
+    raise ConfigError(f"table.table = {shown(table)} must be the name of a file, as in 'table.csv'.")
   path = root / table if table else find_table(root)
   dataset = _of_table(
     f"table({path.resolve()}",
@@ -154,7 +155,7 @@ def from_table(path: str | pathlib.Path, **arguments) -> Dataset:
   Args:
     path: the table, "photos/people.csv", or its folder.
   """
-  path = pathlib.Path(path).expanduser()
+  path = expanded(path)
   if path.is_dir():
     return table(data_dir=str(path), **arguments)
   return table(data_dir=str(path.parent), table=path.name, **arguments)
@@ -180,7 +181,7 @@ def from_dataframe(
     options: size, channels, broken, test_fraction, probe_fraction, validation_fraction, seed and background, as in
       `folder`.
   """
-  root = pathlib.Path(root).expanduser()
+  root = expanded(root)
   return _of_table(
     f"dataframe({root.resolve()}",
     of_frame(df),
@@ -223,9 +224,9 @@ def from_arrays(
   columns = dict(columns) if isinstance(columns, Mapping) else {"label": columns}
   for name, values in [*columns.items(), *([("split", split)] if split is not None else ())]:
     if not isinstance(name, str) or name == "image":
-      raise ConfigError(f"from_arrays: a column cannot be called {name!r}: give it a text that is not 'image'.")
+      raise ConfigError(f"from_arrays: a column cannot be called {shown(name)}: give it a text that is not 'image'.")
     if not hasattr(values, "__len__") or isinstance(values, str) or not getattr(values, "ndim", 1):
-      raise DataError(f"column '{name}' must have a value for each image, and is {values!r}.")
+      raise DataError(f"column '{name}' must have a value for each image, and is {shown(values)}.")
     if len(values) != len(images):
       raise DataError(f"column '{name}' has {len(values)} values, and there are {len(images)} images.")
   found = find(columns, kinds)

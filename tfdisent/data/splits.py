@@ -1,13 +1,14 @@
 """The arguments that several data sets have: the fractions of the splits, and the size and channels of images."""
 
+import math
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from tfdisent.data.columns import Column
-from tfdisent.data.values import shown
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.data.values import printable
+from tfdisent.errors import ConfigError, DataError, shown
 
 
 def check_fractions(dataset: str, *wholes: Mapping[str, float]) -> None:
@@ -20,11 +21,13 @@ def check_fractions(dataset: str, *wholes: Mapping[str, float]) -> None:
   is_number = lambda value: isinstance(value, numbers.Real) and not isinstance(value, bool)  # noqa: E731
   for name, fraction in ((name, fraction) for whole in wholes for name, fraction in whole.items()):
     if not is_number(fraction):
-      raise ConfigError(f"{dataset}: {name} = {fraction!r} must be a number between 0 and 1, as in 0.1.")
+      raise ConfigError(f"{dataset}: {name} = {shown(fraction)} must be a number between 0 and 1, as in 0.1.")
   if all(min(whole.values()) > 0 and sum(whole.values()) < 1 for whole in wholes):
     return
   *most, last = (f"{name} = {fraction}" for whole in wholes for name, fraction in whole.items())
-  raise ConfigError(f"{dataset}: {', '.join(most)} and {last} must be positive and leave a rest to train on.")
+  raise ConfigError(
+    f"{dataset}: {', '.join(most)} and {last} must be positive and leave a rest to train on: below 1 together."
+  )
 
 
 def divide(rows: np.ndarray, fractions: Iterable[float], at_least: int = 0) -> list[np.ndarray]:
@@ -85,36 +88,51 @@ def absent_classes(columns: Iterable[Column], splits: Mapping[str, Mapping[str, 
         lacking.setdefault(tuple(sorted(set().union(*present.values()) - here)), []).append(split)
       for absent, of_splits in lacking.items():
         if absent:
-          names = [shown(column.class_names[c]) if column.class_names else str(c) for c in absent]
+          names = [printable(column.class_names[c]) if column.class_names else str(c) for c in absent]
           more = f" and {len(names) - 3} more" if len(names) > 3 else ""
           warnings.append(f"'{column.name}': no image in {', '.join(of_splits)} is {', '.join(names[:3])}{more}")
   return warnings
 
 
-def check_rows(dataset: str, rows: Mapping[str, Sequence]) -> None:
+def check_rows(dataset: str, rows: Mapping[str, Sequence], *wholes: Mapping[str, float]) -> None:
   """Raises `DataError` unless each split has an image; the message says how many images or which fraction it takes.
 
   Args:
     dataset: the name of the data set, for the message.
     rows: the row numbers of each split.
+    wholes: as of `check_fractions`, those by which splits were drawn.
   """
   empty = [split for split, of_split in rows.items() if not len(of_split)]
   if not empty:
     return
-  count = sum(map(len, rows.values()))
-  if empty == ["train"]:
-    raise DataError(f"{dataset}: {count} images leave none to train on: lower test_fraction, or add images.")
+  fractions = {name: fraction for whole in wholes for name, fraction in whole.items()}
+  shares, rest = [], 1.0
+  for whole in wholes:
+    shares += [rest * fraction for fraction in whole.values()]
+    rest -= rest * sum(whole.values())
+  drawn = [split for split in rows if f"{split}_fraction" in fractions or split == "train"] if fractions else [*rows]
+  count = f"{sum(len(rows[split]) for split in drawn)} images{' of train' if len(drawn) < len(rows) else ''}"
+  needed = math.ceil(1 / min([*shares, rest, 0.05]))
+  given = f" with {', '.join(f'{name} = {fraction:g}' for name, fraction in fractions.items())}" if fractions else ""
+  to_raise = [name for name in fractions if name.removesuffix("_fraction") in empty]
+  to_lower = [name for name in fractions if name not in to_raise]
+  advice = [f"{verb} {', '.join(names)}" for verb, names in (("raise", to_raise), ("lower", to_lower)) if names]
   raise DataError(
-    f"{dataset}: {count} images are too few, since {', '.join(empty)} would have none: add images (with fractions of "
-    f"0.1, at least 20 are needed, and 500 are seldom too many), or raise "
-    f"{', '.join(f'{split}_fraction' for split in empty if split != 'train')}."
+    f"{dataset}: {count} are too few, since {', '.join(empty)} would have none{given}: "
+    f"{'; '.join([f'add images (at least {needed} are needed, and 500 are seldom too many)', *advice])}."
   )
+
+
+def check_turns(dataset: str, angles: Mapping[str, float]) -> None:
+  """Raises `ConfigError` unless the full turn of each of the columns `angles` is positive."""
+  if not all(turn > 0 for turn in angles.values()):
+    raise ConfigError(f"{dataset}.angles = {shown(angles)}: a full turn must be positive, as in {{'azimuth': 360}}.")
 
 
 def check_choice(dataset: str, argument: str, value, choices: Sequence[str]) -> None:
   """Raises `ConfigError` unless the value of an argument is one of `choices`."""
   if value not in choices:
-    raise ConfigError(f"{dataset}.{argument} = {value!r}: choose {' or '.join(map(repr, choices))}.")
+    raise ConfigError(f"{dataset}.{argument} = {shown(value)}: choose {' or '.join(map(repr, choices))}.")
 
 
 def check_size_and_channels(dataset: str, size, channels) -> tuple[int, int, int]:
@@ -127,7 +145,7 @@ def check_channels(dataset: str, channels: int | None, may_be_none: bool = False
   """Raises `ConfigError` unless images of `channels` channels can be made."""
   if isinstance(channels, bool) or channels not in ((None, 1, 3) if may_be_none else (1, 3)):
     choices = "1 (grey), 3 (RGB) or None" if may_be_none else "1 (grey) or 3 (RGB)"
-    raise ConfigError(f"{dataset}.channels = {channels!r}: choose {choices}.")
+    raise ConfigError(f"{dataset}.channels = {shown(channels)}: choose {choices}.")
 
 
 LARGEST = 2**14
@@ -140,7 +158,7 @@ def height_and_width(dataset: str, size: int | tuple[int, int]) -> tuple[int, in
   pair = (size, size) if is_whole(size) else tuple(size) if isinstance(size, (tuple, list)) else ()
   if len(pair) != 2 or not all(is_whole(pixels) and 1 <= pixels <= LARGEST for pixels in pair):
     raise ConfigError(
-      f"{dataset}.size = {size!r} must be at least 1 and at most {LARGEST}: a whole number of pixels for both sides, "
-      "or (height, width)."
+      f"{dataset}.size = {shown(size)} must be at least 1 and at most {LARGEST}: a whole number of pixels for both "
+      "sides, or (height, width)."
     )
   return pair

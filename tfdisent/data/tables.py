@@ -1,5 +1,6 @@
 """A table beside image files: which table it is, which of its columns names the files, and what the files are like."""
 
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from tfdisent.data.detect import Where, nth_row
 from tfdisent.data.pixels import decode
 from tfdisent.data.reading import TABLE_SUFFIXES
 from tfdisent.data.values import as_text
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.errors import ConfigError, DataError, shown
 
 USUAL_NAMES = {
   **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -80,8 +81,9 @@ def find_files(table: Mapping[str, Sequence], root: pathlib.Path, column: str | 
     values = [as_text(value).replace("\\", "/") for value in table[name]]  # a table that Windows wrote
     some = [value for value in values if value][:20]
     for base in bases:
-      # Values such as "1" or "cat" may be folders or files without a suffix, and are no images then.
-      if some and all("." in value and _is_file(base / value) for value in some):
+      # Values such as "1" or "cat" may be folders or files without a suffix, and are no images then. Not by pathlib,
+      # which raises an error for free text that is too long for a name.
+      if some and all("." in value and os.path.isfile(base / value) for value in some):
         return Files(name, [base / value if value else None for value in values])
     if column is not None and some:
       raise DataError(f"column '{column}' names '{some[0]}', and there is no such file in {root} or the folders in it.")
@@ -89,13 +91,6 @@ def find_files(table: Mapping[str, Sequence], root: pathlib.Path, column: str | 
     f"no column of the table names files that are in {root} or in the folders in it: the columns are "
     f"{', '.join(map(str, table))}. Name the column (file_column='file'), or correct the names."
   )
-
-
-def _is_file(path) -> bool:
-  try:
-    return path.is_file()
-  except (OSError, ValueError):  # free text is too long for a name, or has a NUL
-    return False
 
 
 def find_splits(values: Sequence, where: Where = nth_row) -> np.ndarray | None:
@@ -110,8 +105,8 @@ def find_splits(values: Sequence, where: Where = nth_row) -> np.ndarray | None:
     return None
   if None in splits:
     raise DataError(
-      f"the column of splits has the value {texts[splits.index(None)]!r} in {where(splits.index(None))}: write train, "
-      "validation or test in each row, or rename the column."
+      f"the column of splits has the value {shown(texts[splits.index(None)])} in {where(splits.index(None))}: write "
+      "train, validation or test in each row, or rename the column."
     )
   return np.array(splits)
 

@@ -26,7 +26,7 @@ from tfdisent.data.columns import Column, kind_of_classes
 from tfdisent.data.dataset import Dataset, Judge
 from tfdisent.data.image_cache import cached_images, state
 from tfdisent.data.pixels import decode
-from tfdisent.data.splits import check_channels, check_fractions, divide, height_and_width
+from tfdisent.data.splits import check_channels, check_fractions, check_rows, check_turns, divide, height_and_width
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.registry import register_dataset
 
@@ -90,7 +90,7 @@ def tfds_images(
     judged: columns of classes that the evaluation reads from images; None for those of `KINDS`.
     angles: columns of angles that the evaluation reads from images, each with a full turn in its unit; None for those
       of `KINDS`.
-    limit: the largest number of images of each of TFDS's splits; None for all.
+    limit: the largest number of images of each of TFDS's splits, at least 1; None for all.
     test_fraction, validation_fraction: fractions of `train` that become these splits, if TFDS lacks them.
     probe_fraction: fraction of `train` that becomes the probe split.
 
@@ -102,6 +102,9 @@ def tfds_images(
   fractions = {"test": test_fraction, "probe": probe_fraction, "validation": validation_fraction}
   check_fractions("tfds_images", {f"{split}_fraction": fraction for split, fraction in fractions.items()})
   check_channels("tfds_images", channels, may_be_none=True)
+  check_turns("tfds_images", angles or {})
+  if limit is not None and limit < 1:
+    raise ConfigError(f"tfds_images.limit = {limit} must be at least 1, or None for all images.")
   builder = load_builder(name, data_dir)
   shape = builder.info.features["image"].shape if "image" in builder.info.features else ()
   if len(shape) != 3:
@@ -126,10 +129,19 @@ def tfds_images(
     splits[split] = {"image": images, **columns}
     digests.append(digest[:12])
 
+  here = [column for column in splits["train"] if column != "image"]
+  classes = [column for column in here if splits["train"][column].dtype == np.int64]
+  for argument, asked, known in (("judged", judged, classes), ("angles", angles, here)):
+    if unknown := sorted({*(asked or ())} - {*known}):
+      raise ConfigError(
+        f"tfds_images.{argument}: there is no such column '{unknown[0]}': choose of {', '.join(known)}."
+      )
   missing = {split: fractions[split] for split in ("probe", "validation", "test") if split not in splits}
   divided = {column: divide(values, missing.values(), at_least=1) for column, values in splits["train"].items()}
   for number, split in enumerate((*missing, "train")):
     splits[split] = {column: of_column[number] for column, of_column in divided.items()}
+  rows = {split: splits[split]["image"] for split in ("train", "probe", "validation", "test")}
+  check_rows("tfds_images", rows, {f"{split}_fraction": fraction for split, fraction in missing.items()})
   judged, angles = kind.judged if judged is None else judged, kind.angles if angles is None else angles
   features = dict(_flat(builder.info.features))
   return Dataset(

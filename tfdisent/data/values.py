@@ -59,7 +59,7 @@ def _parts(text: str) -> list:
   return [(len(digits := part.lstrip("0")), digits) if i % 2 else part for i, part in enumerate(parts)]
 
 
-def shown(name: str) -> str:
+def printable(name: str) -> str:
   """A name of a class for a message of one line."""
   return name if name.isprintable() else repr(name)[1:-1]
 

@@ -5,7 +5,7 @@ import math
 import numbers
 
 from tfdisent.data.dataset import Dataset, fingerprint
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 from tfdisent.evaluation.case import Case
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
 from tfdisent.inference import TrainedModel
@@ -58,7 +58,7 @@ def _measured(measurement, case, name) -> Metrics:
     if not any(declared.matches(key) for declared in measurement.figures):
       raise ConfigError(f"{name} gives '{key}', which none of its figures declares: add Figure('{key}').")
     if not (isinstance(figure, dict) and isinstance(figure.get("value"), numbers.Real)):
-      raise ConfigError(f"{name} gives {figure!r} for '{key}': it must be a dict with a number as its 'value'.")
+      raise ConfigError(f"{name} gives {shown(figure)} for '{key}': it must be a dict with a number as its 'value'.")
     if "low" in figure and not figure["low"] <= figure["value"] <= figure["high"]:
       raise ConfigError(f"{name} gives an interval for '{key}' in which its value does not lie: {figure}.")
     if math.isnan(figure["value"]):

@@ -14,6 +14,9 @@ from absl import logging
 from tfdisent.cache import MAKING, cache_folder, make_room, used
 from tfdisent.data import dataset
 from tfdisent.data.dataset import Examples, fingerprint
+from tfdisent.run import writing
+
+ADVICE = "Make room; TFDISENT_CACHE names another folder."
 
 CHECKSUM = b"\nsha256 "
 """What stands between the weights in a file and their SHA-256."""
@@ -57,10 +60,11 @@ def keep(
       logging.warning("%s cannot be read (%s); it is made again.", file, error)
       network.set_weights(initial)  # some may have been read
   print(f"Training {what}; it is kept in {cache}.", flush=True)
+  with writing(str(cache), ADVICE):  # before the training, which takes minutes
+    cache.mkdir(parents=True, exist_ok=True)
   fit()
-  cache.mkdir(parents=True, exist_ok=True)
   # It is renamed when it is whole, since another process may write it, too.
-  with tempfile.TemporaryDirectory(dir=cache, prefix=MAKING) as folder:
+  with writing(f"what was learned of {what}", ADVICE), tempfile.TemporaryDirectory(dir=cache, prefix=MAKING) as folder:
     made = pathlib.Path(folder) / file.name
     network.save_weights(made)
     digest = hashlib.sha256(made.read_bytes()).hexdigest()

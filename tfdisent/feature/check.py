@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.errors import FeatureError, TfdisentError
+from tfdisent.errors import FeatureError, TfdisentError, shown
 from tfdisent.feature.contract import (
   COMPOSITE,
   CONTINUOUS,
@@ -73,10 +73,10 @@ def _copy(examples):
 def _check_declaration(feature):
   name = getattr(type(feature), "__name__", "feature")
   if getattr(feature, "kind", None) not in (DISCRETE, CONTINUOUS, COMPOSITE):
-    raise FeatureError(f"{name}.kind is {getattr(feature, 'kind', None)!r}: set it to 'discrete' or 'continuous'.")
+    raise FeatureError(f"{name}.kind is {shown(getattr(feature, 'kind', None))}: set it to 'discrete' or 'continuous'.")
   width = getattr(feature, "width", None)
   if not isinstance(width, int) or width < 1:
-    raise FeatureError(f"{name}.width is {width!r}: set it to the number of components of f(x), at least 1.")
+    raise FeatureError(f"{name}.width is {shown(width)}: set it to the number of components of f(x), at least 1.")
 
 
 def _check_output(feature, batch):

@@ -12,7 +12,7 @@ from typing import Any
 
 from tfdisent.data.columns import parse
 from tfdisent.data.dataset import Dataset
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.naming import columns, unknown
 from tfdisent.registry import FEATURES
@@ -49,7 +49,7 @@ def choose(names: Sequence[str] | str | Feature, dataset: Dataset) -> Feature:
   asked = [asked] if isinstance(asked, str) else [name.strip() for name in asked]
   if not asked:
     raise ConfigError(f"no feature is named. {unknown('', columns(dataset.train))}")
-  chosen = [_of_column(text, dataset) for text in asked]
+  chosen = [_of_column(text, dataset, names) for text in asked]
   if len(chosen) == 1:
     return chosen[0][1]
   part_names = [name for column, feature in chosen for name in (feature.part_names if column is None else (column,))]
@@ -58,13 +58,14 @@ def choose(names: Sequence[str] | str | Feature, dataset: Dataset) -> Feature:
   return _made("features.composite", "composite", parts=tuple(part for _, part in chosen), part_names=tuple(part_names))
 
 
-def _of_column(text: str, dataset: Dataset) -> tuple[str | None, Feature]:
-  """A column and its feature; None and a registered feature, if there is no such column."""
+def _of_column(text: str, dataset: Dataset, names: Sequence[str] | str) -> tuple[str | None, Feature]:
+  """A column and its feature; None and a registered feature, if there is no such column; `names` are all of them."""
   name, forced, turn = (text, None, 0.0) if text in dataset.train else parse(text)
   if name not in columns(dataset.train):
     if FEATURES.find(text):
       return None, FEATURES.create(text)
-    raise ConfigError(f"the data set has no column '{name}'. {unknown(name, columns(dataset.train))}")
+    told = "" if text in ([names] if isinstance(names, str) else names) else f" (features = {shown(names)})"
+    raise ConfigError(f"the data set has no column '{name}'{told}. {unknown(name, columns(dataset.train))}")
   found, found_turn = _known(name, dataset)
   kind = forced or found
   if kind is None:

@@ -31,6 +31,7 @@ from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, FeatureError, RunError
 from tfdisent.feature.contract import DISCRETE, Feature, feature_values
 from tfdisent.networks import fitting
+from tfdisent.paths import expanded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,16 +92,16 @@ class LearnedFeature(Feature):
     network(tf.zeros([1, *image_shape]))
     network.trainable = False
     if self.fitted:
-      _load(network, pathlib.Path(self.fitted).expanduser(), self, image_shape)
+      _load(network, expanded(self.fitted), self, image_shape)
     object.__setattr__(self, "_network", network)  # the dataclass is frozen
 
   def check_fitted(self):
     if not self.fitted:
       raise FeatureError(
         f"feature '{self.name}' is learned, and {self.name}.fitted does not say where its network is. A training "
-        "(tfdisent.train) fits it by itself; elsewhere, fit it with\n"
+        "(tfdisent.train) fits it by itself; elsewhere, fit it and bind its folder with",
         f"  tfdisent --mode=fit_feature --gin_file=<the same> --run_dir=runs/{self.name}_f\n"
-        f"and pass --gin_param=\"{self.name}.fitted = 'runs/{self.name}_f'\"."
+        f"  --gin_param=\"{self.name}.fitted = 'runs/{self.name}_f'\"",
       )
 
   def get_config(self):
@@ -198,7 +199,8 @@ def fit_feature(
     "held_out": figures,
     "unit": feature.unit,
   }
-  network.save_weights(folder / run.FEATURE_WEIGHTS_FILE)
+  with run.writing(f"the fitted network in {folder}", run.MAKE_ROOM):
+    network.save_weights(folder / run.FEATURE_WEIGHTS_FILE)
   run.write(folder / run.FEATURE_FILE, json.dumps(description, indent=2) + "\n")  # last: it says that the fit is whole
   return figures
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tfdisent.data.dataset import Dataset, Examples
-from tfdisent.errors import FeatureError
+from tfdisent.errors import FeatureError, shown
 from tfdisent.feature.contract import DISCRETE, Feature
 from tfdisent.registry import did_you_mean
 
@@ -63,7 +63,7 @@ def natural_values(
         return value
       known = list(dict.fromkeys(filter(None, (part.column, name))))
       if wrong := [given for given in value if given not in known]:
-        raise FeatureError(f"the feature has no part {wrong[0]!r}. {unknown(wrong[0], known)}")
+        raise FeatureError(f"the feature has no part {shown(wrong[0])}. {unknown(wrong[0], known)}")
       if len(value) > 1:
         raise FeatureError(f"{' and '.join(map(repr, value))} are the same part of the feature: give one of them.")
       (value,) = value.values()
@@ -72,7 +72,7 @@ def natural_values(
     return value
   for name in value:
     if name not in parts:
-      raise FeatureError(f"the feature has no part {name!r}. {unknown(name, parts)}")
+      raise FeatureError(f"the feature has no part {shown(name)}. {unknown(name, parts)}")
   value = {name: _codes(parts[name], name, of_part, class_names or {}) for name, of_part in value.items()}
   if count is None:
     count = next((len(of_part) for name, of_part in value.items() if not _is_one(parts[name], of_part)), 1)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.errors import ConfigError, RegistryError
+from tfdisent.errors import ConfigError, RegistryError, shown
 from tfdisent.feature.contract import DISCRETE, Feature
 from tfdisent.model.loss import Loss, make_loss
 from tfdisent.model.objective import Objective
@@ -55,7 +55,9 @@ def _check_declaration(loss):
   if not isinstance(loss, Loss):
     raise ConfigError(f"{name} is no tfdisent.Loss: subclass it.")
   if not (isinstance(getattr(loss, "symbol", None), str) and loss.symbol):
-    raise ConfigError(f"{name}.symbol is {getattr(loss, 'symbol', None)!r}: set it to what the logs call the loss.")
+    raise ConfigError(
+      f"{name}.symbol is {shown(getattr(loss, 'symbol', None))}: set it to what the logs call the loss."
+    )
   if not loss.weight:
     raise ConfigError(f"{name}.weight is 0: the objective would leave it out. Check it with a positive weight.")
   if loss.name not in LOSSES:

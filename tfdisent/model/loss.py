@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 from tfdisent.registry import LOSSES
 
 
@@ -116,7 +116,7 @@ class Loss(abc.ABC):
 
   def __post_init__(self):
     if not (isinstance(self.weight, numbers.Real) and math.isfinite(self.weight) and self.weight >= 0):
-      raise ConfigError(f"{self.name}.weight = {self.weight!r} must be a number, finite and not negative.")
+      raise ConfigError(f"{self.name}.weight = {shown(self.weight)} must be a number, finite and not negative.")
 
   @abc.abstractmethod
   def __call__(self, model, forward: Forward) -> tf.Tensor:
@@ -165,5 +165,5 @@ def make_loss(loss: "str | Mapping | Loss") -> Loss:
   if isinstance(loss, Mapping):
     return LOSSES.imported(loss)(**loss.get("arguments", {}))
   if not isinstance(loss, Loss):
-    raise ConfigError(f"objective.losses has {loss!r}, and takes names of losses, or losses.")
+    raise ConfigError(f"objective.losses has {shown(loss)}, and takes names of losses, or losses.")
   return loss

@@ -5,7 +5,7 @@ import numbers
 import sys
 from collections.abc import Mapping, Sequence
 
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 from tfdisent.losses import OF_GAN
 from tfdisent.model.beyond import Adversary, Cycle, Matching, Mirror
 from tfdisent.model.loss import Loss, make_loss
@@ -92,22 +92,24 @@ class Objective:
       ("gan", tuple(OF_GAN)),
     ):
       if getattr(self, name) not in known:
-        raise ConfigError(f"objective.{name} = {getattr(self, name)!r}: choose one of {', '.join(map(repr, known))}.")
+        raise ConfigError(
+          f"objective.{name} = {shown(getattr(self, name))}: choose one of {', '.join(map(repr, known))}."
+        )
     for name in (*WEIGHTS, "stddev", "q_noise", "prior_fusions", "ramp_steps"):
       value = getattr(self, name)
       if not (isinstance(value, numbers.Real) and 0 <= value <= sys.float_info.max):
-        raise ConfigError(f"objective.{name} = {value!r} must be a number, finite and not negative.")
+        raise ConfigError(f"objective.{name} = {shown(value)} must be a number, finite and not negative.")
     if not self.stddev:
       raise ConfigError(f"objective.stddev = {self.stddev} must be positive.")
     if self.prior_fusions > 1:
       raise ConfigError(f"objective.prior_fusions = {self.prior_fusions} must lie in [0, 1].")
     if not (isinstance(self.r1_every, int) and self.r1_every >= 1):
-      raise ConfigError(f"objective.r1_every = {self.r1_every!r} must be a whole number of at least 1.")
+      raise ConfigError(f"objective.r1_every = {shown(self.r1_every)} must be a whole number of at least 1.")
     for name in ("matching", "r1"):
       if getattr(self, name) and not self.lambda4:
         raise ConfigError(f"objective.{name} = {getattr(self, name)} is of D, which objective.lambda4 = 0 leaves out.")
     if isinstance(self.losses, (str, bytes, Mapping)) or not isinstance(self.losses, Sequence):
-      raise ConfigError(f"objective.losses = {self.losses!r} must list names of losses, as in ('my_loss',).")
+      raise ConfigError(f"objective.losses = {shown(self.losses)} must list names of losses, as in ('my_loss',).")
     object.__setattr__(self, "losses", tuple(map(make_loss, self.losses)))
     symbols = [loss.symbol for loss in self.beyond]
     if twice := next((symbol for symbol in symbols if symbols.count(symbol) > 1), None):

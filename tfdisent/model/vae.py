@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfdisent import keras_names, plugins, presets
 from tfdisent.arguments import checked
 from tfdisent.codes import Code, diagonal_gaussian, make_code, reparameterise
-from tfdisent.errors import ConfigError, FeatureError
+from tfdisent.errors import ConfigError, FeatureError, shown
 from tfdisent.feature.contract import CONTINUOUS, DISCRETE, Feature, feature_from_config
 from tfdisent.model.averages import Averages
 from tfdisent.model.keras_data import vectors
@@ -86,18 +86,19 @@ class DisentangledVAE(TrainingStep):
       "seed": seed,
     }
     if not (isinstance(ema, numbers.Real) and 0 <= ema < 1):
-      raise ConfigError(f"model.ema = {ema!r} must be a number of at least 0 and less than 1, as in 0.999.")
+      raise ConfigError(f"model.ema = {shown(ema)} must be a number of at least 0 and less than 1, as in 0.999.")
     if precision not in ("float32", "mixed_bfloat16"):
-      raise ConfigError(f"model.precision = {precision!r}: choose 'float32' or 'mixed_bfloat16'.")
+      raise ConfigError(f"model.precision = {shown(precision)}: choose 'float32' or 'mixed_bfloat16'.")
     for name, width in (("z1_width", z1_width), ("z2_width", z2_width)):
       if not isinstance(width, int) or not 1 <= width <= 2**16:
-        raise ConfigError(f"model.{name} = {width!r} must be a whole number of at least 1, at most {2**16}.")
+        raise ConfigError(f"model.{name} = {shown(width)} must be a whole number of at least 1, at most {2**16}.")
     self.image_shape, self.feature, self.objective = tuple(image_shape), feature, objective
     self.z1_width, self.seed = z1_width, seed
     for part in feature.parts:
       if part.kind == CONTINUOUS and code not in (None, "gaussian"):
         raise ConfigError(
-          f"model.code = {code!r} takes f(x) of 0 and 1, and the feature '{part.name}' is continuous: use 'gaussian'."
+          f"model.code = {shown(code)} takes f(x) of 0 and 1, and the feature '{part.name}' is continuous: use "
+          "'gaussian'."
         )
     self.codes = tuple(
       make_code(code or ("gaussian" if part.kind == CONTINUOUS else part.code), part.width, z2_width)
@@ -339,5 +340,5 @@ def _made(feature: Feature | str | Mapping) -> Feature:
   if isinstance(feature, Feature):
     return feature
   raise ConfigError(
-    f"feature = {feature!r} must be a Feature, the name of a registered one, or a description of `get_config`."
+    f"feature = {shown(feature)} must be a Feature, the name of a registered one, or a description of `get_config`."
   )

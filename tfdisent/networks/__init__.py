@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from tfdisent.arguments import check as check_arguments  # there is a module `check` beside this one
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 from tfdisent.networks import dense as _registers_dense  # noqa: F401
 from tfdisent.networks import modulated as _registers_modulated  # noqa: F401
 from tfdisent.networks import plain as _registers_plain  # noqa: F401
@@ -60,7 +60,7 @@ def make(
     ConfigError: the family cannot take the arguments; the message names the symbol.
   """
   if not isinstance(arguments or {}, Mapping):
-    raise ConfigError(f"model.{symbol} = {arguments!r} must be a dict, as in {{'dense': (128,)}}.")
+    raise ConfigError(f"model.{symbol} = {shown(arguments)} must be a dict, as in {{'dense': (128,)}}.")
   arguments = dict(arguments or {})
   make_of_family = NETWORKS.imported(arguments.pop("family", family))
   check_arguments(make_of_family, f"model.{symbol}", arguments)

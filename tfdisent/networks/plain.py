@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 from tfdisent.registry import register_networks
 
 
@@ -28,7 +28,7 @@ class Network(keras.Model):
   def __init__(self, dense: Sequence[int], activation: str, dtype, name: str | None, **config):
     super().__init__(name=name, dtype=dtype)
     if not isinstance(activation, str):  # Keras would make a function of a description that a run folder brings
-      raise ConfigError(f"an activation is named by a text, 'relu', not {activation!r}.")
+      raise ConfigError(f"an activation is named by a text, 'relu', not {shown(activation)}.")
     self._config = {**config, "dense": tuple(dense), "activation": activation}
     self.dense_layers = [self._layer(keras.layers.Dense, units, name=f"dense_{i}") for i, units in enumerate(dense)]
 

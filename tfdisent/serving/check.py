@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from tfdisent.errors import ConfigError, RunError
+from tfdisent.errors import ConfigError, RunError, shown
 from tfdisent.inference import TrainedModel
 
 UNFINISHED = (".partial", ".part", ".tmp", ".temp", "~")
@@ -94,7 +94,7 @@ def _open_files(folder: pathlib.Path, stack: contextlib.ExitStack) -> dict[pathl
 
 def _check_path(name: str, path: pathlib.Path, folder: pathlib.Path) -> None:
   if not isinstance(path, pathlib.Path) or not path.exists():
-    raise ConfigError(f"exporter {name} returns {path!r}: it must return the pathlib.Path of what it wrote.")
+    raise ConfigError(f"exporter {name} returns {shown(path)}: it must return the pathlib.Path of what it wrote.")
   if folder.parent.resolve() not in path.resolve().parents:
     raise ConfigError(f"exporter {name} writes to {path}: it must write inside of {folder.parent}.")
   if not any(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file()):

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfdisent.errors import RunError
 from tfdisent.inference import TrainedModel
 from tfdisent.registry import register_exporter
-from tfdisent.run import replace
+from tfdisent.run import reason, replace
 from tfdisent.serving.signatures import ServedModel
 
 BEYOND = 2**30
@@ -56,7 +56,7 @@ def export_litert(trained: TrainedModel, path: pathlib.Path) -> pathlib.Path:
       converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
       content = converter.convert()
   except Exception as error:  # the converter raises errors of many kinds
-    raise RunError(f"the model cannot be converted to LiteRT: {error}") from error
+    raise RunError(f"the model cannot be converted to LiteRT: {reason(error)}") from error
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, content)

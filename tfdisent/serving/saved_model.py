@@ -21,10 +21,10 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.errors import ConfigError, RunError
+from tfdisent.errors import ConfigError, RunError, shown
 from tfdisent.inference import TrainedModel
 from tfdisent.registry import register_exporter
-from tfdisent.run import replace
+from tfdisent.run import reason, replace
 from tfdisent.serving.signatures import ServedModel
 
 
@@ -55,18 +55,21 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
     path = folder / str(max(versions, default=0) + 1)
     partial = folder / f"{path.name}.partial"  # no number, so a server does not load a version that is half written
     shutil.rmtree(partial, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as assets:
-      served, module = ServedModel(trained), tf.Module(name="tfdisent")
-      module.weights = served.weights()
-      module.assets = served.assets(pathlib.Path(assets), config)
-      tf.saved_model.save(module, str(partial), signatures=served.signatures())
-      _write_warmup(partial / "assets.extra", folder.name, served.requests())
-    partial.rename(path)
+    try:
+      with tempfile.TemporaryDirectory() as assets:
+        served, module = ServedModel(trained), tf.Module(name="tfdisent")
+        module.weights = served.weights()
+        module.assets = served.assets(pathlib.Path(assets), config)
+        tf.saved_model.save(module, str(partial), signatures=served.signatures())
+        _write_warmup(partial / "assets.extra", folder.name, served.requests())
+      partial.rename(path)
+    finally:
+      shutil.rmtree(partial, ignore_errors=True)  # half of a model would keep a full disk full
     _add_to_models(folder.parent / MODELS, folder.name)
     if not (batching := folder.parent / BATCHING_FILE).exists():
       replace(batching, BATCHING.encode())
-  except (OSError, UnicodeError) as error:
-    raise RunError(f"the model cannot be exported to {folder}: {error}.") from error
+  except (OSError, UnicodeError, tf.errors.OpError) as error:
+    raise RunError(f"the model cannot be exported to {folder}: {reason(error)}.") from error
   return path
 
 
@@ -90,8 +93,8 @@ def check_name(name: str) -> None:
   is_text = isinstance(name, str) and name.isprintable() and name == name.strip() and len(name.encode()) <= LONGEST
   if not is_text or not re.fullmatch(r'[^"/:\\]+', name) or name in (".", "..", MODELS, BATCHING_FILE):
     raise ConfigError(
-      f"a model cannot be called {name!r}: its name is that of a folder and part of a server's addresses, of at most "
-      f"{LONGEST} bytes, without quotes, slashes, backslashes, colons and line breaks. Choose another one with "
+      f"a model cannot be called {shown(name)}: its name is that of a folder and part of a server's addresses, of at "
+      f"most {LONGEST} bytes, without quotes, slashes, backslashes, colons and line breaks. Choose another one with "
       "--model_name."
     )
 

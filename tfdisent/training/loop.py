@@ -20,7 +20,7 @@ from tfdisent.data.batches import steps_per_epoch, training_batches, validation_
 from tfdisent.data.dataset import Dataset
 from tfdisent.data.pixels import WHITE
 from tfdisent.distribution import Worker
-from tfdisent.errors import ConfigError, DataError, FeatureError
+from tfdisent.errors import ConfigError, DataError, FeatureError, shown
 from tfdisent.feature import learned
 from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel
@@ -152,7 +152,7 @@ def check_counts(least: int, **counts: int) -> None:
   """Raises `ConfigError` unless each of `counts`, bindings of `train`, is a whole number of at least `least`."""
   for name, count in counts.items():
     if not isinstance(count, numbers.Integral) or count < least:
-      raise ConfigError(f"train.{name} = {count!r} must be a whole number of at least {least}.")
+      raise ConfigError(f"train.{name} = {shown(count)} must be a whole number of at least {least}.")
 
 
 class _Batches:

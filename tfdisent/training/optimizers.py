@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 from tfdisent.feature.contract import check_gradient
 from tfdisent.model.vae import DisentangledVAE
 
@@ -37,12 +37,14 @@ def make_optimizer(
     ConfigError: Keras knows no such optimizer or argument, or the learning rate is not a positive number.
   """
   if not (isinstance(learning_rate, numbers.Real) and 0 < learning_rate < math.inf):
-    raise ConfigError(f"learning_rate = {learning_rate!r} of the optimizer '{algorithm}' must be a positive number.")
+    raise ConfigError(
+      f"learning_rate = {shown(learning_rate)} of the optimizer '{algorithm}' must be a positive number."
+    )
   if decay not in ("cosine", None):
-    raise ConfigError(f"unknown decay {decay!r} of the learning rate: choose 'cosine' or None.")
+    raise ConfigError(f"unknown decay {shown(decay)} of the learning rate: choose 'cosine' or None.")
   if not (isinstance(warmup_steps, int) and warmup_steps >= 0):
     raise ConfigError(
-      f"warmup_steps = {warmup_steps!r} of the optimizer '{algorithm}' must be a whole number, 0 or more."
+      f"warmup_steps = {shown(warmup_steps)} of the optimizer '{algorithm}' must be a whole number, 0 or more."
     )
   rate = learning_rate
   if decay or warmup_steps:
@@ -108,4 +110,4 @@ def check_gradients(model: DisentangledVAE, strategy: tf.distribute.Strategy, im
       raise ConfigError(f"{name} is a LossScaleOptimizer, which cannot work here: {_HARMFUL['loss_scale_factor']}.")
     for argument, why in harmful.items():
       if value := getattr(optimizer, argument):
-        raise ConfigError(f"{name}.arguments = {{'{argument}': {value!r}}} cannot work here: {why}.")
+        raise ConfigError(f"{name}.arguments = {{'{argument}': {shown(value)}}} cannot work here: {why}.")
