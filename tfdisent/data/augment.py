@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Augment:
   def __post_init__(self):
     for name in ("shift", "scale", "shear"):
       if not 0 <= getattr(self, name) <= 0.5:
-        raise ConfigError(f"train.augment[{name!r}] = {getattr(self, name)!r} must be in [0, 0.5].")
+        raise ConfigError(f"train.augment[{name!r}] = {shown(getattr(self, name))} must be in [0, 0.5].")
 
   def __call__(self, image: tf.Tensor, seed: tf.Tensor, position: tf.Tensor, batch_size: int) -> tf.Tensor:
     """Images [B, H, W, C] with changes that depend on the seed and on the position in the global batch alone.
@@ -82,10 +82,10 @@ def make_augment(given: Mapping[str, Any] | None) -> Augment | None:
     return None
   known = [field.name for field in dataclasses.fields(Augment)]
   if not isinstance(given, Mapping) or not set(given) <= set(known):
-    raise ConfigError(f"train.augment = {given!r} must be a dict of {', '.join(known)}, as in {{'scale': 0.1}}.")
+    raise ConfigError(f"train.augment = {shown(given)} must be a dict of {', '.join(known)}, as in {{'scale': 0.1}}.")
   for name, value in given.items():
     kind = bool if name == "flip" else (int, float, np.number)
     if not isinstance(value, kind) or (name != "flip" and isinstance(value, bool)):
       what = "True or False" if name == "flip" else "a number"
-      raise ConfigError(f"train.augment[{name!r}] = {value!r} must be {what}.")
+      raise ConfigError(f"train.augment[{shown(name)}] = {shown(value)} must be {what}.")
   return Augment(**given)
