@@ -518,16 +518,14 @@ class Turn(Feature):
 
 def test_every_figure_of_an_angle(dataset, monkeypatch):
   """The angle is told by the red; its judge misses by more the lower the band, and so does it on the fusions."""
-  monkeypatch.setattr(judges, "Oracle", lambda dataset, column: read_label)
 
-  def estimator(dataset, column, turn):
-    assert (column, turn) == ("turn", 360.0)
-    return lambda image: read_color(image)[:, 0] * (360 / 255) + 10.0 * read_label(image)
+  def read_turn(image):
+    return read_color(image)[:, 0] * (360 / 255) + 10.0 * read_label(image)
 
-  monkeypatch.setattr(judges, "Estimator", estimator)
   splits = {split: {**dataset[split], "turn": dataset[split]["color"][:, 0] * 360} for split in MARKS}
   readers = (dataset.judges[0], Judge("turn", "turn", "angle", 360.0))
   turning = dataclasses.replace(dataset, **splits, judges=readers, class_names={"label": ("a", "b", "c", "d")})
+  monkeypatch.setattr(case, "readers", lambda dataset: dict(zip(readers, (read_label, read_turn))))
 
   def turns(x, f):
     red = np.degrees(np.arctan2(f[:, 1], f[:, 0])) % 360 / 360

@@ -9,8 +9,8 @@ import numpy as np
 
 from tfdisent.data.dataset import Dataset, Examples, Judge
 from tfdisent.errors import DataError
-from tfdisent.evaluation.judges import Reader, reader
 from tfdisent.evaluation.probes import ProbeData
+from tfdisent.evaluation.readers import Reader, readers
 from tfdisent.feature.contract import DISCRETE, Feature, feature_values
 from tfdisent.inference import TrainedModel, to_uint8
 
@@ -194,7 +194,7 @@ class Case:
   @functools.cached_property
   def readers(self) -> dict[Judge, Reader]:
     """What reads each judge's property from images; networks that are not in the cache are trained."""
-    return {judge: reader(judge, self.dataset) for judge in self.dataset.judges}
+    return readers(self.dataset)
 
   @functools.cached_property
   def truth(self) -> dict[Judge, np.ndarray]:

@@ -31,8 +31,8 @@ from tfdisent.data.dataset import Examples, Judge
 from tfdisent.evaluation import strokes
 from tfdisent.evaluation.case import Case, Part, other_feature
 from tfdisent.evaluation.intervals import median_with_interval, with_interval
-from tfdisent.evaluation.judges import class_column, feature_reader
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
+from tfdisent.evaluation.readers import class_column, feature_reader
 from tfdisent.feature.contract import DISCRETE, feature_values
 from tfdisent.feature.learned import LearnedFeature
 from tfdisent.inference import to_uint8

@@ -7,8 +7,8 @@ from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
 from tfdisent.evaluation import bound, control, leaks, quality  # noqa: F401 (each registers its measurements)
 from tfdisent.evaluation.case import Case
-from tfdisent.evaluation.judges import reader
 from tfdisent.evaluation.measurement import BUILT_IN, Measurement, Metrics
+from tfdisent.evaluation.readers import readers
 from tfdisent.inference import TrainedModel
 from tfdisent.registry import MEASUREMENTS
 
@@ -72,5 +72,4 @@ def evaluate(
 
 def train_judges(dataset: Dataset) -> None:
   """Trains the networks that judge images of a data set, where the cache does not hold them yet."""
-  for judge in dataset.judges:
-    reader(judge, dataset)
+  readers(dataset)

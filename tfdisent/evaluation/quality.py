@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from tfdisent.evaluation.case import Case
 from tfdisent.evaluation.intervals import with_interval
-from tfdisent.evaluation.judges import FIDExtractor, class_column
+from tfdisent.evaluation.judges import FIDExtractor
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
+from tfdisent.evaluation.readers import class_column
 from tfdisent.registry import register_measurement
 
 FID_IMAGES = 10_000
