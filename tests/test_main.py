@@ -79,7 +79,7 @@ def test_metrics_have_the_agreed_names(run_dir):
     *(f"control/accuracy_{z1}" for z1 in ("mean", "sample", "prior")),
     *(f"control_by_class/{digit}" for digit in range(10)),
     *(f"{kind}/{name}_mae" for kind in ("complement", "complement_chance") for name in ("color", "slant", "stroke")),
-    "quality/psnr",
+    *(f"quality/{name}" for name in ("psnr", "sharpness_rec", "sharpness_fusion")),
     "oracle/validation_accuracy",  # the test split is left to --mode=eval
   }
   assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in metrics.values())

@@ -32,7 +32,7 @@ def evaluate(
   | figures | measurement | explained in |
   |---|---|---|
   | `control/…`, `complement/…`, `oracle/…` | `control` * | `evaluation.control` |
-  | `quality/…` | `psnr` *, `ssim`, `fid` | `evaluation.quality` |
+  | `quality/…` | `psnr` *, `sharpness` *, `ssim`, `fid` | `evaluation.quality` |
   | `leakage/…` | `leakage`, `leakage_controls`, `leakage_image` | `evaluation.leaks` |
   | `bound/…` | `bound` | `evaluation.bound` |
 
@@ -44,7 +44,7 @@ def evaluate(
       they stop early on a fifth of `probe`.
     split: "test" for figures to publish, "validation" for choices.
     seed: of the pairs, the samples and the probes.
-    quick: control, complement and PSNR alone, and `measurements`.
+    quick: control, complement, PSNR and sharpness alone, and `measurements`.
     limit: at most so many images, evenly spaced in the split; None for all.
     progress: told of every stage, as a line; None for silence.
     measurements: more of them, which run after the built-in ones: registered names, or instances.
