@@ -105,7 +105,7 @@ def test_each_head_reads_its_own_property_and_all_in_one_pass(dataset, own_cache
   del others
   gc.collect()
   band(x[:5])
-  assert len(passes) == 1 and len(trunk._outputs) == 3  # `others` are gone
+  assert len(passes) == 1 and len(trunk._read) == 3  # `others` are gone
 
 
 def test_a_judge_is_read_by_the_trunk_of_its_data_set(dataset, own_cache, trainings):

@@ -16,6 +16,8 @@ Each measure is a function of arrays and a random state, so it takes the codes o
 | `proportion_interval` of a share | the binomial distribution | Clopper & Pearson 1934 |
 | `bootstrap_interval` of all else, `with_interval` | resampled test examples | Efron 1979 |
 
+`Case.worst` has the fusions that the judges find worst, and `worst.judged_fusions` draws them.
+
 `evaluate` runs them all on a trained model. What it runs are measurements (`Measurement`), a record and a function of a
 `Case` each, in `control`, `quality`, `leaks` and `bound`; `measurement` says how to add one.
 

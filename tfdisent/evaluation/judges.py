@@ -15,6 +15,7 @@ of stride 2), and so do their seeds. `read_images` trains a network of the same 
 """  # noqa: E501 (a table)
 
 import sys
+import weakref
 from collections.abc import Callable
 
 import keras
@@ -60,6 +61,7 @@ class CachedNetwork:
     epochs *= rounds
     steps = epochs * max(1, count // batch_size)
     self._network = self._make(dataset.image_shape, outputs)
+    self._read: list[tuple[weakref.ref, np.ndarray]] = []
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))
     recipe = {"optimizer": keras.optimizers.serialize(optimizer), "loss": loss, "seed": self.seed}
     recipe |= {"steps": steps, "batch_size": batch_size}
@@ -86,6 +88,19 @@ class CachedNetwork:
       {"image": train["image"], "target": target},
       recipe,
     )
+
+  def outputs(self, image: np.ndarray) -> np.ndarray:
+    """What the network gives for uint8 [N, H, W, C], [N, outputs].
+
+    It is kept as long as the array is there: several judges, or several questions, read the same images.
+    """
+    self._read = [(of, outputs) for of, outputs in self._read if of() is not None]
+    for of, outputs in self._read:
+      if of() is image:
+        return outputs
+    outputs = self._network.predict(image, batch_size=500, verbose=0)
+    self._read.append((weakref.ref(image), outputs))
+    return outputs
 
   def _task(self, values: np.ndarray):
     """The number of outputs, what they learn from `values`, and their loss as data of JSON. Here, one head's."""
@@ -118,11 +133,11 @@ class Oracle(CachedNetwork):
 
   def __call__(self, image: np.ndarray) -> np.ndarray:
     """The class of each image, [N], from uint8 [N, H, W, C]."""
-    return self._head.read(self._network.predict(image, batch_size=500, verbose=0))
+    return self._head.read(self.outputs(image))
 
   def probabilities(self, image: np.ndarray) -> np.ndarray:
     """The probability of each class, [N, classes], from uint8 [N, H, W, C]."""
-    return self._head.probabilities(self._network.predict(image, batch_size=500, verbose=0))
+    return self._head.probabilities(self.outputs(image))
 
 
 class Estimator(CachedNetwork):
@@ -156,7 +171,7 @@ class Estimator(CachedNetwork):
 
   def __call__(self, image: np.ndarray) -> np.ndarray:
     """The angle [N] or the numbers [N] or [N, K] of each image, in their unit, from uint8 [N, H, W, C]."""
-    return self._head.read(self._network.predict(image, batch_size=500, verbose=0))
+    return self._head.read(self.outputs(image))
 
 
 class FIDExtractor(CachedNetwork):

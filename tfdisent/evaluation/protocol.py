@@ -22,6 +22,7 @@ def evaluate(
   limit: int | None = None,
   progress: Callable[[str], None] | None = say,
   measurements: Sequence[str | Measurement] = (),
+  look: Callable[[Case], None] | None = None,
 ) -> Metrics:
   """Control, complement, quality, leakage and the bound of a model on a split.
 
@@ -48,6 +49,7 @@ def evaluate(
     limit: at most so many images, evenly spaced in the split; None for all.
     progress: told of every stage, as a line; None for silence.
     measurements: more of them, which run after the built-in ones: registered names, or instances.
+    look: is called with the `Case` once all is measured, for what figures do not show, as its `worst` fusions.
 
   Raises:
     DataError: the split is neither "test" nor "validation".
@@ -66,6 +68,8 @@ def evaluate(
   for measurement in (*built_in, *more):
     tell(measurement.stage)
     metrics |= measurement.measure(case)
+  if look:
+    look(case)
   tell("done")
   return metrics
 

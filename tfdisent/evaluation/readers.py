@@ -6,7 +6,6 @@
 | two or more | one network that learns all of their columns at once: `Trunk` |
 """
 
-import weakref
 from collections.abc import Callable
 
 import keras
@@ -26,6 +25,8 @@ Where it reads a class, it may have a method `probabilities`, from the same imag
 OF_PIXELS = {"color": strokes.measured_color, "axis": strokes.axis}
 """What is measured, by the kind of the judge."""
 CHANNELS = (16, 32, 64, 128)
+PLACES = 8
+"""On a side: the heads see the mean colour of so many parts of the image, besides what the convolutions give."""
 LARGEST = 64
 """Pixels on a side that a trunk looks at: larger images are made about as large, or the training would take hours."""
 
@@ -62,7 +63,7 @@ def _alone(judge: Judge, dataset: Dataset) -> Reader:
 
 
 class Trunk(judges.CachedNetwork):
-  """Reads several properties: the convolutions of the oracle, with a head for each property.
+  """Reads several properties: convolutions as those of the oracle and one more, with a head for each property.
 
   A network for each costs minutes each, since the convolutions are nearly all of the work.
 
@@ -77,7 +78,6 @@ class Trunk(judges.CachedNetwork):
 
   def __init__(self, dataset: Dataset, read: list[Judge], epochs: int = 12):
     self._judges = sorted(set(read), key=lambda judge: (judge.column, judge.kind, judge.name))
-    self._outputs: list[tuple[weakref.ref, np.ndarray]] = []
     super().__init__(dataset, ", ".join(judge.column for judge in self._judges), epochs, lambda examples: examples)
 
   def _task(self, values):
@@ -94,23 +94,16 @@ class Trunk(judges.CachedNetwork):
     layers = judges._convolutions(self.seed, channels=CHANNELS)
     if (times := min(image_shape[:2]) // LARGEST) > 1:
       layers.insert(1, keras.layers.AveragePooling2D(times))
-    seen = keras.Sequential(layers, name="convolutions")(image)
+    # Colours are told by the mean of a place, which normalised and pooled maxima tell badly.
+    places = keras.layers.AveragePooling2D([max(1, size // PLACES) for size in image_shape[:2]])
+    seen = [
+      keras.Sequential([*layers, keras.layers.Flatten()], name="convolutions")(image),
+      keras.Sequential([keras.layers.Rescaling(1 / 255), places, keras.layers.Flatten()], name="places")(image),
+    ]
+    seen = keras.layers.Concatenate(name="seen")(seen)
     heads = [judges._head(head.outputs, self.seed, head.dropout) for head in self._heads]
     read = [keras.Sequential(layers, name=f"head_{number}")(seen) for number, layers in enumerate(heads)]
     return keras.Model(image, keras.layers.Concatenate(name="outputs")(read), name="trunk")
-
-  def outputs(self, image: np.ndarray) -> np.ndarray:
-    """What the heads give for uint8 [N, H, W, C], side by side, [N, outputs of all].
-
-    Those of an array are kept as long as the array is there: each judge reads the same images.
-    """
-    self._outputs = [(of, outputs) for of, outputs in self._outputs if of() is not None]
-    for of, outputs in self._outputs:
-      if of() is image:
-        return outputs
-    outputs = self._network.predict(image, batch_size=500, verbose=0)
-    self._outputs.append((weakref.ref(image), outputs))
-    return outputs
 
   def reader(self, judge: Judge) -> Reader:
     """What reads the property of one of the judges."""
