@@ -40,5 +40,6 @@ def judged_fusions(parts: Sequence[Judged]) -> bytes:
     words = [f"{asked}\nread: {read}" for asked, read in zip(part.asked, part.read)]
     axes.set_xticks(pictures.middles(width, len(words)), words, parse_math=False)
     axes.set_yticks(pictures.middles(height, 3), ["source", f"gives\n{part.name}", "fusion"], parse_math=False)
+    axes.tick_params(labelsize=7)
     axes.set_title(f"{part.name}: asked for, and read by the judge", fontsize=9, parse_math=False)
   return figure._repr_png_()
