@@ -63,7 +63,7 @@ def test_help_teaches_and_does_not_wait_for_tensorflow():
 def test_a_training_leaves_all_that_it_promises(run_dir):
   for name in ("config.gin", "run.json", "model.json", "metrics_validation.json", "feature_examples.json"):
     assert (run_dir / name).stat().st_size > 0
-  for name in ("fusion.png", "reconstruction.png", "traversal.png"):
+  for name in ("fusion.png", "reconstruction.png", "traversal.png", "fusion_worst.png"):
     assert (run_dir / name).stat().st_size > 0
   assert not (run_dir / "metrics.json").exists() and not run.reads_of_test(run_dir)  # nothing is of the test split
   assert list(run_dir.glob("checkpoints/last/epoch-1.index")) and list(run_dir.glob("tensorboard/events*"))
@@ -79,7 +79,7 @@ def test_metrics_have_the_agreed_names(run_dir):
     *(f"control/accuracy_{z1}" for z1 in ("mean", "sample", "prior")),
     *(f"control_by_class/{digit}" for digit in range(10)),
     *(f"{kind}/{name}_mae" for kind in ("complement", "complement_chance") for name in ("color", "slant", "stroke")),
-    "quality/psnr",
+    *(f"quality/{name}" for name in ("psnr", "sharpness_rec", "sharpness_fusion")),
     "oracle/validation_accuracy",  # the test split is left to --mode=eval
   }
   assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in metrics.values())
@@ -151,7 +151,7 @@ def test_figures_of_other_weights_and_splits_leave_those_of_the_best_on_the_test
 ):
   folder, asked = shutil.copytree(measured_run, tmp_path / "run"), []
 
-  def evaluate(trained, dataset, split, quick, progress, measurements):
+  def evaluate(trained, dataset, split, quick, progress, measurements, look):
     asked.append((trained.checkpoint.kind, split, quick))
     return {"quality/psnr": {"value": 1.0}}
 

@@ -34,6 +34,7 @@ from tfdisent.errors import ConfigError, Interrupted, RunError
 from tfdisent.evaluation import report, words
 from tfdisent.evaluation.monitor import TensorBoard, write_scalars
 from tfdisent.evaluation.protocol import Metrics, train_judges
+from tfdisent.evaluation.worst import judged_fusions
 from tfdisent.feature import learned
 from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel
@@ -309,6 +310,7 @@ def _draw_and_measure(run_dir, trained, dataset, measurements, progress) -> list
   if not _is_measured(run_dir, trained, dataset, "validation"):
     progress("On the validation split:")
     _measure(run_dir, trained, dataset, "validation", progress, measurements, quick=True)
+  paths += [worst] if (worst := run_dir / run.WORST_FILE).is_file() else []
   # Last, since this file says that all is done.
   inference.save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])
   return paths
@@ -438,28 +440,37 @@ def evaluate(
   measurements = measurements or run.read_measurements(run_dir, trust)
   if split == "test":
     progress(f"Reads of the test split, with this one: {run.count_test_read(run_dir, trained.checkpoint)}")
-  metrics, provenance, path = _measure(run_dir, trained, dataset, split, progress, measurements)
+  metrics, provenance, path, worst = _measure(run_dir, trained, dataset, split, progress, measurements)
   curves = run_dir / run.TENSORBOARD_FOLDER
   scalars = {key: figure["value"] for key, figure in metrics.items()}
   write_scalars(curves / run.named(run.EVALUATION_FOLDER, split, checkpoint), scalars)
   page = run_dir / run.named(run.REPORT_FILE, split, checkpoint)
   config = run.read_config(run_dir)
-  report.write_report(page, trained, dataset[split], metrics, report.read_curves(curves), config, provenance)
+  report.write_report(page, trained, dataset[split], metrics, report.read_curves(curves), config, provenance, worst)
   progress(f"\nWritten to {path}; look at {page}")
   return metrics
 
 
 def _measure(run_dir, trained, dataset, split, progress, measurements, quick=False):
-  """The figures of a run on a split, printed and kept; with their provenance, and the path of their file."""
-  metrics = evaluation.evaluate(trained, dataset, split, quick=quick, progress=progress, measurements=measurements)
+  """The figures of a run on a split, printed and kept; with their provenance, the path of their file, and a PNG of the
+  fusions that were judged worst, if any were judged.
+  """
+  judged = []
+  look = lambda case: judged.extend(case.worst.values())  # noqa: E731
+  metrics = evaluation.evaluate(
+    trained, dataset, split, quick=quick, progress=progress, measurements=measurements, look=look
+  )
+  worst = judged_fusions(judged) if judged else None
   for name, figure in sorted(metrics.items()):
     interval = f"  [{figure['low']:.4f}, {figure['high']:.4f}]" if "low" in figure else ""
     progress(f"  {name:<32} {figure['value']:.4f}{interval}")
   if trained.checkpoint.kind == "best":
     text = words.in_words(run_dir.absolute().name, trained.feature, dataset, split, metrics)
     run.write(run_dir / run.WORDS_FILE, text)
+    if worst:
+      run.write(run_dir / run.WORST_FILE, worst)
   provenance = run.provenance(run_dir, dataset, split, trained.checkpoint, trained.model.seed)
-  return metrics, provenance, run.write_metrics(run_dir, metrics, provenance)
+  return metrics, provenance, run.write_metrics(run_dir, metrics, provenance), worst
 
 
 def _is_measured(run_dir, trained, dataset, split) -> bool:

@@ -3,6 +3,7 @@
 import io
 import itertools
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -85,7 +86,7 @@ def fusion_grid(
   return tile([[None, *columns], *([row, *images] for row, images in zip(rows, fusions))])
 
 
-class _Picture(Figure):
+class Picture(Figure):
   """A figure that a notebook shows, though nobody has imported pyplot, and only once where somebody has."""
 
   def _repr_png_(self) -> bytes:
@@ -125,16 +126,13 @@ def show_fusions(
   if len(f) != len(columns):
     raise DataError(f"feature has {len(f)} values, and there are {len(columns)} feature_images.")
   picture = fusion_grid(trained, rows, columns, f)
-  figure = _Picture(figsize=(0.8 * (len(columns) + 1), 0.8 * (len(rows) + 1) + 0.5), layout="constrained")
+  figure = Picture(figsize=(0.8 * (len(columns) + 1), 0.8 * (len(rows) + 1) + 0.5), layout="constrained")
   axes = figure.subplots()
-  axes.imshow(picture if picture.shape[2] == 3 else picture[..., 0], cmap="gray", vmin=0, vmax=255)
-  width = columns.shape[2]
+  draw(axes, picture)
   words = _words(trained, f)
   aslant = {"rotation": 60, "ha": "left", "rotation_mode": "anchor"} if max(map(len, words)) > 9 else {}
-  axes.set_xticks([(width + GAP) * (k + 1) + GAP + width / 2 for k in range(len(columns))], words, **aslant)
+  axes.set_xticks(middles(columns.shape[2], len(columns) + 1)[1:], words, parse_math=False, **aslant)
   axes.set_yticks([])
-  axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelsize=8)
-  axes.spines[:].set_visible(False)
   return figure
 
 
@@ -142,13 +140,27 @@ def _words(trained: TrainedModel, f: np.ndarray) -> list[str]:
   """Each row of f [K, width] in words: "cat", or a line for each part where there are several, as "smile: 1"."""
   feature, lines = trained.feature, []
   for name, part, f_part in zip(feature.part_names, feature.parts, feature.split(f)):
-    values, classes = np.asarray(part.to_natural(f_part)), trained.class_names.get(part.column, ())
-    words = [
-      str(classes[value]) if values.dtype.kind in "iu" and values.ndim == 1 and classes else _short(value)
-      for value in values
-    ]
+    words = value_words(np.asarray(part.to_natural(f_part)), trained.class_names.get(part.column, ()))
     lines.append([f"{name}: {word}" for word in words] if len(feature.parts) > 1 else words)
   return ["\n".join(column) for column in zip(*lines)]
+
+
+def draw(axes, picture: np.ndarray) -> None:
+  """Draws a picture, uint8 [H, W, C], with room for words above and at the left."""
+  axes.imshow(picture if picture.shape[2] == 3 else picture[..., 0], cmap="gray", vmin=0, vmax=255)
+  axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelsize=8)
+  axes.spines[:].set_visible(False)
+
+
+def middles(size: int, count: int) -> list[float]:
+  """Of the images of a line of `tile`, in pixels."""
+  return [(size + GAP) * k + GAP + size / 2 for k in range(count)]
+
+
+def value_words(values: np.ndarray, classes: Sequence[str] = ()) -> list[str]:
+  """Each of the values [K] or [K, …] in words: the name of a class, where there are names, or numbers."""
+  named = values.dtype.kind in "iu" and values.ndim == 1
+  return [str(classes[value]) if named and value < len(classes) else _short(value) for value in values]
 
 
 def _short(value: np.ndarray) -> str:

@@ -11,6 +11,7 @@
 | `checkpoints/`          | see `tfdisent.checkpoints`                                                              |
 | `tensorboard/`          | curves, and the figures of each evaluation in a folder of their own                     |
 | `fusion*.png`, …        | pictures of the validation split                                                        |
+| `fusion_worst.png`      | the fusions that the judges find worst, of the newest figures                           |
 | `feature_examples.json` | values of f for the columns of samples; written last, so its presence means: trained    |
 | `metrics*.json`         | `{"provenance": …, "metrics": …}` of one split and one checkpoint; see `named`          |
 | `README.md`             | the newest of these figures in plain words, and what to try                             |
@@ -46,7 +47,7 @@ LOCK_FILE, RUN_FILE, CONFIG_FILE, MODEL_FILE = "lock", "run.json", "config.gin",
 CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE = "class_names.json", "feature_examples.json"
 METRICS_FILE, REPORT_FILE, TEST_READS_FILE = "metrics.json", "report.html", "test_reads.jsonl"
 WORDS_FILE = "README.md"
-FUSION_FILE, SAMPLES_FILE = "fusion.png", "samples.png"
+FUSION_FILE, WORST_FILE, SAMPLES_FILE = "fusion.png", "fusion_worst.png", "samples.png"
 CHECKPOINTS_FOLDER, TENSORBOARD_FOLDER, EXPORT_FOLDER = "checkpoints", "tensorboard", "export"
 FEATURES_FOLDER = "features"
 EVALUATION_FOLDER = "evaluation"  # within `tensorboard`

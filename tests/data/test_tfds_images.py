@@ -21,7 +21,7 @@ from tfdisent.data.dataset import SPLITS, Judge
 from tfdisent.data.image_cache import PREPARATION
 from tfdisent.data.tfds_images import KINDS, tfds_images
 from tfdisent.errors import ConfigError, DataError
-from tfdisent.evaluation import evaluate, judges
+from tfdisent.evaluation import case, evaluate
 from tfdisent.feature.contract import feature_values
 from tfdisent.pictures import fusion_grid
 
@@ -81,8 +81,9 @@ def test_every_set_has_four_splits_with_its_factors(name, mocked):
 def test_every_set_goes_the_whole_way(name, mocked, tmp_path, monkeypatch):
   """Two training steps, the quick evaluation, and a picture."""
   column = "Smiling" if name == "celeb_a" else KINDS[name.split("/")[0]].judged[0]
-  monkeypatch.setattr(judges, "Oracle", lambda dataset, column: lambda image: np.zeros(len(image), int))
-  monkeypatch.setattr(judges, "Estimator", lambda dataset, column, turn: lambda image: np.zeros(len(image)))
+  monkeypatch.setattr(
+    case, "readers", lambda dataset: dict.fromkeys(dataset.judges, lambda image: np.zeros(len(image)))
+  )
   dataset = tfds_images(name, size=32, channels=3, probe_fraction=0.2, validation_fraction=0.2)
   feature = Category(num_classes=None, column=column).of_dataset(dataset)
   trained = train_tiny(tmp_path / "run", dataset, feature, epochs=1, batch_size=4, evaluate_every=0)

@@ -163,7 +163,7 @@ def test_a_group_has_the_figures_of_all_its_runs():
 
 COLUMNS = [f"control/{name}_{z1}" for name in ("accuracy", "mae", "median_error") for z1 in ("mean", "sample", "prior")]
 COLUMNS += ["leakage/worst", "leakage/image", "complement/color_mae", "complement/digit_accuracy", "complement/ink_iou"]
-COLUMNS += ["quality/psnr", "quality/fid", "bound/ratio"]
+COLUMNS += ["quality/psnr", "quality/sharpness_rec", "quality/sharpness_fusion", "quality/fid", "bound/ratio"]
 
 
 def test_the_columns_are_in_their_order_whatever_that_of_the_runs_is(make_run):
@@ -323,3 +323,14 @@ def test_figures_of_a_split_and_a_checkpoint_are_read_with_or_without_provenance
   (tmp_path / "a" / "metrics_last.json").write_text("[", encoding="utf-8")
   with pytest.raises(RunError, match=r"metrics_last\.json cannot be read .*--checkpoint=last"):
     read_runs([run], checkpoint="last")
+
+
+def test_figures_of_an_older_version_stand_beside_newer_ones(make_run):
+  """It did not measure the sharpness."""
+  new = {"quality/sharpness_rec": 0.9, "quality/sharpness_fusion": 0.8}
+  table = markdown(read_runs([make_run("old"), make_run("new", weight=2.0, **new)]))
+  header, _, old, newer, *_ = table.splitlines()
+  assert header.endswith("| quality/psnr | quality/sharpness_rec | quality/sharpness_fusion |")
+  assert old.endswith("] |  |  |") and "| 0.8000 [0.7900, 0.8200] |" in newer
+  same = markdown(read_runs([make_run("seed0"), make_run("seed1", seed=1, **new)]))  # one line: what both have
+  assert "sharpness" not in same.split("Each run")[0].splitlines()[0]

@@ -10,7 +10,7 @@ import pytest
 from features.digit_label import DigitLabel
 from tests.bands import MARKS, bands, bands_dataset, marked_bands_dataset, marks
 from tfdisent.errors import RunError
-from tfdisent.evaluation import Estimator, FIDExtractor, Oracle, judges, plain_vae, read_images
+from tfdisent.evaluation import Estimator, FIDExtractor, Oracle, heads, judges, plain_vae, read_images
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import WEIGHTS, Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -98,20 +98,20 @@ def test_a_judge_is_kept_under_what_it_learned_from(dataset, own_cache, training
 
 
 @pytest.mark.parametrize(
-  ("where", "change"),
+  ("module", "where", "change"),
   [
-    ("_convolutions", lambda seed, make=judges._convolutions: make(seed, momentum=0.9)),
-    ("_convolutions", lambda seed, make=judges._convolutions: make(seed + 1)),
-    ("_head", lambda outputs, seed, make=judges._head: make(outputs, seed, dropout=0.3)),
-    ("BATCH_SIZE", 64),
-    ("CROSS_ENTROPY", "sparse_categorical_crossentropy"),
+    (judges, "_convolutions", lambda seed, make=judges._convolutions: make(seed, momentum=0.9)),
+    (judges, "_convolutions", lambda seed, make=judges._convolutions: make(seed + 1)),
+    (judges, "_head", lambda outputs, seed, make=judges._head: make(outputs, seed, dropout=0.3)),
+    (judges, "BATCH_SIZE", 64),
+    (heads, "CROSS_ENTROPY", "sparse_categorical_crossentropy"),
   ],
 )
 def test_a_judge_of_another_architecture_or_recipe_is_another(
-  dataset, own_cache, trainings, monkeypatch, where, change
+  dataset, own_cache, trainings, monkeypatch, module, where, change
 ):
   Oracle(dataset)
-  monkeypatch.setattr(judges, where, change)
+  monkeypatch.setattr(module, where, change)
   Oracle(dataset)
   assert len(trainings) == 2
 

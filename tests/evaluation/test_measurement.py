@@ -14,51 +14,51 @@ from tfdisent.evaluation.measurement import BUILT_IN, column_figures, curve_figu
 from tfdisent.registry import MEASUREMENTS
 from tfdisent.run import write_metrics
 
-SHARPNESS = """
+CONTRAST = """
 import dataclasses
 
 import tfdisent
 from tfdisent.evaluation import Figure, with_interval
 
 
-@tfdisent.register_measurement("sharpness_of_a_user")
+@tfdisent.register_measurement("contrast")
 @dataclasses.dataclass(frozen=True)
-class Sharpness(tfdisent.Measurement):
-  stage = "sharpness of the fusions"
-  figures = (Figure("quality/sharpness", "high", column=True), Figure("quality/not_a_column"))
+class Contrast(tfdisent.Measurement):
+  stage = "contrast of the fusions"
+  figures = (Figure("quality/contrast", "high", column=True), Figure("quality/not_a_column"))
   scale: float = 1.0
 
   def measure(self, case: tfdisent.Case):
     spread = self.scale * case.fusion["score"].std((1, 2, 3))
-    return {"quality/sharpness": with_interval(spread), "quality/not_a_column": {"value": 1.0}}
+    return {"quality/contrast": with_interval(spread), "quality/not_a_column": {"value": 1.0}}
 """
 
 
 @pytest.fixture
-def sharpness(tmp_path, monkeypatch):
+def contrast(tmp_path, monkeypatch):
   """A package with one file, which registers a measurement; the file's module."""
   (tmp_path / "my_measurements").mkdir()
-  (tmp_path / "my_measurements" / "sharpness.py").write_text(SHARPNESS, encoding="utf-8")
+  (tmp_path / "my_measurements" / "contrast.py").write_text(CONTRAST, encoding="utf-8")
   monkeypatch.syspath_prepend(tmp_path)
   monkeypatch.setattr(judges, "Oracle", lambda dataset, column: read_label)
   with MEASUREMENTS.temporary():
-    yield importlib.import_module("my_measurements.sharpness")
+    yield importlib.import_module("my_measurements.contrast")
 
 
-def test_a_measurement_is_added_by_one_file_and_is_a_column_of_compare(sharpness, tmp_path):
+def test_a_measurement_is_added_by_one_file_and_is_a_column_of_compare(contrast, tmp_path):
   lines, dataset = [], bands_dataset(test=30)
   metrics = evaluate(
     Fake(Color(), swaps_color),
     dataset,
     quick=True,
     progress=lines.append,
-    measurements=("sharpness_of_a_user",),
+    measurements=("contrast",),
   )
-  assert [line.split("] ")[1] for line in lines][-2:] == ["sharpness of the fusions", "done"]
-  assert list(metrics)[-2:] == ["quality/sharpness", "quality/not_a_column"] and metrics["quality/sharpness"]["low"] > 0
-  twice = sharpness.Sharpness(scale=2.0)
+  assert [line.split("] ")[1] for line in lines][-2:] == ["contrast of the fusions", "done"]
+  assert list(metrics)[-2:] == ["quality/contrast", "quality/not_a_column"] and metrics["quality/contrast"]["low"] > 0
+  twice = contrast.Contrast(scale=2.0)
   again = evaluate(Fake(Color(), swaps_color), dataset, quick=True, progress=None, measurements=(twice,))
-  assert again["quality/sharpness"]["value"] == pytest.approx(2 * metrics["quality/sharpness"]["value"])
+  assert again["quality/contrast"]["value"] == pytest.approx(2 * metrics["quality/contrast"]["value"])
 
   run = tmp_path / "run"
   run.mkdir()
@@ -66,8 +66,10 @@ def test_a_measurement_is_added_by_one_file_and_is_a_column_of_compare(sharpness
   origin = {"split": "test", "checkpoint": "best"}
   write_metrics(run, json.loads(json.dumps({**metrics, "leakage/worst": {"value": 0.5}})), origin)
   header, _, line, *_ = markdown(read_runs([str(run)])).splitlines()
-  assert header.endswith("| leakage/worst | complement/ink_iou | quality/psnr | quality/sharpness |")
-  assert f"| {metrics['quality/sharpness']['value']:.2f} [" in line
+  assert header.endswith(
+    "| complement/ink_iou | quality/psnr | quality/sharpness_rec | quality/sharpness_fusion | quality/contrast |"
+  )
+  assert f"| {metrics['quality/contrast']['value']:.2f} [" in line
 
 
 def test_a_measurement_that_nobody_registered_is_named():
@@ -78,7 +80,7 @@ def test_a_measurement_that_nobody_registered_is_named():
 def test_the_built_in_ones_are_registered_and_none_declares_what_another_does():
   names = [figure.name for name in BUILT_IN for figure in MEASUREMENTS[name].figures]
   assert len(set(names)) == len(names) and set(BUILT_IN) <= set(MEASUREMENTS)
-  assert [name for name in BUILT_IN if MEASUREMENTS[name].quick] == ["control", "psnr"]
+  assert [name for name in BUILT_IN if MEASUREMENTS[name].quick] == ["control", "psnr", "sharpness"]
 
 
 def test_what_a_training_prints_and_a_sweep_plots():
@@ -90,9 +92,11 @@ def test_what_a_training_prints_and_a_sweep_plots():
   assert [figure.name for figure in curve_figures()] == [
     *("control/accuracy_mean", "control/accuracy_prior", "control/mae_mean", "leakage/worst", "leakage/image"),
     *("complement/color_mae", "complement/digit_accuracy", "quality/psnr"),
+    *("quality/sharpness_rec", "quality/sharpness_fusion"),
   ]
   better = {figure.name: figure.better for figure in column_figures()}
-  assert None not in better.values() and (better["leakage/worst"], better["quality/psnr"]) == ("low", "high")
+  assert {name for name in better if not better[name]} == {f"quality/sharpness_{x}" for x in ("rec", "fusion")}  # 1 is
+  assert (better["leakage/worst"], better["quality/psnr"]) == ("low", "high")
 
 
 def test_keys_of_a_figure():

@@ -5,7 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from tfdisent.evaluation import fid, kid, psnr, ssim
+from features.color import Color
+from tests.bands import Fake, bands_dataset, swaps_nothing
+from tfdisent.evaluation import Case, edge_variance, fid, kid, psnr, ssim
+from tfdisent.evaluation.quality import Sharpness
 
 
 def test_psnr_by_hand():
@@ -23,6 +26,45 @@ def test_psnr_of_more_images_than_one_batch():
   x_rec = (np.arange(2001) % 255 + 1).astype(np.uint8).reshape(x.shape)
   expected = 20 * np.log10(255 / x_rec.ravel().astype(float))
   np.testing.assert_allclose(psnr(x, x_rec), expected, atol=1e-3)
+
+
+def test_the_variance_of_edges_by_hand():
+  """A white pixel in the middle of 5x5 black ones: of nine values one is -4, four are 1, and their mean is 0."""
+  x = np.zeros([2, 5, 5, 1], np.uint8)
+  x[0, 2, 2] = 255
+  x[1] = 77  # flat
+  np.testing.assert_allclose(edge_variance(x), [20 / 9, 0], atol=1e-6)
+  np.testing.assert_allclose(edge_variance(np.repeat(x, 3, 3)), [20 / 9, 0], atol=1e-6)
+  red = np.concatenate([x, 0 * x, 0 * x], axis=3)
+  np.testing.assert_allclose(edge_variance(red)[0], 0.299**2 * 20 / 9, rtol=1e-5)
+  ramp = np.arange(0, 250, 25, dtype=np.uint8) * np.ones([1, 6, 1], np.uint8)
+  np.testing.assert_allclose(edge_variance(ramp[..., None]), 0, atol=1e-10)  # a slope is no edge
+
+
+def test_sharpness_is_the_ratio_of_the_means_over_the_set():
+  """G halves the contrast, and hence the variance to a quarter; of z1's samples, it shows only one image in four."""
+
+  class Soft(Fake):
+    def sample_z1(self, x, seed):
+      return super().sample_z1(x, seed) * (np.arange(len(x)) % 4 == 0)[:, None]
+
+  dataset = bands_dataset(train=20, test=40)
+  case = Case(Soft(Color(), lambda x, f: x / 2), dataset)
+  metrics, real = Sharpness().measure(case), edge_variance(dataset.test["image"])
+  assert metrics["quality/sharpness_rec"]["value"] == pytest.approx(0.25, abs=0.005)
+  share = real[::4].sum() / real.sum()
+  fusion = metrics["quality/sharpness_fusion"]
+  assert fusion["value"] == pytest.approx(0.25 * share, abs=0.005)
+  assert 0 < fusion["low"] < fusion["value"] - 0.01 and fusion["value"] + 0.01 < fusion["high"]
+  assert fusion["range"] == [0, None]
+  copies = Sharpness().measure(Case(Fake(Color(), swaps_nothing), dataset))
+  assert {figure["value"] for figure in copies.values()} == {1.0}
+
+
+def test_flat_images_have_no_sharpness():
+  dataset = bands_dataset(train=20, test=10)
+  dataset.test["image"][:] = 9
+  assert Sharpness().measure(Case(Fake(Color(), swaps_nothing), dataset)) == {}
 
 
 @pytest.mark.parametrize("size", [11, 8])

@@ -38,7 +38,7 @@ ORIGIN = {"split": "test", "checkpoint": "<best>", "test_reads": 17, "versions":
 def report(tmp_path_factory):
   path = tmp_path_factory.mktemp("reports") / "<run>" / "report.html"
   path.parent.mkdir()
-  write_report(path, MODEL, EXAMPLES, METRICS, CURVE, "train.x = '<b>'", ORIGIN)
+  write_report(path, MODEL, EXAMPLES, METRICS, CURVE, "train.x = '<b>'", ORIGIN, worst=b"a png")
   return path.read_text(encoding="utf-8")
 
 
@@ -77,6 +77,7 @@ def test_it_says_whose_it_is_and_what_its_intervals_hold(report):
 def test_its_sections_and_their_order(report):
   assert re.findall("<h2>(.*?)</h2>", report) == [
     "Fusions",
+    "Fusions that the judges find worst",
     "Leakage: f read from z1, and what the probes read elsewhere",
     "Control, by the class that was asked for",
     "All figures",
@@ -149,6 +150,11 @@ def test_its_picture_is_the_fusion_grid_of_the_split(report):
   columns, rows = pictures.pick(f, MODEL.feature), np.random.default_rng(1).permutation(len(f))[:8]
   grid = pictures.fusion_grid(MODEL, x[rows], x[columns], f[columns])
   np.testing.assert_array_equal(enlarged, grid.repeat(2, 0).repeat(2, 1))
+
+
+def test_the_worst_fusions_stand_beside_the_grid(report):
+  (png,) = re.findall(r'alt="fusions that are judged worst" src="data:image/png;base64,([^"]+)"', report)
+  assert base64.b64decode(png) == b"a png"
 
 
 def test_it_shows_the_curves(report):

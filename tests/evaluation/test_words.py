@@ -30,16 +30,27 @@ def test_control_stands_beside_the_judge():
 
 def test_poor_figures_have_their_remedy():
   figures = {"control/accuracy_mean": 0.6, "oracle/validation_smile_accuracy": 0.98, "leakage/linear_mean": 0.9}
-  text = words(SMILE, **figures, **{"leakage/chance": 0.5, "quality/psnr": 14.0})
+  text = words(SMILE, **figures, **{"leakage/chance": 0.5, "quality/psnr": 14.0, "quality/sharpness_fusion": 0.69})
   for remedy in (
     "Control of smile is poor",
     "z1 still tells smile",
-    "Images are blurred",
+    "The fusions are softer than the real ones: lower `objective.stddev`",
+    "- Fusions are 0.69 times as sharp as real images: they are softer than the real ones.",
+    "- Reconstructions have a PSNR of 14.0 dB.",
     "knowing nothing gives 50.0 %",
   ):
     assert remedy in text
   text = words(SMILE, **{"control/accuracy_mean": 0.6, "oracle/validation_smile_accuracy": 0.62})
   assert "The judge reads smile badly" in text and "Control of smile" not in text
+
+
+def test_pictures_that_are_sharp_enough_need_no_remedy():
+  text = words(SMILE, **{"quality/sharpness_rec": 0.71, "quality/sharpness_fusion": 1.3})
+  assert "Reconstructions are 0.71 times as sharp as real images.\n- Fusions are 1.30 times as sharp" in text
+  assert "softer" not in text and "Nothing stands out." in text
+  text = words(SMILE, **{"quality/sharpness_rec": 0.5, "quality/sharpness_fusion": 0.6})
+  assert "The reconstructions, fusions are softer" in text
+  assert "## How the pictures look" not in words(SMILE, **{"control/accuracy_mean": 0.97})
 
 
 def test_what_was_kept_stands_in_a_table():

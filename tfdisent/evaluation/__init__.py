@@ -8,12 +8,15 @@ Each measure is a function of arrays and a random state, so it takes the codes o
 | `plain_vae`: what leaks when no loss prevents it | a VAE without z2, of the model's own E1 and G | Kingma & Welling 2014 |
 | `read_images`: leakage from images | a convolutional network trained on fusions | Denton & Birodkar 2017 |
 | `information_bound` of I(z̃2; x̂ \\| z1), nats | a q that is trained after the model is frozen | Barber & Agakov 2003, Tang et al. |
-| `Oracle`: a class in an image; `Estimator`: an angle, numbers | a convolutional network trained on real images | |
+| `Oracle`: a class in an image; `Estimator`: an angle, numbers; `Trunk`: several of them | a convolutional network trained on real images | Caruana 1997 (the trunk) |
 | `measured_color`, `axis`, `slant`, `stroke_thickness`, `ink_iou` | pixels | Hu 1962, Teow & Loe 2002, Jaccard 1912 |
 | `psnr`, `ssim` | pixels | Wang et al. 2004 |
+| sharpness, `edge_variance` | pixels | Pech-Pacheco et al. 2000 |
 | `fid`, `kid`, with `FIDExtractor` | features of a network of the images' own domain | Heusel et al. 2017, Bińkowski et al. 2018 |
 | `proportion_interval` of a share | the binomial distribution | Clopper & Pearson 1934 |
 | `bootstrap_interval` of all else, `with_interval` | resampled test examples | Efron 1979 |
+
+`Case.worst` has the fusions that the judges find worst, and `worst.judged_fusions` draws them.
 
 `evaluate` runs them all on a trained model. What it runs are measurements (`Measurement`), a record and a function of a
 `Case` each, in `control`, `quality`, `leaks` and `bound`; `measurement` says how to add one.
@@ -39,7 +42,8 @@ from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_va
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics, printed_figures, without_part
 from tfdisent.evaluation.probes import PROBES, chance, leakage, predict, score
 from tfdisent.evaluation.protocol import evaluate, train_judges
-from tfdisent.evaluation.quality import fid, kid, psnr, ssim
+from tfdisent.evaluation.quality import edge_variance, fid, kid, psnr, ssim
+from tfdisent.evaluation.readers import Trunk
 from tfdisent.evaluation.strokes import angle_error, axis, ink, ink_iou, measured_color, slant, stroke_thickness
 
 __all__ = [
@@ -51,11 +55,13 @@ __all__ = [
   "Measurement",
   "Metrics",
   "Oracle",
+  "Trunk",
   "angle_error",
   "axis",
   "bootstrap_interval",
   "cells",
   "chance",
+  "edge_variance",
   "entropy",
   "evaluate",
   "fid",

@@ -9,8 +9,9 @@ import numpy as np
 
 from tfdisent.data.dataset import Dataset, Examples, Judge
 from tfdisent.errors import DataError
-from tfdisent.evaluation.judges import Reader, reader
 from tfdisent.evaluation.probes import ProbeData
+from tfdisent.evaluation.readers import Reader, readers
+from tfdisent.evaluation.worst import Judged
 from tfdisent.feature.contract import DISCRETE, Feature, feature_values
 from tfdisent.inference import TrainedModel, to_uint8
 
@@ -82,6 +83,8 @@ class Case:
     seed: of the pairs, the samples and the probes.
     limit: at most so many images are measured, evenly spaced in the split; None for all.
     progress: told of what is under way, as a line.
+    worst: by the name of a part of f, the fusions in which its judge finds the asked-for value least; the measurement
+      "control" puts them here.
   """
 
   model: TrainedModel
@@ -90,6 +93,7 @@ class Case:
   seed: int = 0
   limit: int | None = None
   progress: Callable[[str], None] = lambda line: None
+  worst: dict[str, Judged] = dataclasses.field(default_factory=dict, init=False, repr=False)
   _arrays: dict[tuple[str, str], np.ndarray] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
   # --- Images and their codes -----------------------------------------------------------------------------------------
@@ -194,7 +198,7 @@ class Case:
   @functools.cached_property
   def readers(self) -> dict[Judge, Reader]:
     """What reads each judge's property from images; networks that are not in the cache are trained."""
-    return {judge: reader(judge, self.dataset) for judge in self.dataset.judges}
+    return readers(self.dataset)
 
   @functools.cached_property
   def truth(self) -> dict[Judge, np.ndarray]:

@@ -31,16 +31,22 @@ from tfdisent.data.dataset import Examples, Judge
 from tfdisent.evaluation import strokes
 from tfdisent.evaluation.case import Case, Part, other_feature
 from tfdisent.evaluation.intervals import median_with_interval, with_interval
-from tfdisent.evaluation.judges import class_column, feature_reader
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
+from tfdisent.evaluation.readers import class_column, feature_reader
+from tfdisent.evaluation.worst import Judged
 from tfdisent.feature.contract import DISCRETE, feature_values
 from tfdisent.feature.learned import LearnedFeature
 from tfdisent.inference import to_uint8
+from tfdisent.pictures import value_words
 from tfdisent.registry import register_measurement
 
 _mean_error, _median_error = (
   functools.partial(statistic, within=(0, None)) for statistic in (with_interval, median_with_interval)
 )
+
+
+WORST = 8
+"""Fusions of each part of f that are shown because their judge finds them worst."""
 
 
 class Comparison(NamedTuple):
@@ -178,6 +184,7 @@ def _of_part(case: Case, part: Part, swap: Swap, judge_errors: dict[Judge, np.nd
       metrics |= {part.key(f"control/{figure}_{z1}"): summary(error[readable]) for z1, error in errors.items()}
       metrics |= _by_class(case, part, judge, truth[swap.partner], errors["mean"], judge_errors.get(judge))
       metrics |= _unseen(case, part, judge, swap, errors["mean"])
+      case.worst[part.name] = _worst(case, part, judge, swap, errors["mean"], readable)
     else:
       for kind, value in (("complement", read(swap.fusions["mean"])), ("complement_chance", truth[swap.unrelated])):
         metrics[part.key(f"{kind}/{judge.name}_{figure}")] = summary(compare(value, truth, judge.turn)[readable])
@@ -195,6 +202,23 @@ def _of_part(case: Case, part: Part, swap: Swap, judge_errors: dict[Judge, np.nd
       f"{part.name} has no control: no judge reads the column {part.feature.column!r}, and f is no function of pixels"
     )
   return metrics
+
+
+def _worst(case: Case, part: Part, judge: Judge, swap: Swap, error: np.ndarray, readable: np.ndarray) -> Judged:
+  """The `WORST` fusions that are furthest from what was asked for: of a class, where its probability is the least."""
+  read, fusion = case.readers[judge], swap.fusions["mean"]
+  asked, seen = case.truth[judge][swap.partner], read(fusion)
+  if judge.kind == "classifier":
+    error = ~error
+    if hasattr(read, "probabilities"):
+      probabilities = read.probabilities(fusion)
+      known = np.minimum(asked, probabilities.shape[1] - 1)
+      error = np.where(known == asked, 1 - probabilities[np.arange(len(asked)), known], 1.0)
+  rows = np.flatnonzero(readable)
+  rows = rows[np.argsort(-error[rows].astype(float), kind="stable")[:WORST]]
+  names = case.dataset.class_names.get(judge.column, ())
+  in_words = [value_words(values[rows], names) for values in (asked, seen)]
+  return Judged(part.name, case.x[rows], case.x[swap.partner[rows]], fusion[rows], *in_words)
 
 
 def _by_class(case, part, judge, target, control, judge_error) -> Metrics:

@@ -3,8 +3,9 @@
 | word | what it is |
 |---|---|
 | *judge* | a `Judge` of the data set: a property, the column that holds its true value, and how it is read from images |
-| *reader* | what reads the property of a judge from images: a network that is trained on real images, or a measure of pixels of `strokes` |
-| *oracle*, *estimator* | the networks among the readers: of a class, and of an angle or of numbers |
+| *reader* | what reads the property of a judge from images: see `readers` |
+| *oracle*, *estimator* | the networks among the readers that read one property: a class, and an angle or numbers |
+| *trunk* | the network that reads all of them, where they are several: see `readers` |
 | *extractor* | the network whose hidden layer gives the features of FID and KID |
 | *plain VAE* | a baseline: the model's E1 and G, trained without f |
 
@@ -14,6 +15,7 @@ of stride 2), and so do their seeds. `read_images` trains a network of the same 
 """  # noqa: E501 (a table)
 
 import sys
+import weakref
 from collections.abc import Callable
 
 import keras
@@ -22,11 +24,10 @@ import tensorflow as tf
 from sklearn.preprocessing import StandardScaler
 
 from tfdisent.data.batches import training_batches
-from tfdisent.data.dataset import Dataset, Examples, Judge
-from tfdisent.evaluation import strokes
+from tfdisent.data.dataset import Dataset, Examples
+from tfdisent.evaluation.heads import ClassHead, Head, make_head
 from tfdisent.evaluation.kept import keep
 from tfdisent.evaluation.probes import ProbeData, is_classes
-from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel, fresh_model
 from tfdisent.networks import fitting
 
@@ -34,32 +35,9 @@ ORACLE_SEED, EXTRACTOR_SEED, VAE_SEED = 1_000_003, 2_000_003, 3_000_017
 BATCH_SIZE = 128
 EPOCH_IMAGES = 20_000
 """A network learns from at least so many images an epoch: a small set is seen as often as a large one."""
-CROSS_ENTROPY = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 
 
-Reader = Callable[[np.ndarray], np.ndarray]
-"""From images uint8 [N, H, W, C] to a property of them, [N] or [N, K], in its unit."""
-
-
-def reader(judge: Judge, dataset: Dataset) -> Reader:
-  """What reads the property of a judge from images."""
-  if judge.kind == "classifier":
-    return Oracle(dataset, judge.column)
-  of_pixels = {"color": strokes.measured_color, "axis": strokes.axis}
-  return of_pixels.get(judge.kind) or Estimator(dataset, judge.column, judge.turn)
-
-
-def feature_reader(feature: Feature, dataset: Dataset) -> Reader:
-  """A second network for a learned, continuous f, which reads f itself, [N, width]."""
-  return Estimator(dataset, feature.name, values=lambda examples: feature_values(feature.as_known, examples))
-
-
-def class_column(dataset: Dataset) -> str | None:
-  """The column of the first judge that judges a class."""
-  return next((judge.column for judge in dataset.judges if judge.kind == "classifier"), None)
-
-
-class _CachedNetwork:
+class CachedNetwork:
   """A network that learns a column of real images, once, on the `train` split of a data set.
 
   Args:
@@ -71,19 +49,22 @@ class _CachedNetwork:
   """
 
   name: str
-  seed: int
+  seed: int = ORACLE_SEED
+  role: str = "a judge of the evaluation"
+  batch_size: int | None = None
 
   def __init__(self, dataset: Dataset, what: str, epochs: int, values: Callable[[Examples], np.ndarray] | None = None):
     train = (dataset.unbiased or dataset).train
     outputs, target, loss = self._task(values(train) if values else train[what])
-    count = len(target)
+    count, batch_size = len(target), self.batch_size or BATCH_SIZE
     rounds = max(1, round(EPOCH_IMAGES / count))
     epochs *= rounds
-    steps = epochs * max(1, count // BATCH_SIZE)
+    steps = epochs * max(1, count // batch_size)
     self._network = self._make(dataset.image_shape, outputs)
+    self._read: list[tuple[weakref.ref, np.ndarray]] = []
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))
     recipe = {"optimizer": keras.optimizers.serialize(optimizer), "loss": loss, "seed": self.seed}
-    recipe |= {"steps": steps, "batch_size": BATCH_SIZE}
+    recipe |= {"steps": steps, "batch_size": batch_size}
 
     def fit():
       fitting.fit(
@@ -91,8 +72,8 @@ class _CachedNetwork:
         train["image"],
         target,
         optimizer,
-        keras.losses.get(loss),
-        batch_size=BATCH_SIZE,
+        self._loss(loss),
+        batch_size=batch_size,
         epochs=epochs // rounds,
         seed=self.seed,
         passes_per_epoch=rounds,
@@ -103,23 +84,44 @@ class _CachedNetwork:
       self._network,
       self.name,
       fit,
-      f"the {self.name} of {what}, a judge of the evaluation, on {count} real images",
+      f"the {self.name} of {what}, {self.role}, on {count} real images",
       {"image": train["image"], "target": target},
       recipe,
     )
 
+  def outputs(self, image: np.ndarray) -> np.ndarray:
+    """What the network gives for uint8 [N, H, W, C], [N, outputs].
+
+    It is kept as long as the array is there: several judges, or several questions, read the same images.
+    """
+    self._read = [(of, outputs) for of, outputs in self._read if of() is not None]
+    for of, outputs in self._read:
+      if of() is image:
+        return outputs
+    outputs = self._network.predict(image, batch_size=500, verbose=0)
+    self._read.append((weakref.ref(image), outputs))
+    return outputs
+
   def _task(self, values: np.ndarray):
-    """The number of outputs, what they learn from `values`, and their loss. Here `values` are classes, [N]."""
-    return int(values.max()) + 1, values, CROSS_ENTROPY
+    """The number of outputs, what they learn from `values`, and their loss as data of JSON. Here, one head's."""
+    self._head = self._make_head(values)
+    return self._head.outputs, self._head.target, self._head.loss
+
+  def _make_head(self, values: np.ndarray) -> Head:
+    return ClassHead(values)
+
+  def _loss(self, described):
+    """The loss, from what `_task` gives of it."""
+    return keras.losses.get(described)
 
 
-class Oracle(_CachedNetwork):
+class Oracle(CachedNetwork):
   """Reads a class: a classifier of real images.
 
   It has three 3x3 convolutions with batch normalisation and pooling, and dropout; no network of the model has those.
   """
 
-  name, seed = "oracle", ORACLE_SEED
+  name = "oracle"
 
   def __init__(self, dataset: Dataset, column: str = "label", epochs: int = 6):
     super().__init__(dataset, column, epochs)
@@ -131,19 +133,23 @@ class Oracle(_CachedNetwork):
 
   def __call__(self, image: np.ndarray) -> np.ndarray:
     """The class of each image, [N], from uint8 [N, H, W, C]."""
-    return np.argmax(self._network.predict(image, batch_size=500, verbose=0), axis=1)
+    return self._head.read(self.outputs(image))
+
+  def probabilities(self, image: np.ndarray) -> np.ndarray:
+    """The probability of each class, [N, classes], from uint8 [N, H, W, C]."""
+    return self._head.probabilities(self.outputs(image))
 
 
-class Estimator(_CachedNetwork):
+class Estimator(CachedNetwork):
   """Reads an angle or numbers, with the convolutions of the oracle.
 
   Args:
-    dataset, what, values: as of `_CachedNetwork`.
+    dataset, what, values: as of `CachedNetwork`.
     turn: of angles, a full turn in their unit; 0 for numbers.
     epochs: of the training, if the cache does not hold the network.
   """
 
-  name, seed = "estimator", ORACLE_SEED
+  name = "estimator"
 
   def __init__(
     self,
@@ -156,15 +162,8 @@ class Estimator(_CachedNetwork):
     self._turn = turn
     super().__init__(dataset, what, epochs, values)
 
-  def _task(self, values):
-    values = values.astype(np.float32)
-    if self._turn:
-      theta = values * np.float32(2 * np.pi / self._turn)
-      return 2, np.stack([np.cos(theta), np.sin(theta)], 1), "mse"
-    self._shape = values.shape[1:]
-    values = values.reshape(len(values), -1)
-    self._mean, self._scale = values.mean(0), np.maximum(values.std(0), 1e-6)
-    return values.shape[1], (values - self._mean) / self._scale, "mse"
+  def _make_head(self, values):
+    return make_head("angle", values, self._turn)
 
   def _make(self, image_shape, outputs):
     layers = [keras.Input(image_shape), *_convolutions(ORACLE_SEED), *_head(outputs, ORACLE_SEED, dropout=0.0)]
@@ -172,13 +171,10 @@ class Estimator(_CachedNetwork):
 
   def __call__(self, image: np.ndarray) -> np.ndarray:
     """The angle [N] or the numbers [N] or [N, K] of each image, in their unit, from uint8 [N, H, W, C]."""
-    read = self._network.predict(image, batch_size=500, verbose=0)
-    if self._turn:
-      return np.arctan2(read[:, 1], read[:, 0]) * (self._turn / (2 * np.pi))
-    return (read * self._scale + self._mean).reshape(-1, *self._shape)
+    return self._head.read(self.outputs(image))
 
 
-class FIDExtractor(_CachedNetwork):
+class FIDExtractor(CachedNetwork):
   """The features of FID and KID: the last hidden layer, of 64 in units of their spread, of a classifier of real images.
 
   Inception, trained on photographs, has little to say of digits: an extractor of their own domain is the honest choice,
@@ -306,17 +302,17 @@ def read_images(
   return read if classes else unit.inverse_transform(read)
 
 
-def _convolutions(seed: int, momentum: float = 0.99) -> list[Callable]:
-  """Three 3x3 convolutions with batch normalisation and pooling, of images in [0, 255]."""
+def _convolutions(seed: int, momentum: float = 0.99, channels: tuple[int, ...] = (16, 32, 64)) -> list[Callable]:
+  """3x3 convolutions with batch normalisation and pooling, of images in [0, 255]."""
   layers, seeds = keras.layers, keras.random.SeedGenerator(seed)
   return [
     layers.Rescaling(1 / 255),
     *(
       layer
-      for channels in (16, 32, 64)
+      for count in channels
       for layer in (
         layers.Conv2D(
-          channels, 3, padding="same", use_bias=False, kernel_initializer=keras.initializers.HeNormal(seed=seeds)
+          count, 3, padding="same", use_bias=False, kernel_initializer=keras.initializers.HeNormal(seed=seeds)
         ),
         layers.BatchNormalization(momentum=momentum),
         layers.Activation("swish"),

@@ -1,14 +1,14 @@
 """What a measurement is: a record of its figures, and how they come from a `Case`.
 
-A user adds one by a file of his own, and names it to `evaluate(model, dataset, measurements=("sharpness",))`:
+A user adds one by a file of his own, and names it to `evaluate(model, dataset, measurements=("contrast",))`:
 
-    @tfdisent.register_measurement("sharpness")
-    class Sharpness(tfdisent.Measurement):
-      stage = "sharpness of the fusions"
-      figures = (Figure("quality/sharpness", "high", column=True),)
+    @tfdisent.register_measurement("contrast")
+    class Contrast(tfdisent.Measurement):
+      stage = "contrast of the fusions"
+      figures = (Figure("quality/contrast", "high", column=True),)
 
       def measure(self, case):
-        return {"quality/sharpness": with_interval(spread_of_laplacian(case.fusion["score"]))}
+        return {"quality/contrast": with_interval(case.fusion["score"].std((1, 2, 3)))}
 
 The columns of `tfdisent --mode=compare`, the plots of a sweep and the line that a training prints after an epoch are
 made from the records of all registered measurements.
@@ -25,7 +25,7 @@ from tfdisent.registry import MEASUREMENTS
 Metrics = dict[str, dict]
 """`{"control/accuracy_mean": {"value": 0.99, "low": 0.98, "high": 1.0}, …}`."""
 
-BUILT_IN = ("control", "psnr", "ssim", "leakage", "leakage_controls", "leakage_image", "bound", "fid")
+BUILT_IN = ("control", "psnr", "sharpness", "ssim", "leakage", "leakage_controls", "leakage_image", "bound", "fid")
 """The names of the measurements that `evaluate` always runs, in that order."""
 
 ORDER = ("control", "leakage", "complement", "quality", "bound")

@@ -7,8 +7,8 @@ from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
 from tfdisent.evaluation import bound, control, leaks, quality  # noqa: F401 (each registers its measurements)
 from tfdisent.evaluation.case import Case
-from tfdisent.evaluation.judges import reader
 from tfdisent.evaluation.measurement import BUILT_IN, Measurement, Metrics
+from tfdisent.evaluation.readers import readers
 from tfdisent.inference import TrainedModel
 from tfdisent.registry import MEASUREMENTS
 
@@ -22,6 +22,7 @@ def evaluate(
   limit: int | None = None,
   progress: Callable[[str], None] | None = say,
   measurements: Sequence[str | Measurement] = (),
+  look: Callable[[Case], None] | None = None,
 ) -> Metrics:
   """Control, complement, quality, leakage and the bound of a model on a split.
 
@@ -32,7 +33,7 @@ def evaluate(
   | figures | measurement | explained in |
   |---|---|---|
   | `control/…`, `complement/…`, `oracle/…` | `control` * | `evaluation.control` |
-  | `quality/…` | `psnr` *, `ssim`, `fid` | `evaluation.quality` |
+  | `quality/…` | `psnr` *, `sharpness` *, `ssim`, `fid` | `evaluation.quality` |
   | `leakage/…` | `leakage`, `leakage_controls`, `leakage_image` | `evaluation.leaks` |
   | `bound/…` | `bound` | `evaluation.bound` |
 
@@ -44,10 +45,11 @@ def evaluate(
       they stop early on a fifth of `probe`.
     split: "test" for figures to publish, "validation" for choices.
     seed: of the pairs, the samples and the probes.
-    quick: control, complement and PSNR alone, and `measurements`.
+    quick: control, complement, PSNR and sharpness alone, and `measurements`.
     limit: at most so many images, evenly spaced in the split; None for all.
     progress: told of every stage, as a line; None for silence.
     measurements: more of them, which run after the built-in ones: registered names, or instances.
+    look: is called with the `Case` once all is measured, for what figures do not show, as its `worst` fusions.
 
   Raises:
     DataError: the split is neither "test" nor "validation".
@@ -66,11 +68,12 @@ def evaluate(
   for measurement in (*built_in, *more):
     tell(measurement.stage)
     metrics |= measurement.measure(case)
+  if look:
+    look(case)
   tell("done")
   return metrics
 
 
 def train_judges(dataset: Dataset) -> None:
   """Trains the networks that judge images of a data set, where the cache does not hold them yet."""
-  for judge in dataset.judges:
-    reader(judge, dataset)
+  readers(dataset)

@@ -3,6 +3,7 @@
 | key | what it is |
 |---|---|
 | `quality/psnr`, `quality/ssim` | of x', in dB, and in [-1, 1] |
+| `quality/sharpness_{rec,fusion}` | variance of the Laplacian of x', and of fusions with independent features (z1 a sample), over that of x; 1 is ideal, and less is softer |
 | `quality/{fid,kid}` | between real images of the split and as many fusions of *other* real images with independent features (z1 a sample); `extractor` names the network |
 | `quality/fid_floor` | between the same real images and those other images themselves: what a model that copies its input would get |
 """  # noqa: E501 (a table)
@@ -14,8 +15,9 @@ import tensorflow as tf
 
 from tfdisent.evaluation.case import Case
 from tfdisent.evaluation.intervals import with_interval
-from tfdisent.evaluation.judges import FIDExtractor, class_column
+from tfdisent.evaluation.judges import FIDExtractor
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
+from tfdisent.evaluation.readers import class_column
 from tfdisent.registry import register_measurement
 
 FID_IMAGES = 10_000
@@ -31,6 +33,29 @@ class PSNR(Measurement):
 
   def measure(self, case: Case) -> Metrics:
     return {"quality/psnr": with_interval(psnr(case.x, case.x_rec), within=(0, None))}
+
+
+@register_measurement("sharpness")
+class Sharpness(Measurement):
+  """Of reconstructions and fusions of the measured images, over that of the images themselves."""
+
+  stage = "sharpness"
+  quick = True
+  figures = (
+    Figure("quality/sharpness_rec", column=True, curve=True),
+    Figure("quality/sharpness_fusion", column=True, curve=True),
+  )
+
+  def measure(self, case: Case) -> Metrics:
+    real = edge_variance(case.x)
+    if not real.any():
+      return {}  # flat images have no sharpness
+    return {
+      f"quality/sharpness_{name}": with_interval(
+        np.stack([edge_variance(made), real], axis=1), lambda means: means[..., 0] / means[..., 1], within=(0, None)
+      )
+      for name, made in (("rec", case.x_rec), ("fusion", case.fusion["score"]))
+    }
 
 
 @register_measurement("ssim")
@@ -88,9 +113,28 @@ def ssim(x: np.ndarray, x_rec: np.ndarray) -> np.ndarray:
   return _in_batches(lambda a, b: tf.image.ssim(a, b, 255, filter_size=size), x, x_rec)
 
 
+LUMA = np.float32([0.299, 0.587, 0.114])
+"""Of red, green and blue (ITU-R BT.601)."""
+
+
+def edge_variance(image: np.ndarray) -> np.ndarray:
+  """Variance over the pixels of the Laplacian of each image, [N], of its luma in [0, 1]: large where edges are sharp.
+
+  As used to tell whether an image is in focus (Pech-Pacheco et al. 2000). Images are uint8 [N, H, W, C].
+  """
+
+  def of_batch(x):
+    x = x.astype(np.float32) / 255
+    luma = x @ LUMA if x.shape[3] == 3 else x.mean(3)
+    up, down, left, right = luma[:, :-2, 1:-1], luma[:, 2:, 1:-1], luma[:, 1:-1, :-2], luma[:, 1:-1, 2:]
+    return (up + down + left + right - 4 * luma[:, 1:-1, 1:-1]).var(axis=(1, 2))
+
+  return _in_batches(of_batch, image)
+
+
 def _in_batches(function, *arrays, size=1000):
   starts = range(0, len(arrays[0]), size)
-  return np.concatenate([function(*(array[start : start + size] for array in arrays)).numpy() for start in starts])
+  return np.concatenate([np.asarray(function(*(array[start : start + size] for array in arrays))) for start in starts])
 
 
 def fid(features: np.ndarray, other: np.ndarray) -> float:

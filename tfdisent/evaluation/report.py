@@ -43,6 +43,7 @@ def write_report(
   curves: Mapping[str, Curve],
   config: str,
   provenance: Mapping[str, object] = MappingProxyType({}),
+  worst: bytes | None = None,
 ) -> None:
   """Writes the report of a run.
 
@@ -54,6 +55,7 @@ def write_report(
     curves: of `read_curves`.
     config: the configuration as text.
     provenance: of the figures: see `tfdisent.run.provenance`.
+    worst: a PNG of the fusions that were judged worst; None for none.
   """
   f = feature_values(model.feature, examples)
   columns, rows = pictures.pick(f, model.feature), np.random.default_rng(1).permutation(len(f))[:8]
@@ -62,6 +64,7 @@ def write_report(
   sections = {
     "Fusions": "<p>Rows share z1, columns share z̃2; their sources lie along the edges. "
     f"Images of the split that was measured.</p>{_image(grid)}",
+    "Fusions that the judges find worst": _worst(worst),
     "Leakage: f read from z1, and what the probes read elsewhere": _leakage(metrics),
     "Control, by the class that was asked for": _bars(metrics, "control_by_class/"),
     "All figures": _table(metrics),
@@ -110,6 +113,15 @@ def _image(picture: np.ndarray, zoom: int = 2) -> str:
 
 def _embedded(png: bytes, what: str) -> str:
   return f'<img alt="{what}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+
+
+def _worst(png: bytes | None) -> str:
+  if not png:
+    return ""
+  return (
+    "<p>Chosen by their figures alone: the asked-for class is least likely, or the error is largest.</p>"
+    f"{_embedded(png, 'fusions that are judged worst')}"
+  )
 
 
 def _provenance(provenance: Mapping) -> str:

@@ -13,8 +13,8 @@ KEPT = 0.8
 """Of the way from an unrelated image to the judge's own figure: what is kept less is poor."""
 TELLING = 0.1
 """A probe that reads a class so far above chance, or so much of the variance of a number, finds a leak."""
-BLURRED = 20.0
-"""dB of PSNR: less than this is visibly another image."""
+SOFT = 0.7
+"""Of the sharpness of real images: less is visibly softer."""
 
 REMEDIES = {
   "judge": "The judge reads {names} badly in real images, so that its figures say little: look for wrong labels, or "
@@ -24,7 +24,8 @@ REMEDIES = {
   "kept": "What was not asked for changes with {names}: raise `model.z1_width` and `train.epochs`, or lower "
   "`objective.lambda3`. Name what must be kept as a feature of its own.",
   "leak": "z1 still tells {names}: raise `objective.adversary` twofold, or lower `model.z1_width`.",
-  "blurred": "Images are blurred: lower `objective.stddev`, raise `model.z1_width`, and train for more epochs.",
+  "blurred": "The {names} are softer than the real ones: lower `objective.stddev`, raise `model.z1_width`, and train "
+  "for more epochs.",
 }
 
 
@@ -49,8 +50,8 @@ def in_words(name: str, feature: Feature, dataset: Dataset, split: str, metrics:
     lines += ["", "## What was kept", "", _row(head), _row(["---"] * len(head)), *map(_row, kept)]
   if leaks := [sentence for part, of in zip(parts, feature.parts) for sentence in found.leak(part, of)]:
     lines += ["", "## What z1 still tells", "", *(f"- {sentence}" for sentence in leaks)]
-  if (psnr := found.blurred()) is not None:
-    lines += ["", f"Reconstructions have a PSNR of {psnr:.1f} dB."]
+  if quality := list(found.quality()):
+    lines += ["", "## How the pictures look", "", *(f"- {sentence}" for sentence in quality)]
   lines += ["", "## What to try", "", *(f"- {line}" for line in found.advice() or ["Nothing stands out."])]
   if split != "test":
     lines += ["- `tfdisent --mode=eval` measures the test split, with six probes of z1 and the FID of fusions."]
@@ -116,12 +117,16 @@ class _Findings:
     else:
       yield f"{part}: {who} explains {_percent(max(seen, 0))} of its variance; knowing nothing gives 0 %."
 
-  def blurred(self) -> float | None:
-    """PSNR in dB."""
-    psnr = self._value("quality/psnr")
-    if psnr is not None and psnr < BLURRED:
-      self._note("blurred", "images")
-    return psnr
+  def quality(self) -> Iterator[str]:
+    """How near reconstructions are to their images, and how sharp they and the fusions are."""
+    if (psnr := self._value("quality/psnr")) is not None:
+      yield f"Reconstructions have a PSNR of {psnr:.1f} dB."
+    for figure, name in (("rec", "reconstructions"), ("fusion", "fusions")):
+      if (sharpness := self._value(f"quality/sharpness_{figure}")) is not None:
+        if sharpness < SOFT:
+          self._note("blurred", name)
+        softer = ": they are softer than the real ones" if sharpness < SOFT else ""
+        yield f"{name.capitalize()} are {sharpness:.2f} times as sharp as real images{softer}."
 
   def advice(self) -> list[str]:
     """What to try."""
