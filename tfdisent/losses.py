@@ -198,6 +198,22 @@ def adversary_loss(parameters: tf.Tensor, f: tf.Tensor, code: Code | None = None
   return -code.posterior(parameters).log_prob(f)
 
 
+def equivariance_loss(x_fusion_of_moved: tf.Tensor, moved_x_fusion: tf.Tensor, stddev: float) -> tf.Tensor:
+  """L_T = ‖G(E1(T x), z̃2) - T G(z1, z̃2)‖² / (2 σ²) [B], for a change of images T that leaves f(x).
+
+  That z1 tells nothing of f does not say that a number of z1 means the same for every f: "slanted" for one letter may
+  be "upright" for another, and z1 is still independent of the letter. Among all such G the wanted one moves a fusion as
+  its source is moved. The unit is that of a Gaussian likelihood, so L_T counts as L_VAE does. The moved fusion is what
+  the other shall be, and gets no gradient, so that no blur is won by it.
+
+  Args:
+    x_fusion_of_moved: G(E1(T x), z̃2), [B, H, W, C].
+    moved_x_fusion: T x̂, [B, H, W, C].
+    stddev: σ of the likelihood.
+  """
+  return tf.reduce_sum(tf.square(x_fusion_of_moved - tf.stop_gradient(moved_x_fusion)), [1, 2, 3]) / (2 * stddev**2)
+
+
 def cycle_loss(posterior: tfd.Distribution, posterior_partner: tfd.Distribution) -> tf.Tensor:
   """L_cycle = ‖E1(G(z1, z2)) - E1(G(z1, z̃2))‖₁ [B], with z1 from the prior: the reverse cycle of Jha et al. 2018.
 

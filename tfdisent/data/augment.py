@@ -55,21 +55,35 @@ class Augment:
     scale_y, scale_x, shear = 1 + self.scale * scale_y, 1 + self.scale * scale_x, self.shear * shear
     if self.flip:
       scale_x *= tf.sign(flip)
-    height, width = image.shape[1], image.shape[2]
-    middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
-    # The output at (x, y) is the input at (a x + b y + c, d x + e y + f), about the middle of the image.
-    c = middle_x - scale_x * middle_x - shear * middle_y + self.shift * width * shift_x
-    f = middle_y - scale_y * middle_y + self.shift * height * shift_y
-    zeros = tf.zeros_like(c)
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
-      images=tf.cast(image, tf.float32),
-      transforms=tf.stack([scale_x, shear, c, zeros, scale_y, f, zeros, zeros], 1),
-      output_shape=[height, width],
-      fill_value=0.0,
-      interpolation="BILINEAR",
-      fill_mode="NEAREST",
-    )
-    return tf.cast(tf.round(moved), image.dtype)
+    shift = tf.stack([shift_y, shift_x], 1) * [self.shift * image.shape[1], self.shift * image.shape[2]]
+    changed = moved(tf.cast(image, tf.float32), tf.stack([scale_y, scale_x], 1), shear, shift)
+    return tf.cast(tf.round(changed), image.dtype)
+
+
+def moved(image: tf.Tensor, scale: tf.Tensor, shear: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+  """Images, each moved, stretched and slanted about its middle; what comes from outside of it is as its edge.
+
+  Args:
+    image: float32 [B, H, W, C].
+    scale: what 1 pixel of the result is in the image, (y, x), [B, 2]; below 1 enlarges, a negative x mirrors.
+    shear: how many pixels a row of the image is to the right of the one above it, [B].
+    shift: (y, x) in pixels, [B, 2].
+  """
+  height, width = image.shape[1], image.shape[2]
+  middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
+  (scale_y, scale_x), (shift_y, shift_x) = tf.unstack(scale, axis=1), tf.unstack(shift, axis=1)
+  # The result at (x, y) is the image at (scale_x x + shear y + left, scale_y y + top).
+  left = middle_x - scale_x * middle_x - shear * middle_y + shift_x
+  top = middle_y - scale_y * middle_y + shift_y
+  zeros = tf.zeros_like(left)
+  return tf.raw_ops.ImageProjectiveTransformV3(
+    images=image,
+    transforms=tf.stack([scale_x, shear, left, zeros, scale_y, top, zeros, zeros], 1),
+    output_shape=[height, width],
+    fill_value=0.0,
+    interpolation="BILINEAR",
+    fill_mode="NEAREST",
+  )
 
 
 def make_augment(given: Mapping[str, Any] | None) -> Augment | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from tfdisent.errors import ConfigError, shown
 from tfdisent.losses import OF_GAN
 from tfdisent.model.beyond import Adversary, Cycle, Matching, Mirror
+from tfdisent.model.equivariance import Equivariance as _registers_equivariance  # noqa: F401
 from tfdisent.model.loss import Loss, make_loss
 from tfdisent.moved import BINDINGS
 
