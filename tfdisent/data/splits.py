@@ -112,7 +112,7 @@ def check_rows(dataset: str, rows: Mapping[str, Sequence], *wholes: Mapping[str,
     rest -= rest * sum(whole.values())
   drawn = [split for split in rows if f"{split}_fraction" in fractions or split == "train"] if fractions else [*rows]
   count = f"{sum(len(rows[split]) for split in drawn)} images{' of train' if len(drawn) < len(rows) else ''}"
-  needed = math.ceil(1 / min([*shares, rest, 0.05]))
+  needed = math.ceil(1 / max(1e-9, min([*shares, rest, 0.05])))  # a fraction may be too small to be inverted
   given = f" with {', '.join(f'{name} = {fraction:g}' for name, fraction in fractions.items())}" if fractions else ""
   to_raise = [name for name in fractions if name.removesuffix("_fraction") in empty]
   to_lower = [name for name in fractions if name not in to_raise]

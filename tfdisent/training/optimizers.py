@@ -59,7 +59,7 @@ def make_optimizer(
   try:
     return keras.optimizers.get({"class_name": algorithm, "config": {"learning_rate": rate, **(arguments or {})}})
   except (TypeError, ValueError, AttributeError, KeyError) as error:  # KeyError: it wraps another one, which is missing
-    raise ConfigError(f"optimizer '{algorithm}' with {arguments or {}}: {error}") from error
+    raise ConfigError(f"optimizer '{algorithm}' with arguments = {shown(arguments or {})}: {error}") from error
 
 
 def make_optimizer_of_d(
