@@ -366,7 +366,10 @@ def test_angles_are_radians_that_fill_their_range(embedded):
     ({"seed": -1}, "color_mnist.seed = -1 must be a whole number from 0 to 4294967295"),
     ({"correlation": 1.5}, r"correlation = 1.5 must lie in \[0, 1\]"),
     ({"held_out": 1.0}, r"held_out = 1.0 in \[0, 1\)"),
-    ({"probe_fraction": 1e-311}, "color_mnist: 4500 images are too few, since probe would have none with probe_fraction"),
+    (
+      {"probe_fraction": 1e-311},
+      "color_mnist: 4500 images are too few, since probe would have none with probe_fraction",
+    ),
     ({"probe_fraction": 1e-9}, "color_mnist: 4500 images are too few, since probe would have none with probe_fraction"),
   ],
 )
