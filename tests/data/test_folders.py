@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tfdisent.data import folders
 from tfdisent.data.folders import image_suffixes, read_folder, root_folder
 from tfdisent.errors import ConfigError, DataError
 
@@ -177,3 +178,19 @@ def test_suffixes_are_those_that_pillow_opens():
   assert {".png", ".jpg", ".jfif", ".webp", ".tif", ".ppm", ".tga", ".gif"} <= image_suffixes()
   assert not {".txt", ".pdf", ".h5", ".mpg", ".eps", ".csv"} & image_suffixes()
   assert all(suffix == suffix.lower() for suffix in itertools.islice(image_suffixes(), 99))
+
+
+def test_a_link_that_may_not_be_looked_at_is_no_folder(tmp_path, monkeypatch):
+  """As those of /proc, of other users' processes."""
+  (tmp_path / "a").mkdir()
+  (tmp_path / "secret").symlink_to(tmp_path / "a")
+  stat = os.stat
+
+  def denied(path, *arguments, **keywords):
+    if str(path).endswith("secret"):
+      raise PermissionError(13, "Permission denied", str(path))
+    return stat(path, *arguments, **keywords)
+
+  monkeypatch.setattr(os, "stat", denied)
+  listing = folders._list(tmp_path)
+  assert listing.folders == [tmp_path / "a"] and listing.others == [tmp_path / "secret"]

@@ -75,7 +75,7 @@ def parse(word: str) -> Asked:
   if kind not in KINDS or (equals and kind != "angle"):
     kinds = ", ".join(KINDS[:-1])
     raise ConfigError(
-      f"column '{name}' cannot be of the kind '{said.strip()}': the kinds are {kinds} and angle=<a full turn>, as in "
+      f"{shown(word)}: column '{name}' cannot be of the kind '{said.strip()}': the kinds are {kinds} and angle=<a full turn>, as in "
       f"'{name}:number' or '{name}:angle=360'."
     )
   if kind != "angle":

@@ -196,7 +196,7 @@ def _list(folder: pathlib.Path) -> _Listing:
   for path in paths:
     if path.name.startswith(".") or path.name.lower() in OF_SYSTEMS:
       continue
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir fails on what may not be looked at
       listing.folders.append(path)
     else:
       (listing.images if path.suffix.lower() in image_suffixes() else listing.others).append(path)
