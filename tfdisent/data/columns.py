@@ -75,8 +75,8 @@ def parse(word: str) -> Asked:
   if kind not in KINDS or (equals and kind != "angle"):
     kinds = ", ".join(KINDS[:-1])
     raise ConfigError(
-      f"{shown(word)}: column '{name}' cannot be of the kind '{said.strip()}': the kinds are {kinds} and angle=<a full turn>, as in "
-      f"'{name}:number' or '{name}:angle=360'."
+      f"{shown(word)}: column '{name}' cannot be of the kind '{said.strip()}': the kinds are {kinds} and "
+      f"angle=<a full turn>, as in '{name}:number' or '{name}:angle=360'."
     )
   if kind != "angle":
     return Asked(name, kind)
