@@ -160,6 +160,7 @@ TRAIN = {
   "seed": 13,
   "evaluate_every": 14,
   "checkpoint_every": 15,
+  "augment": {"shear": 0.1},
   "jit_compile": True,
   "measurements": ("sharpness",),
 }

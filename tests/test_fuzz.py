@@ -13,7 +13,7 @@ def every(tmp_path_factory):
 def test_every_argument_is_taken_or_refused_in_words(every):
   tried, found = 0, []
   for target, name in every:
-    count, fault = fuzz.search(target, name, 3 if target.is_slow else 12)
+    count, fault = fuzz.search(target, name, 2 if target.is_slow else 6)
     tried += count
     found += [f"{target.who}.{name} = {fault[0]!r}: {fault[1]}"] if fault else []
   assert not found, "\n".join(found)

@@ -149,5 +149,5 @@ def test_a_plugin_is_described_by_its_defaults_its_bindings_and_what_is_given(bo
 def test_what_is_no_plain_data_is_named(value):
   registry = Registry("feature", "features")
   registry._entries["thing"] = DigitLabel
-  with pytest.raises(ConfigError, match=r"thing\.size = .* is no plain data: a run keeps the arguments of its feature"):
+  with pytest.raises(ConfigError, match=r"thing\.size = .* is no plain data, and a run keeps the arguments as JSON"):
     registry.describe("thing", size=value)

@@ -159,7 +159,7 @@ def test_a_table_that_cannot_be_read_says_where(name, text, words, tmp_path):
 
 @pytest.mark.parametrize("name", ["absent.csv", "absent.jsonl", "nul\0.csv"])
 def test_a_table_that_is_not_there_is_named(name, tmp_path):
-  with pytest.raises(DataError, match=f"{name} cannot be read"):
+  with pytest.raises(DataError, match=name.replace("\0", r"\\x00") + " cannot be read"):
     read_table(tmp_path / name)
 
 
