@@ -399,7 +399,7 @@ def test_the_evaluation_judges_by_a_second_network(run, turned, monkeypatch):
   metrics = evaluate(trained, turned, quick=True, progress=None)
   assert {f"control/median_error_{kind}" for kind in ("mean", "sample", "prior")} <= set(metrics)
   assert "oracle/test_rotation_median_error" in metrics
-  monkeypatch.setattr(judges, "Oracle", lambda dataset, column: lambda image: np.zeros(len(image), int))
+  monkeypatch.setattr(judges, "EPOCH_IMAGES", 1_000)  # of the network that reads both
   digits = dataclasses.replace(turned, judges=(*turned.judges, Judge("digit", "label", "classifier")))
   metrics = evaluate(trained, digits, quick=True, progress=None)
   for key in ("control_by_source", "oracle_by_class"):
@@ -432,7 +432,7 @@ def test_f_may_be_what_the_network_reads(fitted, turned, tmp_path):
 
 
 def test_an_estimator_reads_numbers_in_their_unit(turned, monkeypatch):
-  monkeypatch.setattr(judges, "EPOCH_IMAGES", 20_000)
+  monkeypatch.setattr(judges, "EPOCH_IMAGES", 8_000)
   brightness = {split: turned[split]["color"].max(1) * 100 for split in ("train", "test")}
   data = dataclasses.replace(
     turned,
