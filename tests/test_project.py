@@ -260,5 +260,7 @@ def test_a_page_links_to_what_is_there(file):
     if heading:
       headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), flags=re.MULTILINE)
       assert heading in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in headings}, heading
+  outside = re.sub(r"```.*?```", "", readme, flags=re.DOTALL)
+  assert not re.search(r"^(tfdisent --|pip install)", outside, flags=re.MULTILINE), "a command is no block"
   for named in re.findall(r"(?<!/)gin_configs/[\w/]+\.gin", readme):
     assert (ROOT / named).exists(), named

@@ -34,7 +34,7 @@ from tfdisent.errors import ConfigError, Interrupted, RunError
 from tfdisent.evaluation import report, words
 from tfdisent.evaluation.monitor import TensorBoard, write_scalars
 from tfdisent.evaluation.protocol import Metrics, train_judges
-from tfdisent.evaluation.worst import judged_fusions
+from tfdisent.evaluation.worst import Judged, judged_fusions
 from tfdisent.feature import learned
 from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel
@@ -455,10 +455,15 @@ def _measure(run_dir, trained, dataset, split, progress, measurements, quick=Fal
   """The figures of a run on a split, printed and kept; with their provenance, the path of their file, and a PNG of the
   fusions that were judged worst, if any were judged.
   """
-  judged = []
-  look = lambda case: judged.extend(case.worst.values())  # noqa: E731
+  judged: list[Judged] = []
   metrics = evaluation.evaluate(
-    trained, dataset, split, quick=quick, progress=progress, measurements=measurements, look=look
+    trained,
+    dataset,
+    split,
+    quick=quick,
+    progress=progress,
+    measurements=measurements,
+    look=lambda case: judged.extend(case.worst.values()),
   )
   worst = judged_fusions(judged) if judged else None
   for name, figure in sorted(metrics.items()):

@@ -125,7 +125,7 @@ class TrainedModel:
       DataError: `images` have another shape or range. All methods that take images raise it.
       FeatureError: f is neither a function of pixels nor read by q. `reconstruct` and `fuse` raise it, too.
     """
-    x, _ = self._images(images)
+    x, _ = self.as_images(images)
     mean, stddev = self.encode_z1(x)
     return Encoding(mean, stddev, self.feature.to_natural(self._f_of(x, mean)))
 
@@ -134,7 +134,7 @@ class TrainedModel:
 
     Where f is no function of pixels (a label), z2 is the most likely code under q(z̃2 | z1, x).
     """
-    x, as_given = self._images(images)
+    x, as_given = self.as_images(images)
     z1, _ = self.encode_z1(x)
     return as_given(self.decode(z1, self._z2_of(x, z1)))
 
@@ -148,7 +148,7 @@ class TrainedModel:
       DataError: the two are not equally many, or as in `encode`.
       FeatureError: as in `encode`.
     """
-    (x, as_given), (x_partner, _) = self._images(images), self._images(feature_images, "feature_images")
+    (x, as_given), (x_partner, _) = self.as_images(images), self.as_images(feature_images, "feature_images")
     _same_length(x, x_partner, "images", "feature_images")
     z1, _ = self.encode_z1(x)
     z2_partner = self._z2_of(x_partner, self.encode_z1(x_partner)[0])
@@ -169,7 +169,7 @@ class TrainedModel:
       FeatureError: `feature` has a wrong shape or range, has a name that is unknown, or does not name a part that
         cannot be read from the images.
     """
-    x, as_given = self._images(images)
+    x, as_given = self.as_images(images)
     z1, _ = self.encode_z1(x)
     feature = natural_values(self.feature, feature, self.class_names, len(x))
     if isinstance(feature, Mapping) and len(feature) < len(self.feature.parts):
@@ -203,7 +203,7 @@ class TrainedModel:
 
   def encode_z1(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of q(z1 | x), float32 [B, Z1] each."""
-    return self._batched(self._posterior_z1, self._images(images)[0])
+    return self._batched(self._posterior_z1, self.as_images(images)[0])
 
   def sample_z1(self, images: np.ndarray, seed: int = 0) -> np.ndarray:
     """Samples of q(z1 | x) that follow `seed`, float32 [B, Z1]."""
@@ -237,7 +237,7 @@ class TrainedModel:
     batches = [function(*(array[start : start + self.batch_size] for array in arrays)) for start in starts]
     return tf.nest.map_structure(lambda *b: np.concatenate([np.asarray(a) for a in b]), *batches)
 
-  def _images(self, images, what="images"):
+  def as_images(self, images, what="images"):
     """Images as float32 [B, H, W, C] in [0, 1], and a function that gives such images the dtype of these.
 
     Raises `DataError`, which calls them `what`, if they are wrong.

@@ -116,8 +116,8 @@ def show_fusions(
     DataError: images have another shape or range.
     FeatureError: no feature is given, and it cannot be read from images; or the one that is given is wrong.
   """
-  x, _ = trained._images(images)
-  x_partner = x if feature_images is None else trained._images(feature_images, "feature_images")[0]
+  x, _ = trained.as_images(images)
+  x_partner = x if feature_images is None else trained.as_images(feature_images, "feature_images")[0]
   f = trained.feature.to_vector(trained.encode(x_partner).feature if feature is None else feature)
   rows, columns = to_uint8(x), to_uint8(x_partner)
   for name, given in (("images", rows), ("feature_images", columns)):

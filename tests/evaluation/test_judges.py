@@ -24,20 +24,6 @@ def dataset():
 # --- The oracle -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def own_cache(tmp_path, monkeypatch):
-  monkeypatch.setenv("TFDISENT_CACHE", str(tmp_path / "cache"))
-  return tmp_path / "cache"
-
-
-@pytest.fixture
-def trainings(monkeypatch):
-  """How often an oracle was asked to be trained; it is not."""
-  calls = []
-  monkeypatch.setattr(keras.Sequential, "fit", lambda self, *arguments, **keywords: calls.append(self))
-  return calls
-
-
 def test_an_oracle_learns_the_classes_and_is_kept(dataset, own_cache, monkeypatch):
   oracle = Oracle(dataset, epochs=1)
   x, label = dataset.test["image"], dataset.test["label"]
@@ -100,9 +86,9 @@ def test_a_judge_is_kept_under_what_it_learned_from(dataset, own_cache, training
 @pytest.mark.parametrize(
   ("module", "where", "change"),
   [
-    (judges, "_convolutions", lambda seed, make=judges._convolutions: make(seed, momentum=0.9)),
-    (judges, "_convolutions", lambda seed, make=judges._convolutions: make(seed + 1)),
-    (judges, "_head", lambda outputs, seed, make=judges._head: make(outputs, seed, dropout=0.3)),
+    (judges, "convolutions", lambda seed, make=judges.convolutions: make(seed, momentum=0.9)),
+    (judges, "convolutions", lambda seed, make=judges.convolutions: make(seed + 1)),
+    (judges, "head_layers", lambda outputs, seed, make=judges.head_layers: make(outputs, seed, dropout=0.3)),
     (judges, "BATCH_SIZE", 64),
     (heads, "CROSS_ENTROPY", "sparse_categorical_crossentropy"),
   ],

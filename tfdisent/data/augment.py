@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from tfdisent.arguments import check
 from tfdisent.errors import ConfigError, shown
 
 
@@ -25,7 +25,7 @@ class Augment:
     shift: of both directions, as a share of the side.
     scale: of both sides, each by itself: 0.1 makes them 10 % smaller to 11 % larger.
     shear: of a row against the one above it, in pixels: 0.2 slants a vertical line by up to 11°.
-    flip: whether every second image is mirrored at random.
+    flip: whether images are mirrored, each with a probability of a half.
 
   Raises:
     ConfigError: a range is not in [0, 0.5].
@@ -37,12 +37,10 @@ class Augment:
   flip: bool = False
 
   def __post_init__(self):
-    for name in ("shift", "scale", "shear"):
-      if not 0 <= getattr(self, name) <= 0.5:
-        raise ConfigError(f"train.augment[{name!r}] = {shown(getattr(self, name))} must be in [0, 0.5].")
+    check_ranges("train.augment", shift=self.shift, scale=self.scale, shear=self.shear)
 
   def __call__(self, image: tf.Tensor, seed: tf.Tensor, position: tf.Tensor, batch_size: int) -> tf.Tensor:
-    """Images [B, H, W, C] with changes that depend on the seed and on the position in the global batch alone.
+    """Images uint8 [B, H, W, C] with changes that depend on the seed and on the position in the global batch alone.
 
     Args:
       image: uint8 [B, H, W, C].
@@ -68,6 +66,9 @@ def moved(image: tf.Tensor, scale: tf.Tensor, shear: tf.Tensor, shift: tf.Tensor
     scale: what 1 pixel of the result is in the image, (y, x), [B, 2]; below 1 enlarges, a negative x mirrors.
     shear: how many pixels a row of the image is to the right of the one above it, [B].
     shift: (y, x) in pixels, [B, 2].
+
+  Returns:
+    float32 [B, H, W, C], differentiable in `image`.
   """
   height, width = image.shape[1], image.shape[2]
   middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
@@ -97,9 +98,12 @@ def make_augment(given: Mapping[str, Any] | None) -> Augment | None:
   known = [field.name for field in dataclasses.fields(Augment)]
   if not isinstance(given, Mapping) or not set(given) <= set(known):
     raise ConfigError(f"train.augment = {shown(given)} must be a dict of {', '.join(known)}, as in {{'scale': 0.1}}.")
-  for name, value in given.items():
-    kind = bool if name == "flip" else (int, float, np.number)
-    if not isinstance(value, kind) or (name != "flip" and isinstance(value, bool)):
-      what = "True or False" if name == "flip" else "a number"
-      raise ConfigError(f"train.augment[{shown(name)}] = {shown(value)} must be {what}.")
+  check(Augment, "train.augment", given)
   return Augment(**given)
+
+
+def check_ranges(who: str, **ranges: float) -> None:
+  """Raises `ConfigError` unless each of the ranges of `moved`, arguments of `who`, is in [0, 0.5]."""
+  for name, value in ranges.items():
+    if not 0 <= value <= 0.5:
+      raise ConfigError(f"{who}.{name} = {shown(value)} must be in [0, 0.5].")

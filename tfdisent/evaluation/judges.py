@@ -128,7 +128,7 @@ class Oracle(CachedNetwork):
 
   def _make(self, image_shape, classes):
     return keras.Sequential(
-      [keras.Input(image_shape), *_convolutions(ORACLE_SEED), *_head(classes, ORACLE_SEED)], name="oracle"
+      [keras.Input(image_shape), *convolutions(ORACLE_SEED), *head_layers(classes, ORACLE_SEED)], name="oracle"
     )
 
   def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -166,7 +166,7 @@ class Estimator(CachedNetwork):
     return make_head("angle", values, self._turn)
 
   def _make(self, image_shape, outputs):
-    layers = [keras.Input(image_shape), *_convolutions(ORACLE_SEED), *_head(outputs, ORACLE_SEED, dropout=0.0)]
+    layers = [keras.Input(image_shape), *convolutions(ORACLE_SEED), *head_layers(outputs, ORACLE_SEED, dropout=0.0)]
     return keras.Sequential(layers, name="estimator")
 
   def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -269,7 +269,7 @@ def read_images(
   target = {role: y if classes else unit.transform(y).astype(np.float32) for role, y in target.items()}
   inputs, given = [keras.Input(image["fit"].shape[1:])], image
   h = inputs[0]
-  for layer in _convolutions(seed, momentum=0.9):  # a short training
+  for layer in convolutions(seed, momentum=0.9):  # a short training
     h = layer(h)
   if z1 is not None:
     scaler = StandardScaler().fit(z1["fit"])
@@ -278,7 +278,7 @@ def read_images(
     h = keras.layers.Concatenate()([keras.layers.Flatten()(h), inputs[1]])
     h = keras.layers.Dense(128, "swish", kernel_initializer=keras.initializers.HeNormal(seed))(h)
   outputs = int(target["fit"].max()) + 1 if classes else target["fit"].shape[1]
-  for layer in _head(outputs, seed, dropout=0.4 if classes else 0.0):
+  for layer in head_layers(outputs, seed, dropout=0.4 if classes else 0.0):
     h = layer(h)
   network = keras.Model(inputs, h)
   known = np.isin(target["select"], target["fit"]) if classes else slice(None)
@@ -302,7 +302,7 @@ def read_images(
   return read if classes else unit.inverse_transform(read)
 
 
-def _convolutions(seed: int, momentum: float = 0.99, channels: tuple[int, ...] = (16, 32, 64)) -> list[Callable]:
+def convolutions(seed: int, momentum: float = 0.99, channels: tuple[int, ...] = (16, 32, 64)) -> list[Callable]:
   """3x3 convolutions with batch normalisation and pooling, of images in [0, 255]."""
   layers, seeds = keras.layers, keras.random.SeedGenerator(seed)
   return [
@@ -322,7 +322,8 @@ def _convolutions(seed: int, momentum: float = 0.99, channels: tuple[int, ...] =
   ]
 
 
-def _head(outputs: int, seed: int, dropout: float = 0.4) -> list[Callable]:
+def head_layers(outputs: int, seed: int, dropout: float = 0.4) -> list[Callable]:
+  """Layers that give `outputs` numbers from what `convolutions` gives, with dropout."""
   layers = keras.layers
   return [
     layers.Flatten(),

@@ -91,7 +91,7 @@ class Trunk(judges.CachedNetwork):
   def _make(self, image_shape, outputs):
     # Each has a name of its own: Keras would number them, and the key in the cache would change with the numbers.
     image = keras.Input(image_shape, name="image")
-    layers = judges._convolutions(self.seed, channels=CHANNELS)
+    layers = judges.convolutions(self.seed, channels=CHANNELS)
     if (times := min(image_shape[:2]) // LARGEST) > 1:
       layers.insert(1, keras.layers.AveragePooling2D(times))
     # Colours are told by the mean of a place, which normalised and pooled maxima tell badly.
@@ -101,7 +101,7 @@ class Trunk(judges.CachedNetwork):
       keras.Sequential([keras.layers.Rescaling(1 / 255), places, keras.layers.Flatten()], name="places")(image),
     ]
     seen = keras.layers.Concatenate(name="seen")(seen)
-    heads = [judges._head(head.outputs, self.seed, head.dropout) for head in self._heads]
+    heads = [judges.head_layers(head.outputs, self.seed, head.dropout) for head in self._heads]
     read = [keras.Sequential(layers, name=f"head_{number}")(seen) for number, layers in enumerate(heads)]
     return keras.Model(image, keras.layers.Concatenate(name="outputs")(read), name="trunk")
 

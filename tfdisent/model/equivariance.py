@@ -5,8 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from tfdisent import losses
-from tfdisent.data.augment import moved
-from tfdisent.errors import ConfigError, shown
+from tfdisent.data.augment import check_ranges, moved
 from tfdisent.model.loss import Loss, weighted_mean
 from tfdisent.registry import register_loss
 
@@ -16,7 +15,7 @@ from tfdisent.registry import register_loss
 class Equivariance(Loss):
   """L_T: G(E1(T x), z̃2) is T x̂, for random slants, stretches and shifts T of the image. See `losses.equivariance_loss`.
 
-  It costs another pass of E1 and two of G, on half of the batch: about 40 % of a step.
+  It costs another pass of E1 and two of G, on half of the batch.
 
   Attributes:
     shift, scale, shear: ranges of T, as of `tfdisent.data.augment.Augment`. T must leave f.
@@ -30,9 +29,7 @@ class Equivariance(Loss):
 
   def __post_init__(self):
     super().__post_init__()
-    for name in ("shift", "scale", "shear"):
-      if not 0 <= getattr(self, name) <= 0.5:
-        raise ConfigError(f"equivariance.{name} = {shown(getattr(self, name))} must be in [0, 0.5].")
+    check_ranges("equivariance", shift=self.shift, scale=self.scale, shear=self.shear)
 
   def __call__(self, model, forward):
     half = tf.shape(forward.x)[0] // 2
