@@ -105,7 +105,7 @@ def test_batches_are_changed_by_their_step_alone():
     ({"shear": float("nan")}, r"train.augment.shear = nan"),
     ({"shear": "a"}, r"train.augment.shear = 'a' must be a number"),
     ({"shear": True}, r"train.augment.shear = True must be a number"),
-    ({"flip": 1}, r"train.augment.flip = 1 must be"),
+    ({"flip": "yes"}, r"train.augment.flip = .yes. must be True or False"),
   ],
 )
 def test_wrong_arguments_are_named(given, words):
