@@ -126,6 +126,11 @@ class Viewpoint(LearnedFeature):
       raise FeatureError(f"{self.name}.lowest = {self.lowest} must be below {self.name}.highest = {self.highest}.")
 
   @property
+  def columns(self) -> tuple[str, str]:
+    """The names of the two numbers."""
+    return self.azimuth, self.elevation
+
+  @property
   def natural(self):
     forms = convert.Angle(self.turn), convert.Linear(self.lowest, self.highest)
     return convert.Columns(forms, "azimuths and elevations")
@@ -148,6 +153,7 @@ class HeadPose(LearnedFeature):
 
   nose_depth: float = 0.5
 
+  columns = ("yaw", "roll")
   kind = CONTINUOUS
   width = 2
   unit = "degrees"

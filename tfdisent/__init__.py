@@ -19,6 +19,7 @@ keras_names.install()
 
 _EXPORTS = {
   "load": "api",
+  "models": "shipped",
   "TrainedRun": "api",
   "show_fusions": "pictures",
   "TrainedModel": "inference",

@@ -38,5 +38,6 @@ from tfdisent.registry import register_feature as register_feature
 from tfdisent.registry import register_loss as register_loss
 from tfdisent.registry import register_measurement as register_measurement
 from tfdisent.registry import register_networks as register_networks
+from tfdisent.shipped import models as models
 
 __version__: str

@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from tfdisent import evaluation, inference, pictures, plugins, run, serving
+from tfdisent import evaluation, inference, pictures, plugins, run, serving, shipped
 from tfdisent.arguments import checked
 from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
@@ -310,6 +310,7 @@ def _draw_and_measure(run_dir, trained, dataset, measurements, progress) -> list
   if not _is_measured(run_dir, trained, dataset, "validation"):
     progress("On the validation split:")
     _measure(run_dir, trained, dataset, "validation", progress, measurements, quick=True)
+  inference.save_examples(run_dir, dataset.validation["image"][np.random.default_rng(1).permutation(len(f))[:8]])
   paths += [worst] if (worst := run_dir / run.WORST_FILE).is_file() else []
   # Last, since this file says that all is done.
   inference.save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])
@@ -393,8 +394,11 @@ def fit_feature(
 
 @checked("load")
 def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] = ()) -> TrainedRun:
-  """The trained model of a run folder: see `tfdisent.inference.load`."""
-  return TrainedRun(inference.load(run_dir, which, trust), run_dir, trust=trust)
+  """The trained model of a run folder, or of the package: see `tfdisent.inference.load`.
+
+  m = tfdisent.load("digits")
+  """
+  return TrainedRun(inference.load(run_dir, which, trust), shipped.found(run_dir), trust=trust)
 
 
 @checked("evaluate")
@@ -433,7 +437,7 @@ def evaluate(
     ConfigError: the folder asks for a plug-in that is not known.
     DataError: the data is not there, or `split` is another one.
   """
-  run_dir = expanded(run_dir)
+  run_dir = shipped.unpacked(run_dir)
   run.check_writable(run_dir)
   trained = inference.load(run_dir, checkpoint, trust)
   dataset = dataset or run.read_dataset(run_dir, data_dir, trust)
@@ -507,7 +511,7 @@ def export(
   Args:
     run_dir: the run folder.
     format: a registered one: "saved_model", which gets a new version in EXPORT_DIR/MODEL_NAME, "litert", which is the
-      file EXPORT_DIR/MODEL_NAME.tflite, or your own.
+      file EXPORT_DIR/MODEL_NAME.tflite, "compact", a small run folder to be sent to others, or your own.
     export_dir: where models are; None for RUN_DIR/export.
     model_name: what the model is called; None for the name of the run folder.
     checkpoint: "best" (on validation) or "last".
@@ -521,12 +525,14 @@ def export(
     ConfigError: there is no such format, or a model cannot be called so.
     RunError: the folder holds no trained model, or the model cannot be written.
   """
+  run_dir = shipped.unpacked(run_dir) if export_dir is None else shipped.found(run_dir)
   folder = export_folder(run_dir, export_dir, model_name)
-  trained = inference.load(run_dir, checkpoint, trust)
-  path = serving.export(trained, folder, format, run.read_config(expanded(run_dir)))
+  trained = load(run_dir, checkpoint, trust)
+  path = serving.export(trained, folder, format, run.read_config(run_dir))
   notes = {
     "saved_model": f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {quoted(path)}",
     "litert": f"LiteRT: {path}, with the signatures `control` and `encode`",
+    "compact": f"A small run folder: {path}\nTry it: tfdisent --mode=demo --run_dir={quoted(path)}",
   }
   progress(notes.get(format, f"{format}: {path}"))
   if format == "saved_model" and not saved_model.has_warmup():
@@ -573,7 +579,7 @@ def sample(
   Raises:
     RunError: the folder holds no trained model, or its training has not ended.
   """
-  run_dir = expanded(run_dir)
+  run_dir = shipped.unpacked(run_dir)
   run.check_writable(run_dir)
   trained = inference.load(run_dir, checkpoint, trust)
   path = run_dir / run.SAMPLES_FILE

@@ -5,19 +5,26 @@ and the running means of the loss. Of a model with `ema` the networks have the a
 the averages of are there besides. A training goes on from it exactly, since the noise and the order of the data are
 functions of the seed, which is an argument of the model, and of the step, which the optimizer counts
 (`tfdisent.model`, `tfdisent.data.batches`).
+
+A run that was made small (`tfdisent.serving.compact`) has the weights of one checkpoint alone, as float16, in a file of
+NumPy, `weights.npz`.
 """
 
+import io
 import pathlib
 import re
 import tempfile
+import zipfile
+import zlib
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from tfdisent.errors import CheckpointError
 from tfdisent.model.vae import DisentangledVAE
-from tfdisent.run import CHECKPOINTS_FOLDER
+from tfdisent.run import CHECKPOINTS_FOLDER, WEIGHTS_FILE, write
 
 KINDS = ("last", "best")
 COUNT = 2  # checkpoints of each kind that stay
@@ -136,6 +143,8 @@ def restore(run_dir: str, which: str, model: DisentangledVAE) -> Checkpoint:
   if which not in KINDS:
     raise CheckpointError(f"unknown checkpoint '{which}': choose one of {', '.join(KINDS)}.")
   if not _paths(run_dir, which):
+    if pathlib.Path(run_dir, WEIGHTS_FILE).is_file():
+      return _restore_weights(pathlib.Path(run_dir, WEIGHTS_FILE), model)
     raise CheckpointError(
       f"{run_dir} has no checkpoint under {CHECKPOINTS_FOLDER}/{which}: its training has not finished an epoch yet."
     )
@@ -146,6 +155,47 @@ def weights_of(model: DisentangledVAE) -> dict[str, dict[str, tf.Variable]]:
   """The weights of all networks of a model, with those of a learned feature, by symbol and path."""
   networks = model.networks | {f"f/{name}": network for name, network in model.feature.networks.items()}
   return {symbol: _named(network.weights) for symbol, network in networks.items()}
+
+
+def save_weights(folder: pathlib.Path, model: DisentangledVAE, checkpoint: Checkpoint) -> None:
+  """Writes `weights.npz`, the weights of the networks that a trained model is used with, as float16.
+
+  Raises:
+    CheckpointError: a weight is too large for float16.
+    RunError: the file cannot be written.
+  """
+  arrays = {f"{symbol}/{path}": v.numpy() for symbol, of in _used(model).items() for path, v in of.items()}
+  halves = {name: array.astype(np.float16) for name, array in arrays.items()}
+  if large := next((name for name, half in halves.items() if not np.isfinite(half).all()), None):
+    raise CheckpointError(
+      f"the weight '{large}' has numbers that float16 cannot hold: this model cannot be made small."
+    )
+  file = io.BytesIO()
+  np.savez_compressed(file, **halves, **{"": np.array([checkpoint.kind, checkpoint.epoch, checkpoint.step])})
+  write(folder / WEIGHTS_FILE, file.getvalue())
+
+
+def _restore_weights(file: pathlib.Path, model: DisentangledVAE) -> Checkpoint:
+  """Gives the model the weights of a `weights.npz`; the other networks keep what they have."""
+  try:
+    with np.load(file, allow_pickle=False) as arrays:
+      kind, epoch, step = arrays[""].tolist()
+      values = {name: arrays[name] for name in arrays.files}
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    raise CheckpointError(f"{file} is damaged ({error}). Get the folder anew from where it came.") from error
+  for symbol, of_network in _used(model).items():
+    for path, variable in of_network.items():
+      value = values.get(f"{symbol}/{path}")
+      if value is None or value.shape != variable.shape:
+        raise CheckpointError(f"{file} belongs to a model of another architecture: see '{symbol}/{path}'.")
+      variable.assign(value.astype(np.float32))
+  return Checkpoint(kind, int(epoch), int(step))
+
+
+def _used(model) -> dict[str, dict[str, tf.Variable]]:
+  """The weights of the networks that fuse images and read f, by symbol and path."""
+  used = ("E1", "E2", "G", "q", "f")
+  return {symbol: of for symbol, of in weights_of(model).items() if symbol.split("/")[0] in used}
 
 
 def _named(variables) -> dict[str, tf.Variable]:

@@ -38,6 +38,10 @@
     tfdisent --mode=export --run_dir=runs/digit
     tfdisent --mode=export --run_dir=runs/digit --export_format=litert
 
+  Turn the features by hand, in the browser (pip install 'tfdisent[demo]'); of the models of the package, or of a run:
+    tfdisent --mode=demo
+    tfdisent --mode=demo --run_dir=runs/digit
+
   Time the training step of the reference networks, or what was exported of a run; prints one JSON line:
     tfdisent --mode=bench --gin_param="bench.precision = 'mixed_bfloat16'"
     tfdisent --mode=bench --run_dir=runs/digit
@@ -60,18 +64,20 @@ import sys
 
 from absl import app, flags, logging
 
+from tfdisent import shipped
 from tfdisent.console import say
 from tfdisent.errors import ConfigError, Interrupted, RunError, TfdisentError
 from tfdisent.paths import expanded, quoted
 
-MODES = ("train", "fit_feature", "eval", "compare", "sweep", "export", "sample", "bench")
+MODES = ("train", "fit_feature", "eval", "compare", "sweep", "export", "sample", "demo", "bench")
 
 _MODE = flags.DEFINE_enum(
   "mode",
   "train",
   MODES,
   "What to do: train a run, fit a learned feature for one, evaluate one, compare several, train and evaluate many, "
-  "export one, draw samples from one, or time the training step or an exported model.",
+  "export one, draw samples from one, turn its features by hand in the browser, or time the training step or an "
+  "exported model.",
 )
 _GIN_FILE = flags.DEFINE_multi_string(
   "gin_file",
@@ -142,6 +148,12 @@ _EXPORT_FORMAT = flags.DEFINE_string(
   "`encode`, for phones and browsers, or a format of your own, registered by a module that --gin_param or --gin_file "
   "imports.",
 )
+_HOST = flags.DEFINE_string(
+  "host", "127.0.0.1", "The address at which --mode=demo serves; 0.0.0.0 lets other machines in, without a password."
+)
+_PORT = flags.DEFINE_integer(
+  "port", None, "The port of --mode=demo (default: 7860, or the next one that is free).", 0, 65535
+)
 _MODEL_NAME = flags.DEFINE_string("model_name", None, "What the exported model is called (default: as the run folder).")
 _TRUST = flags.DEFINE_list(
   "trust",
@@ -167,6 +179,7 @@ def main(arguments):
       "sweep": _sweep,
       "export": _export,
       "sample": _sample,
+      "demo": _demo,
       "bench": _bench,
     }[_MODE.value]()
   except Interrupted as note:
@@ -300,12 +313,21 @@ def _sample():
 def _export():
   run_dir = _run_dir()
   from tfdisent import api, config
-  from tfdisent.serving import litert, saved_model  # noqa: F401  (they register before gin binds their arguments)
+  from tfdisent.serving import compact, litert, saved_model  # noqa: F401  (they register before gin binds their arguments)
 
   if _GIN_FILE.value or _GIN_PARAM.value:
     config.read(_GIN_FILE.value, _GIN_PARAM.value)
   where = (_EXPORT_DIR.value, _MODEL_NAME.value)
   api.export(run_dir, _EXPORT_FORMAT.value, *where, _CHECKPOINT.value, _TRUST.value, progress=print)
+
+
+def _demo():
+  names = [str(_run_dir())] if _RUN_DIR.value else (_RUN_DIRS.value or shipped.names())
+  if not names:
+    raise ConfigError("--mode=demo needs --run_dir, the folder of a trained run.")
+  from tfdisent import demo
+
+  demo.serve([(name, _trained(name)) for name in names], _HOST.value, _PORT.value)
 
 
 def _bench():
@@ -326,9 +348,9 @@ def _bench():
 
 
 def _trained(run_dir):
-  from tfdisent import inference
+  from tfdisent import api
 
-  return inference.load(str(run_dir), _CHECKPOINT.value, _TRUST.value)
+  return api.load(str(run_dir), _CHECKPOINT.value, _TRUST.value)
 
 
 def _need_gin_file():
@@ -345,8 +367,9 @@ def _run_dir(exists=True) -> pathlib.Path:
   if not _RUN_DIR.value:
     raise ConfigError(f"--mode={_MODE.value} needs --run_dir, as in --run_dir=runs/quickstart.")
   run_dir = expanded(_RUN_DIR.value)
-  if exists and not run_dir.is_dir():
-    raise RunError(f"there is no run folder {run_dir}.")
+  if exists and not run_dir.is_dir() and str(run_dir) not in shipped.names():
+    models = f" Models of the package: {', '.join(shipped.names())}." if shipped.names() else ""
+    raise RunError(f"there is no run folder {run_dir}.{models}")
   return run_dir
 
 

@@ -1,0 +1,135 @@
+"""One model behind the demo's page: what is computed for it, without a widget."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfdisent import inference
+from tfdisent.api import TrainedRun
+from tfdisent.controls import controls_of
+from tfdisent.errors import DataError, FeatureError, RunError
+from tfdisent.pictures import tile
+
+SOURCE, DONOR, VALUE = "source", "donor", "value"
+"""Where a part of the feature comes from."""
+STEPS, PER_LINE = 8, 10
+"""Points of a continuous part in a strip, and images in a line of it."""
+
+
+class Codes(NamedTuple):
+  """What the page keeps of an image."""
+
+  image: np.ndarray
+  """uint8 [H, W, C]."""
+  z1: np.ndarray
+  """Mean of q(z1 | x), float32 [1, Z1]."""
+  f: np.ndarray | None
+  """The feature, read from the image, float32 [1, width]; None where it cannot be read."""
+
+
+class Room:
+  """One model behind the page: what is computed for its tab, without a widget.
+
+  Args:
+    trained: the model of a run.
+  """
+
+  def __init__(self, trained: TrainedRun):
+    self.trained = trained
+    self.feature = trained.feature
+    self.examples = inference.load_examples(trained.run_dir, trained.image_shape)
+    f = _examples_of_f(trained)
+    self.controls = controls_of(self.feature, trained.class_names, f)
+    try:
+      trained.model.check_reading(of_f=True)
+      self.reads = True
+    except FeatureError:
+      self.reads = False
+    if not len(self.examples):  # an old run folder keeps none
+      f = f[:8] if f is not None else np.repeat(self._vector([c.path()[0] for c in self.controls]), 8, 0)
+      self.examples = trained.generate(self.feature.to_natural(f), seed=1)
+    self.codes(self.examples[0])  # traces the graphs, so that the first visitor does not wait
+
+  def codes(self, image: Any) -> Codes:
+    """The codes of one image, uint8 [H, W, C], or of a file.
+
+    Raises:
+      DataError: the file is no image.
+    """
+    try:
+      x, _ = self.trained.as_images([image] if isinstance(image, str) else image[None], "the file")
+    except DataError as error:
+      raise DataError(f"This file cannot be used as an image: {error}") from error
+    z1, _ = self.trained.encode_z1(x)
+    f = self._read(x, z1) if self.reads else None
+    return Codes(inference.to_uint8(x)[0], z1, f)
+
+  def prior(self, seed: int, f: np.ndarray | None) -> Codes:
+    """A z1 from its prior that follows `seed`, with the image that it gives with the feature f [1, width]."""
+    z1 = np.random.default_rng(int(seed)).standard_normal((1, self.trained.model.z1_width)).astype(np.float32)
+    f = f if f is not None else self._vector([control.path()[0] for control in self.controls])
+    return Codes(self.fusions(z1, f)[0], z1, f)
+
+  def fusions(self, z1: np.ndarray, f: np.ndarray) -> np.ndarray:
+    """G(z1, z̃2), uint8 [B, H, W, C], of z1 [1 or B, Z1] and f [B, width]."""
+    z2 = self.trained.encode_z2(f)
+    return inference.to_uint8(self.trained.decode(np.repeat(z1, len(f) // len(z1), 0), z2))
+
+  def feature_of(self, source: Codes, donor: Codes | None, origins: Sequence[str], values: Sequence) -> np.ndarray:
+    """f of the fusion, [1, width]: each part from its origin, as `SOURCE`, and its value where that is `VALUE`."""
+    f = self._vector([control.to_natural(value) for control, value in zip(self.controls, values)])
+    parts = self.feature.split(f)
+    for number, origin in enumerate(origins):
+      of = {SOURCE: source, DONOR: donor}.get(origin)
+      if of is not None and of.f is not None:
+        parts[number] = self.feature.split(of.f)[number]
+    return np.concatenate(parts, 1)
+
+  def values_of(self, f: np.ndarray) -> list:
+    """The values of all controls for f [1, width]."""
+    parts = zip(self.controls, self.feature.parts, self.feature.split(f))
+    return [control.of_natural(part.to_natural(of_part)[0]) for control, part, of_part in parts]
+
+  def words_of(self, f: np.ndarray) -> list[str]:
+    """Each part of f [1, width] in words."""
+    parts = zip(self.controls, self.feature.parts, self.feature.split(f))
+    return [control.in_words(part.to_natural(of_part)[0]) for control, part, of_part in parts]
+
+  def strip(self, z1: np.ndarray, f: np.ndarray, number: int) -> np.ndarray:
+    """Fusions in which part `number` goes through its classes or range, the others as in f [1, width]; one picture."""
+    part, path = self.feature.parts[number], self.controls[number].path(STEPS)
+    parts = [np.repeat(of_part, len(path), 0) for of_part in self.feature.split(f)]
+    parts[number] = part.to_vector(np.array(path))
+    images: list[np.ndarray | None] = list(self.fusions(z1, np.concatenate(parts, 1)))
+    images += [None] * (-len(images) % PER_LINE if len(images) > PER_LINE else 0)
+    return tile([images[start : start + PER_LINE] for start in range(0, len(images), PER_LINE)])
+
+  def grid(self) -> np.ndarray:
+    """Fusions of the example images: rows keep z1, columns give the whole feature."""
+    x = self.examples[:5].astype(np.float32) / 255
+    z1, _ = self.trained.encode_z1(x)
+    f = self._read(x, z1)
+    images = self.fusions(z1, np.tile(f, (len(x), 1))).reshape(len(x), len(x), *x.shape[1:])
+    return tile([[None, *self.examples[:5]], *([row, *line] for row, line in zip(self.examples, images))])
+
+  def reading(self, fusion: np.ndarray) -> np.ndarray | None:
+    """f that the model reads in a fusion, uint8 [H, W, C]; None where it cannot read."""
+    if not self.reads:
+      return None
+    x = fusion[None].astype(np.float32) / 255
+    return self._read(x, self.trained.encode_z1(x)[0])
+
+  def _read(self, x, z1):
+    return self.feature.to_vector(self.feature.to_natural(self.trained._f_of(x, z1)))
+
+  def _vector(self, naturals: Sequence) -> np.ndarray:
+    parts = [part.to_vector(np.array([natural])) for part, natural in zip(self.feature.parts, naturals)]
+    return np.concatenate(parts, 1)
+
+
+def _examples_of_f(trained: TrainedRun) -> np.ndarray | None:
+  try:
+    return inference.load_feature_examples(trained.run_dir)
+  except RunError:  # its training has not ended
+    return None
