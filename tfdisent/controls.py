@@ -135,8 +135,8 @@ def _control(name: str, part: Feature, names: Sequence[str], f: np.ndarray) -> C
     return Control(name, "choice", tuple(map(str, names)) if len(names) == count else tuple(map(str, range(count))))
   if isinstance(form, convert.Vector) and form.what == "RGB":
     return Control(name, "color")
-  values = np.asarray(part.to_natural(np.asarray(f, np.float32)), float).reshape(len(f), -1)
   labels = _labels(part, form)
+  values = np.asarray(part.to_natural(np.asarray(f, np.float32)), float).reshape(len(f), len(labels))
   forms = form.forms if isinstance(form, convert.Columns) else [form] * len(labels)
   known = [getattr(part, end, ()) for end in ("lowest", "highest")]
   ranges = list(zip(*known)) if all(len(np.ravel(end)) == len(labels) for end in known) else [None] * len(labels)
