@@ -327,7 +327,7 @@ def _demo():
     raise ConfigError("--mode=demo needs --run_dir, the folder of a trained run.")
   from tfdisent import demo
 
-  demo.serve([(name, _trained(name)) for name in names], _HOST.value, _PORT.value)
+  demo.serve([(pathlib.Path(name).absolute().name, _trained(name)) for name in names], _HOST.value, _PORT.value)
 
 
 def _bench():

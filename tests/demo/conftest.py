@@ -23,7 +23,9 @@ def every_kind(tmp_path_factory):
   """An untrained model with a part of every kind of control, in a folder that keeps examples."""
   folder = tmp_path_factory.mktemp("demo")
   age = Number("age", mean=40.0, scale=10.0, lowest=18.0, highest=90.0)
-  feature = Composite((Category("hair", 3), Attribute(("smile",)), Rgb("coat"), age), part_names=("hair", "smile", "coat", "age"))
+  feature = Composite(
+    (Category("hair", 3), Attribute(("smile",)), Rgb("coat"), age), part_names=("hair", "smile", "coat", "age")
+  )
   keras.utils.set_random_seed(0)
   model = DisentangledVAE((28, 28, 3), feature, Objective(), seed=0, **TINY)
   for symbol in ("G", "E1"):  # initial weights are small: all images would look the same

@@ -54,6 +54,7 @@ def opened(browser, address, width=1280):
   page.on("request", lambda request: page.asked.append(request.url))
   page.goto(address)
   page.wait_for_selector(FUSION)
+  page.wait_for_selector("p.loading", state="detached")
   return page
 
 
@@ -117,7 +118,7 @@ def test_nothing_is_fetched_from_elsewhere(page, address):
 
 def test_another_source_an_upload_and_a_wrong_file(page, every_kind, tmp_path):
   before = page_source(page)
-  changed(page, lambda: page.get_by_label("Source: choose an image").get_by_role("button").nth(2).click())
+  changed(page, lambda: page.locator(".tfd-sources button.thumbnail-item").nth(2).click())
   assert (page_source(page) != before).any()
 
   PIL.Image.new("RGB", (50, 40), (250, 10, 20)).save(tmp_path / "red.jpg", quality=95)
@@ -127,7 +128,7 @@ def test_another_source_an_upload_and_a_wrong_file(page, every_kind, tmp_path):
 
   (tmp_path / "notes.png").write_text("no image")
   upload.set_input_files(tmp_path / "notes.png")
-  page.get_by_text("This file cannot be used as an image").wait_for()
+  page.get_by_text("notes.png cannot be used as an image").wait_for()
   assert "Traceback" not in page.content()
 
 

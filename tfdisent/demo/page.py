@@ -28,8 +28,10 @@ STYLE = """
 .tfd-images figure {margin: 0; flex: 1 1 128px; max-width: 320px}
 .tfd-images img, .tfd-picture img {image-rendering: pixelated; width: 100%; height: auto; border-radius: 4px}
 .tfd-images figcaption {padding: 4px 0}
+.tfd-color {border: none !important}
 .tfd-read {border-collapse: collapse; width: 100%; margin-top: 8px}
-.tfd-read td, .tfd-read th {padding: 2px 8px 2px 0; text-align: left}
+.min_value, .max_value, button[role=tab].selected {color: var(--body-text-color) !important}
+.tfd-read td, .tfd-read th {padding: 2px 8px 2px 0; text-align: left; border: none}
 """
 ORIGINS = [("of the source", SOURCE), ("of the donor", DONOR), ("set here", VALUE)]
 
@@ -104,9 +106,17 @@ class Tab:
     for origin in self.origins:
       _on(origin.input, self.show, chosen, self.fusion)
     _on(self.sources.select, _selected(self.room, self.take_source), chosen, of_source)
-    _on(self.source_upload.upload, _uploaded(self.room, self.take_source), [self.source_upload, *chosen], of_source)
+    _on(
+      self.source_upload.upload,
+      _uploaded(self.room, self.take_source),
+      [self.source_upload, *chosen],
+      of_source,
+      "minimal",
+    )
     _on(self.donors.select, _selected(self.room, self.take_donor), chosen, of_donor)
-    _on(self.donor_upload.upload, _uploaded(self.room, self.take_donor), [self.donor_upload, *chosen], of_donor)
+    _on(
+      self.donor_upload.upload, _uploaded(self.room, self.take_donor), [self.donor_upload, *chosen], of_donor, "minimal"
+    )
     _on(self.prior.click, self.draw_prior, [self.seed, *chosen], of_source)
     _on(self.across.click, self.draw_strip, [self.which, *chosen], self.strip)
     _on(self.by_images.click, self.draw_grid, None, self.grid)
@@ -153,17 +163,24 @@ class Tab:
     return _picture(self.room.grid(), "Fusions of the examples, rows by columns")
 
 
-def _on(event: Callable, function: Callable, inputs, outputs) -> None:
-  """Lets `function` answer an event at once; of events that come faster than answers, the last one counts."""
+def _on(event: Callable, function: Callable, inputs, outputs, progress: str = "hidden") -> None:
+  """Lets `function` answer an event at once; of events that come faster than answers, the last one counts.
+
+  Gradio shows the message of an error only where it shows `progress`.
+  """
   event(
-    function, inputs, outputs, queue=False, show_progress="hidden", trigger_mode="always_last", api_visibility="private"
+    function, inputs, outputs, queue=False, show_progress=progress, trigger_mode="always_last", api_visibility="private"
   )
 
 
 def _images(what: str, examples: Sequence[np.ndarray]) -> tuple[gr.Gallery, gr.UploadButton]:
+  with gr.Row(equal_height=True):
+    gr.Markdown(f"### {what}")
+    upload = gr.UploadButton(f"{what}: use an image of yours", file_types=["image"], size="sm", min_width=160)
   gallery = gr.Gallery(
-    [(image if image.shape[2] == 3 else np.repeat(image, 3, 2), f"{what} {k + 1}") for k, image in enumerate(examples)],
+    [image if image.shape[2] == 3 else np.repeat(image, 3, 2) for image in examples],
     label=f"{what}: choose an image",
+    show_label=False,
     columns=8,
     height=110,
     object_fit="contain",
@@ -171,8 +188,9 @@ def _images(what: str, examples: Sequence[np.ndarray]) -> tuple[gr.Gallery, gr.U
     interactive=False,
     format="png",
     buttons=[],
+    elem_classes=f"tfd-{what.lower()}s",
   )
-  return gallery, gr.UploadButton(f"{what}: use an image of yours", file_types=["image"], size="sm")
+  return gallery, upload
 
 
 def _widget(control: Control, value, origin: str, reads: bool) -> tuple[list, gr.Radio]:
@@ -185,7 +203,7 @@ def _widget(control: Control, value, origin: str, reads: bool) -> tuple[list, gr
     elif control.kind == "check":
       fields = [gr.Checkbox(value=value, label=control.name)]
     elif control.kind == "color":
-      fields = [gr.ColorPicker(value=value, label=control.name)]
+      fields = [gr.ColorPicker(value=value, label=control.name, elem_classes="tfd-color")]
     else:
       fields = [
         gr.Slider(

@@ -1,5 +1,6 @@
 """One model behind the demo's page: what is computed for it, without a widget."""
 
+import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 from tfdisent import inference
 from tfdisent.api import TrainedRun
 from tfdisent.controls import controls_of
+from tfdisent.data.pixels import decode
 from tfdisent.errors import DataError, FeatureError, RunError
 from tfdisent.pictures import tile
 
@@ -55,12 +57,15 @@ class Room:
     """The codes of one image, uint8 [H, W, C], or of a file.
 
     Raises:
-      DataError: the file is no image.
+      DataError: the file is no image; the message is for the visitor.
     """
-    try:
-      x, _ = self.trained.as_images([image] if isinstance(image, str) else image[None], "the file")
-    except DataError as error:
-      raise DataError(f"This file cannot be used as an image: {error}") from error
+    if isinstance(image, str):
+      try:
+        image = decode(image, self.trained.image_shape, self.trained.background).image
+      except ValueError as error:
+        name = pathlib.Path(image).name  # the server's own path means nothing to a visitor
+        raise DataError(f"{name} cannot be used as an image: {str(error).replace(image, name)}.") from error
+    x, _ = self.trained.as_images(image[None])
     z1, _ = self.trained.encode_z1(x)
     f = self._read(x, z1) if self.reads else None
     return Codes(inference.to_uint8(x)[0], z1, f)
