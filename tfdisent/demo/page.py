@@ -76,6 +76,7 @@ class Tab:
     with gr.Row():
       with gr.Column(scale=3, min_width=300):
         gr.Markdown(f"## {name}")
+        self.note = gr.HTML()
         self.fusion = gr.HTML(_fusion(room, start, other, [origin] * len(values), values))
         self.sources, self.source_upload = _images("Source", room.examples)
         with gr.Row(equal_height=True):
@@ -99,25 +100,19 @@ class Tab:
     """Lets every widget be answered."""
     flat = [field for fields in self.fields for field in fields]
     chosen = [self.source, self.donor, *self.origins, *flat]
-    of_source, of_donor = [self.source, *flat, self.fusion], [self.donor, *self.origins, self.fusion]
     for number, fields in enumerate(self.fields):
       for field in fields:
         _on(field.input, functools.partial(self.set_part, number), chosen, [self.fusion, self.origins[number]])
     for origin in self.origins:
       _on(origin.input, self.show, chosen, self.fusion)
-    _on(self.sources.select, _selected(self.room, self.take_source), chosen, of_source)
-    _on(
-      self.source_upload.upload,
-      _uploaded(self.room, self.take_source),
-      [self.source_upload, *chosen],
-      of_source,
-      "minimal",
-    )
-    _on(self.donors.select, _selected(self.room, self.take_donor), chosen, of_donor)
-    _on(
-      self.donor_upload.upload, _uploaded(self.room, self.take_donor), [self.donor_upload, *chosen], of_donor, "minimal"
-    )
-    _on(self.prior.click, self.draw_prior, [self.seed, *chosen], of_source)
+    for take, choice, upload, outputs in (
+      (self.take_source, self.sources, self.source_upload, [self.source, *flat, self.fusion]),
+      (self.take_donor, self.donors, self.donor_upload, [self.donor, *self.origins, self.fusion]),
+    ):
+      _on(choice.select, _selected(self.room, take), chosen, outputs)
+      answer = functools.partial(self.upload, take, len(outputs))
+      _on(upload.upload, answer, [upload, *chosen], [*outputs, self.note])
+    _on(self.prior.click, self.draw_prior, [self.seed, *chosen], [self.source, *flat, self.fusion])
     _on(self.across.click, self.draw_strip, [self.which, *chosen], self.strip)
     _on(self.by_images.click, self.draw_grid, None, self.grid)
 
@@ -151,6 +146,13 @@ class Tab:
     origins = [DONOR] * len(origins)
     return donor, *origins, _fusion(self.room, source, donor, origins, values)
 
+  def upload(self, take: Callable, count: int, file: str, *chosen):
+    """`take` of a file, whose `count` outputs stay as they are if it is no image; and a note that says so."""
+    try:
+      return *take(self.room.codes(file), chosen), ""
+    except TfdisentError as error:
+      return *[gr.skip()] * count, f'<p role="alert">{html.escape(str(error))}</p>'
+
   def draw_prior(self, seed: int | None, *chosen):
     return self.take_source(self.room.prior(seed or 0, chosen[0].f), chosen)
 
@@ -163,13 +165,10 @@ class Tab:
     return _picture(self.room.grid(), "Fusions of the examples, rows by columns")
 
 
-def _on(event: Callable, function: Callable, inputs, outputs, progress: str = "hidden") -> None:
-  """Lets `function` answer an event at once; of events that come faster than answers, the last one counts.
-
-  Gradio shows the message of an error only where it shows `progress`.
-  """
+def _on(event: Callable, function: Callable, inputs, outputs) -> None:
+  """Lets `function` answer an event at once; of events that come faster than answers, the last one counts."""
   event(
-    function, inputs, outputs, queue=False, show_progress=progress, trigger_mode="always_last", api_visibility="private"
+    function, inputs, outputs, queue=False, show_progress="hidden", trigger_mode="always_last", api_visibility="private"
   )
 
 
@@ -249,16 +248,6 @@ def _selected(room: Room, take: Callable) -> Callable:
     return take(room.codes(room.examples[event.index]), arguments)
 
   return select
-
-
-def _uploaded(room: Room, take: Callable) -> Callable:
-  def upload(file, *arguments):
-    try:
-      return take(room.codes(file), arguments)
-    except TfdisentError as error:
-      raise gr.Error(str(error), title="No image", print_exception=False) from error
-
-  return upload
 
 
 def _fusion(room: Room, source: Codes, donor: Codes, origins: Sequence[str], values: Sequence) -> str:
