@@ -42,6 +42,8 @@ ALWAYS_SO = frozenset(
   }
 )
 """Defaults of arguments that version 0.1 does not have: its configurations mean them, and do not say so."""
+ALWAYS_SO_OF_LEARNED = ".network = None"
+"""The same of every learned feature, also of those that users have written."""
 
 _COMMENT = r"#.*"
 _OLD_BINDING = re.compile(rf"{_COMMENT}|\b(?:{'|'.join(map(re.escape, BINDINGS))})\b")

@@ -159,7 +159,7 @@ def bindings(config: str) -> set[str]:
   """
   lines = moved.renamed(config).replace("\\\n", " ").splitlines()
   lines = {" ".join(line.split()) for line in lines if line.strip() and not line.startswith(NOT_COMPARED)}
-  return lines - moved.ALWAYS_SO
+  return {line for line in lines - moved.ALWAYS_SO if not line.endswith(moved.ALWAYS_SO_OF_LEARNED)}
 
 
 def differences(there: set[str], wanted: set[str]) -> str:

@@ -46,10 +46,13 @@ class LearnedFeature(Feature):
       image: choose it where an image shows the known value only roughly. (Handwriting slants, so a digit that was
       turned by 20° may look as if it were turned by 30°.) With the known value, z1 would have to encode how the image
       looks, the 30°, and z1 would then tell most of f(x).
+    network: arguments of the network, as {"conv": (16, 32, 64), "dense": (64,)}; None for those of its family. A model
+      keeps the network, so a small one makes the model smaller.
   """
 
   fitted: str | None = dataclasses.field(default=None, kw_only=True, compare=False)
   from_pixels: bool = dataclasses.field(default=False, kw_only=True)
+  network: Mapping | None = dataclasses.field(default=None, kw_only=True, compare=False)  # a dict has no hash
 
   @abc.abstractmethod
   def known(self, example):
@@ -88,7 +91,7 @@ class LearnedFeature(Feature):
   def build(self, image_shape):
     if "_network" in vars(self):
       return
-    network = networks.make("f", image_shape, self.width)
+    network = networks.make("f", image_shape, self.width, self.network)
     network(tf.zeros([1, *image_shape]))
     network.trainable = False
     if self.fitted:
@@ -107,6 +110,8 @@ class LearnedFeature(Feature):
   def get_config(self):
     config = super().get_config()
     del config["arguments"]["fitted"]  # the checkpoints of a model hold the weights
+    if self.network is None:
+      del config["arguments"]["network"]  # networks that version 0.1 fitted say nothing of it
     return config
 
   def _q(self, outputs):
