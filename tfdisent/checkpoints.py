@@ -165,7 +165,8 @@ def save_weights(folder: pathlib.Path, model: DisentangledVAE, checkpoint: Check
     RunError: the file cannot be written.
   """
   arrays = {f"{symbol}/{path}": v.numpy() for symbol, of in _used(model).items() for path, v in of.items()}
-  halves = {name: array.astype(np.float16) for name, array in arrays.items()}
+  with np.errstate(over="ignore"):  # it is refused below
+    halves = {name: array.astype(np.float16) for name, array in arrays.items()}
   if large := next((name for name, half in halves.items() if not np.isfinite(half).all()), None):
     raise CheckpointError(
       f"the weight '{large}' has numbers that float16 cannot hold: this model cannot be made small."

@@ -17,22 +17,33 @@ from tfdisent.errors import RunError
 from tfdisent.paths import expanded
 
 FOLDER = pathlib.Path(__file__).parent / "models"
-ABOUT_FILE = "about.json"
-"""One line about the model, and its few figures, for `models`."""
+MODEL_FILE, README_FILE, FIGURES = "model.json", "README.md", "metrics*.json"
 
 
 def names() -> list[str]:
   """The names of the models that come with the package, in order."""
-  return sorted(file.parent.name for file in FOLDER.glob(f"*/{ABOUT_FILE}"))
+  return sorted(file.parent.name for file in FOLDER.glob(f"*/{MODEL_FILE}"))
 
 
 def models() -> dict[str, dict]:
-  """The models that come with the package, by name: what each is, and its figures.
+  """The models that come with the package, by name: what each is, the shape of its images, and its figures by split.
 
-  tfdisent.models()["digits"]
-  # {"about": "…", "features": ["digit_label"], "image_shape": [28, 28, 3], "figures": {"control, %": 99.8, …}}
+      tfdisent.models()["glyphs"]
+      # {"about": "…", "image_shape": (64, 64, 1), "figures": {"validation": {"control/accuracy_mean": 0.97, …}}}
+
+  The figures are those of `tfdisent.evaluate`.
   """
-  return {name: json.loads((FOLDER / name / ABOUT_FILE).read_text(encoding="utf-8")) for name in names()}
+  return {name: _model(FOLDER / name) for name in names()}
+
+
+def _model(folder: pathlib.Path) -> dict:
+  figures = {}
+  for file in sorted(folder.glob(FIGURES)):
+    there = json.loads(file.read_text(encoding="utf-8"))
+    figures[there["provenance"]["split"]] = {name: figure["value"] for name, figure in there["metrics"].items()}
+  about = (folder / README_FILE).read_text(encoding="utf-8").split("\n\n")[1]
+  shape = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))["image_shape"]
+  return {"about": " ".join(about.split()), "image_shape": tuple(shape), "figures": figures}
 
 
 def found(run_dir: str | os.PathLike) -> pathlib.Path:
