@@ -139,8 +139,8 @@ _EXPORT_FORMAT = flags.DEFINE_string(
   "export_format",
   "saved_model",
   "What --mode=export writes: 'saved_model' for TensorFlow Serving, 'litert', MODEL_NAME.tflite with `control` and "
-  "`encode`, for phones and browsers, or a format of your own, registered by a module that --gin_param or --gin_file "
-  "imports.",
+  "`encode`, for phones and browsers, 'web', the folder MODEL_NAME.web with a page that computes in the browser, or a "
+  "format of your own, registered by a module that --gin_param or --gin_file imports.",
 )
 _MODEL_NAME = flags.DEFINE_string("model_name", None, "What the exported model is called (default: as the run folder).")
 _TRUST = flags.DEFINE_list(
@@ -300,7 +300,7 @@ def _sample():
 def _export():
   run_dir = _run_dir()
   from tfdisent import api, config
-  from tfdisent.serving import litert, saved_model  # noqa: F401  (they register before gin binds their arguments)
+  from tfdisent.serving import litert, saved_model, web  # noqa: F401  (they register before gin binds their arguments)
 
   if _GIN_FILE.value or _GIN_PARAM.value:
     config.read(_GIN_FILE.value, _GIN_PARAM.value)
