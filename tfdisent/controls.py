@@ -135,7 +135,7 @@ def _control(name: str, part: Feature, names: Sequence[str], f: np.ndarray) -> C
     return Control(name, "choice", tuple(map(str, names)) if len(names) == count else tuple(map(str, range(count))))
   if isinstance(form, convert.Vector) and form.what == "RGB":
     return Control(name, "color")
-  values = np.asarray(part.to_natural(np.asarray(f, np.float32)), float).reshape(len(f), -1)
+  values = np.asarray(part.to_natural(np.asarray(f, np.float32)), float).reshape(len(f), math.prod(form.shape))
   labels = _labels(part, form)
   forms = form.forms if isinstance(form, convert.Columns) else [form] * len(labels)
   known = [getattr(part, end, ()) for end in ("lowest", "highest")]

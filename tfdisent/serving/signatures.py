@@ -31,6 +31,7 @@ A request that is wrong is an INVALID_ARGUMENT that says what is right: "images 
 import functools
 import json
 import pathlib
+import re
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
@@ -43,11 +44,8 @@ from tfdisent.inference import TrainedModel
 from tfdisent.serving.decoding import decode_images
 from tfdisent.serving.raster import checked
 
-NOUNS = {
-  "image": "images are",
-  "feature_image": "feature images are",
-  "image_bytes": "encoded images are",
-  "seed": "seeds are",
+NOUNS = {"image": "images are", "feature_image": "feature images are", "seed": "seeds are"} | {
+  "image_bytes": "encoded images are"
 }
 """How inputs are called in messages; a feature by its name."""
 
@@ -60,8 +58,7 @@ def signature(trained: TrainedModel, name: str) -> Callable:
 def check_shapes(function: Callable, specs: Collection[tf.TensorSpec]) -> Callable:
   """`function`, whose inputs must have the shapes of `specs`: others are an INVALID_ARGUMENT that tells both shapes.
 
-  A server does not check the shapes that a client sends. Without this check, Reshape would cut rows of another width
-  into images of mixed pixels.
+  A server checks no shapes itself. Without this check, Reshape would cut rows of another width into mixed pixels.
   """
   return lambda *inputs: function(*map(_check_shape, inputs, specs))
 
@@ -108,10 +105,7 @@ class ServedModel:
       self._can_read_z2 = False
 
   def weights(self) -> dict[str, tf.Variable]:
-    """The weights that the signatures use, by network and path: none of those that training alone needs.
-
-    Two networks may give their weights the same paths, as those of two learned features do.
-    """
+    """The weights that the signatures use, by network and path: two learned features have weights of the same paths."""
     networks = self._model.inference_networks
     networks |= {f"f/{name}": network for name, network in self._model.feature.networks.items()}
     return {f"{symbol}/{v.path}": v.value for symbol, network in networks.items() for v in network.weights}
@@ -143,9 +137,13 @@ class ServedModel:
     return list(self._class_names.get(part.column) or (map(str, range(part.width)) if part.width > 1 else ()))
 
   def feature_names(self) -> list[str]:
-    """The name of the input and output of each part of f."""
-    names = self._model.feature.part_names
-    return ["feature"] if len(names) == 1 else [f"feature_{name.replace('/', '_')}" for name in names]
+    """The name of the input and output of each part of f: of "hair colour" it is `feature_hair_colour`.
+
+    TensorFlow can export no names with other characters than these.
+    """
+    names = [f"feature_{re.sub('[^A-Za-z0-9_]', '_', name)}" for name in self._model.feature.part_names]
+    unique = [name if names.count(name) == 1 else f"{name}_{number}" for number, name in enumerate(names, 1)]
+    return ["feature"] if len(names) == 1 else unique
 
   def signatures(self, names: Collection[str] | None = None) -> dict[str, Callable]:
     """The signatures as traced functions, by their names.
@@ -195,10 +193,8 @@ class ServedModel:
       z1 = codes.prior_noise(self._pad(seed), model.z1_width)
       return {"image": self._given(model.decode(z1, z2))[:count]}
 
-    # One function for two signatures, since it takes seconds to trace.
-    decode = tf.function(
-      functools.partial(decode_images, shape=model.image_shape, background=self._background), [encoded], autograph=False
-    )
+    decode = functools.partial(decode_images, shape=model.image_shape, background=self._background)
+    decode = tf.function(decode, [encoded], autograph=False)  # one for two signatures: it takes seconds to trace
 
     def encode_png(image_bytes):
       return encode(decode(image_bytes))
@@ -299,9 +295,4 @@ def _pad_empty(batch: tf.Tensor) -> tf.Tensor:
 
 def _to_uint8(x: tf.Tensor) -> tf.Tensor:
   """Images in [0, 1] as uint8."""
-  return _round(x * 255)
-
-
-def _round(pixels: tf.Tensor) -> tf.Tensor:
-  """Pixels of about 0 to 255 as uint8."""
-  return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+  return tf.cast(tf.clip_by_value(tf.round(x * 255), 0, 255), tf.uint8)
