@@ -194,11 +194,10 @@ const widgets = {
   },
   numbers({ sliders }, id) {
     const inputs = sliders.map(({ low, high, step }, i) =>
-      make("input", { id: i ? `${id}-${i}` : id, type: "range", min: low, max: high, step: step / 10 }));
-    const outputs = inputs.map((input) => make("output", { htmlFor: input.id }));
+      make("input", { id: i ? `${id}-${i}` : id, type: "range", min: low, max: high, step }));
+    const outputs = inputs.map(() => make("span", { className: "value", ariaHidden: "true" }));
     const tell = () => inputs.forEach((input, i) => {
-      outputs[i].value = rounded(sliders[i], Number(input.value));
-      input.setAttribute("aria-valuetext", outputs[i].value);
+      input.ariaValueText = outputs[i].textContent = rounded(sliders[i], Number(input.value));
     });
     inputs.forEach((input) => input.addEventListener("input", tell));
     const set = (value) => {
@@ -255,7 +254,7 @@ async function update() {
   changes++;
   if (drawing || !source) return;
   drawing = true;
-  document.body.dataset.state = "busy";
+  begin();
   try {
     for (let drawn = 0; drawn !== changes;) {
       drawn = changes;
@@ -267,9 +266,13 @@ async function update() {
     say(error.message, true);
   } finally {
     drawing = false;
-    document.body.dataset.state = "ready";
+    end();
   }
 }
+
+let running = 0;
+const begin = () => { running++; document.body.dataset.state = "busy"; };
+const end = () => { if (!--running) document.body.dataset.state = "ready"; };
 
 const chosen = () => Object.fromEntries(rows.map(({ control, get }) => [control.name, get()]));
 
@@ -291,15 +294,23 @@ async function read(image) {
   element("reading").textContent = `What the model reads in the fusion: ${words.join(", ")}.`;
 }
 
-/** Does something with the model; what goes wrong is told in a sentence. */
-async function attempt(action) {
-  try {
-    say("");
-    await action();
-    await update();
-  } catch (error) {
-    say(error.message, true);
-  }
+let last = Promise.resolve();
+
+/** Does something once all before it is done, and draws; what goes wrong is told in a sentence. */
+function attempt(action) {
+  begin();
+  last = last.then(async () => {
+    try {
+      say("");
+      await action();
+      await update();
+    } catch (error) {
+      say(error.message, true);
+    } finally {
+      end();
+    }
+  });
+  return last;
 }
 
 async function takeSource(blob, words) {
