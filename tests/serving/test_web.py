@@ -21,6 +21,7 @@ from features.composite import Composite
 from features.number import Number
 from features.pose import Rotation
 from tests.conftest import TINY
+from tfdisent.cache import cache_folder
 from tfdisent.controls import controls_of
 from tfdisent.data.pixels import decode
 from tfdisent.errors import ConfigError, FeatureError
@@ -390,3 +391,11 @@ def test_a_narrow_window_has_no_bar_and_every_widget_a_name(page):
   assert page.evaluate("document.documentElement.scrollWidth") <= 360
   for widget in page.locator("input, select, button").all():
     assert widget.evaluate("e => e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText")
+
+
+def test_axe_finds_nothing(page):
+  script = cache_folder() / "node_modules" / "axe-core" / "axe.min.js"
+  if not script.is_file():
+    pytest.skip(f"there is no axe-core: npm install --prefix {cache_folder()} axe-core")
+  page.evaluate(script.read_text(encoding="utf-8"))
+  assert page.evaluate("axe.run().then(({violations}) => violations.map(({id, nodes}) => [id, nodes[0].html]))") == []
