@@ -59,7 +59,18 @@ ROOMS = (
     "distribution",
     "networks",
   ),
-  *("feature", "presets", "model", "checkpoints", "inference", "pictures", "training", "serving", "evaluation"),
+  *(
+    "feature",
+    "controls",
+    "presets",
+    "model",
+    "checkpoints",
+    "inference",
+    "pictures",
+    "training",
+    "serving",
+    "evaluation",
+  ),
   *("sweep", "benchmark", "recipe", "plan", "api", "gin_words", "config", "main", "testing"),
 )
 """From the ground up: each imports from those before it alone."""

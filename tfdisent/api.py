@@ -44,7 +44,7 @@ from tfdisent.networks import Family
 from tfdisent.paths import expanded, quoted
 from tfdisent.recipe import Maker, OptimizerLike, complete
 from tfdisent.registry import MEASUREMENTS
-from tfdisent.serving import saved_model
+from tfdisent.serving import saved_model, web
 from tfdisent.training.callbacks import NamesOfKeras
 from tfdisent.training.loop import check_counts, train_model
 
@@ -511,7 +511,8 @@ def export(
   Args:
     run_dir: the run folder.
     format: a registered one: "saved_model", which gets a new version in EXPORT_DIR/MODEL_NAME, "litert", which is the
-      file EXPORT_DIR/MODEL_NAME.tflite, "compact", a small run folder to be sent to others, or your own.
+      file EXPORT_DIR/MODEL_NAME.tflite, "web", a page in EXPORT_DIR/MODEL_NAME.web, "compact", a small run folder to be
+      sent to others, or your own.
     export_dir: where models are; None for RUN_DIR/export.
     model_name: what the model is called; None for the name of the run folder.
     checkpoint: "best" (on validation) or "last".
@@ -533,6 +534,7 @@ def export(
     "saved_model": f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {quoted(path)}",
     "litert": f"LiteRT: {path}, with the signatures `control` and `encode`",
     "compact": f"A small run folder: {path}\nTry it: tfdisent --mode=demo --run_dir={quoted(path)}",
+    "web": f"A page: {path}, for any web server\nSee it: {web.command(path)}",
   }
   progress(notes.get(format, f"{format}: {path}"))
   if format == "saved_model" and not saved_model.has_warmup():

@@ -145,8 +145,8 @@ _EXPORT_FORMAT = flags.DEFINE_string(
   "export_format",
   "saved_model",
   "What --mode=export writes: 'saved_model' for TensorFlow Serving, 'litert', MODEL_NAME.tflite with `control` and "
-  "`encode`, for phones and browsers, or a format of your own, registered by a module that --gin_param or --gin_file "
-  "imports.",
+  "`encode`, for phones and browsers, 'web', the folder MODEL_NAME.web with a page that computes in the browser, or a "
+  "format of your own, registered by a module that --gin_param or --gin_file imports.",
 )
 _HOST = flags.DEFINE_string(
   "host", "127.0.0.1", "The address at which --mode=demo serves; 0.0.0.0 lets other machines in, without a password."
@@ -313,7 +313,7 @@ def _sample():
 def _export():
   run_dir = _run_dir()
   from tfdisent import api, config
-  from tfdisent.serving import compact, litert, saved_model  # noqa: F401  (they register before gin binds their arguments)
+  from tfdisent.serving import compact, litert, saved_model, web  # noqa: F401  (gin then binds their arguments)
 
   if _GIN_FILE.value or _GIN_PARAM.value:
     config.read(_GIN_FILE.value, _GIN_PARAM.value)

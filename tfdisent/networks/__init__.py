@@ -21,6 +21,7 @@ A family is one function that makes the network of a symbol, registered in a fil
 `tfdisent.testing.check_networks` tests a family.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -70,7 +71,7 @@ def make(
       tuple(image_shape),
       outputs,
       dtype=dtype,
-      name=symbol.replace("/", "_"),
+      name=re.sub("[^A-Za-z0-9_.>-]", "_", symbol),  # TensorFlow refuses other names: of a column "hair colour"
       **arguments,
     )
   except ConfigError:

@@ -5,6 +5,7 @@
 | `saved_model` | `folder`/<version>/, for TensorFlow Serving: `tfdisent.serving.saved_model` |
 | `litert`      | `folder`.tflite, for phones and browsers: `tfdisent.serving.litert`         |
 | `compact`     | a run folder of float16 weights, to be sent: `tfdisent.serving.compact`     |
+| `web`         | `folder`.web/, a page that needs no server: `tfdisent.serving.web`          |
 
 A format of your own is a registered function, its exporter, in a module that gin or your code imports:
 
@@ -39,7 +40,7 @@ def export(trained, folder: str | os.PathLike, format: str = "saved_model", conf
     ConfigError: a model cannot be called as `folder` is.
     RunError: the model cannot be written.
   """
-  from tfdisent.serving import compact, litert, saved_model  # noqa: F401  (they register, and import TensorFlow)
+  from tfdisent.serving import compact, litert, saved_model, web  # noqa: F401  (they register, and import TensorFlow)
 
   saved_model.check_name(pathlib.Path(folder).name)
   return EXPORTERS.create(format, trained=trained, folder=pathlib.Path(folder), config=config)

@@ -9,7 +9,7 @@ looks beyond the end of a table, `GATHER` ("gather index out of bounds"), or in 
 
 import pathlib
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import tensorflow as tf
 
@@ -43,26 +43,45 @@ def export_litert(trained: TrainedModel, path: pathlib.Path) -> pathlib.Path:
     RunError: the file cannot be written, or the model cannot be converted, for instance since f uses an operation that
       LiteRT lacks; the message holds the converter's error.
   """
-  # It has no bfloat16.
-  trained = TrainedModel(
-    trained.model.in_float32(), trained.batch_size, trained.class_names, background=trained.background
-  )
-  served, module = ServedModel(trained, pad_empty=False, guard=guarded), tf.Module(name="tfdisent")
-  module.weights = served.weights()
-  functions = served.signatures(["encode", "control"])
-  try:
-    with tempfile.TemporaryDirectory() as folder:
-      tf.saved_model.save(module, folder, signatures=functions)
-      converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
-      content = converter.convert()
-  except Exception as error:  # the converter raises errors of many kinds
-    raise RunError(f"the model cannot be converted to LiteRT: {reason(error)}") from error
+  served = ServedModel(in_float32(trained), pad_empty=False, guard=guarded)
+  content = converted(served, served.signatures(["encode", "control"]))
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, content)
   except OSError as error:
     raise RunError(f"the model cannot be exported to {path}: {error}.") from error
   return path
+
+
+def in_float32(trained: TrainedModel) -> TrainedModel:
+  """The model, computed in float32: LiteRT has no bfloat16."""
+  return TrainedModel(
+    trained.model.in_float32(), trained.batch_size, trained.class_names, trained.checkpoint, trained.background
+  )
+
+
+def converted(served: ServedModel, functions: Mapping[str, Callable], float16: bool = False) -> bytes:
+  """The content of a LiteRT file with some signatures of a model.
+
+  Args:
+    served: the model, without padding of empty batches.
+    functions: of `ServedModel.signatures`.
+    float16: whether weights are written as float16, which halves the file; it computes in float32 all the same.
+
+  Raises:
+    RunError: the model cannot be converted; the message holds the converter's error.
+  """
+  module = tf.Module(name="tfdisent")
+  module.weights = served.weights()
+  try:
+    with tempfile.TemporaryDirectory() as folder:
+      tf.saved_model.save(module, folder, signatures=functions)
+      converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
+      if float16:
+        converter.optimizations, converter.target_spec.supported_types = [tf.lite.Optimize.DEFAULT], [tf.float16]
+      return converter.convert()
+  except Exception as error:  # the converter raises errors of many kinds
+    raise RunError(f"the model cannot be converted to LiteRT: {reason(error)}") from error
 
 
 def guarded(function: Callable, specs: Collection[tf.TensorSpec]) -> Callable:

@@ -8,7 +8,9 @@
 | `control`, `serving_default` | `image`, `feature`                    | `image`: x̂ with z̃2 of `feature`           |
 | `generate`                   | `feature`, `seed` int64 [B]           | `image`: x̂ with z1 from its prior         |
 | `encode_png`                 | `image_bytes`: PNG, JPEG or TIFF      | as `encode`                               |
-| `control_png`                | `image_bytes`, as above; `feature`      | `image_bytes`, PNG: as `control`          |
+| `control_png`                | `image_bytes`, as above; `feature`    | `image_bytes`, PNG: as `control`          |
+
+A format may ask for `decode` besides, which takes `z1` [B, Z1] and `feature`, and gives `image`: x̂.
 
 Every input and every output is a batch [B, …], and a row of an output depends on the same row of the inputs alone. A
 server may therefore join the requests of several clients into one batch, and a seed gives the same image in any row.
@@ -29,6 +31,7 @@ A request that is wrong is an INVALID_ARGUMENT that says what is right: "images 
 import functools
 import json
 import pathlib
+import re
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
@@ -41,11 +44,8 @@ from tfdisent.inference import TrainedModel
 from tfdisent.serving.decoding import decode_images
 from tfdisent.serving.raster import checked
 
-NOUNS = {
-  "image": "images are",
-  "feature_image": "feature images are",
-  "image_bytes": "encoded images are",
-  "seed": "seeds are",
+NOUNS = {"image": "images are", "feature_image": "feature images are", "seed": "seeds are"} | {
+  "image_bytes": "encoded images are"
 }
 """How inputs are called in messages; a feature by its name."""
 
@@ -58,8 +58,7 @@ def signature(trained: TrainedModel, name: str) -> Callable:
 def check_shapes(function: Callable, specs: Collection[tf.TensorSpec]) -> Callable:
   """`function`, whose inputs must have the shapes of `specs`: others are an INVALID_ARGUMENT that tells both shapes.
 
-  A server does not check the shapes that a client sends. Without this check, Reshape would cut rows of another width
-  into images of mixed pixels.
+  A server checks no shapes itself. Without this check, Reshape would cut rows of another width into mixed pixels.
   """
   return lambda *inputs: function(*map(_check_shape, inputs, specs))
 
@@ -84,11 +83,20 @@ class ServedModel:
       to one image whose answer is cut off.
     guard: how a format checks the shapes of inputs: it makes of a function of tensors, and of the `TensorSpec` of each,
       a function that refuses others.
+    taken: the `TensorSpec` that a format takes in place of one of this module; its `guard` makes the one of the other.
+    given: how a format gives images, of float32 [B, H, W, C] in [0, 1]; None for uint8.
   """
 
-  def __init__(self, trained: TrainedModel, pad_empty: bool = True, guard: Callable = check_shapes):
-    self._model, self._class_names, self._guard = trained.model, trained.class_names, guard
-    self._background = trained.background
+  def __init__(
+    self,
+    trained: TrainedModel,
+    pad_empty: bool = True,
+    guard: Callable = check_shapes,
+    taken: Callable = lambda spec: spec,
+    given: Callable | None = None,
+  ):
+    self._model, self._class_names, self._background = trained.model, trained.class_names, trained.background
+    self._guard, self._taken, self._given = guard, taken, given or _to_uint8
     self._pad = _pad_empty if pad_empty else lambda batch: batch
     try:
       self._model.check_reading()
@@ -97,10 +105,10 @@ class ServedModel:
       self._can_read_z2 = False
 
   def weights(self) -> dict[str, tf.Variable]:
-    """The weights that the signatures use, by their paths: none of those that training alone needs."""
+    """The weights that the signatures use, by network and path: two learned features have weights of the same paths."""
     networks = self._model.inference_networks
     networks |= {f"f/{name}": network for name, network in self._model.feature.networks.items()}
-    return {v.path: v.value for network in networks.values() for v in network.weights}
+    return {f"{symbol}/{v.path}": v.value for symbol, network in networks.items() for v in network.weights}
 
   def assets(self, folder: pathlib.Path, config: str) -> list[tf.saved_model.Asset]:
     """Writes `config.gin` and `feature.json`, a description of f, into a folder; returns them as assets."""
@@ -110,7 +118,7 @@ class ServedModel:
 
   def _description(self) -> dict:
     """What a client needs to know of each input `feature…`, by the input's name."""
-    names = self._feature_names()
+    names = self.feature_names()
     return {
       name: {
         "feature": part.get_config()["name"],
@@ -128,10 +136,14 @@ class ServedModel:
       return []
     return list(self._class_names.get(part.column) or (map(str, range(part.width)) if part.width > 1 else ()))
 
-  def _feature_names(self) -> list[str]:
-    """The name of the input and output of each part of f."""
-    names = self._model.feature.part_names
-    return ["feature"] if len(names) == 1 else [f"feature_{name.replace('/', '_')}" for name in names]
+  def feature_names(self) -> list[str]:
+    """The name of the input and output of each part of f: of "hair colour" it is `feature_hair_colour`.
+
+    TensorFlow can export no names with other characters than these.
+    """
+    names = [f"feature_{re.sub('[^A-Za-z0-9_]', '_', name)}" for name in self._model.feature.part_names]
+    unique = [name if names.count(name) == 1 else f"{name}_{number}" for number, name in enumerate(names, 1)]
+    return ["feature"] if len(names) == 1 else unique
 
   def signatures(self, names: Collection[str] | None = None) -> dict[str, Callable]:
     """The signatures as traced functions, by their names.
@@ -144,9 +156,10 @@ class ServedModel:
     feature_image = tf.TensorSpec([None, *model.image_shape], tf.uint8, name="feature_image")
     encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
     seed = tf.TensorSpec([None], tf.int64, name="seed")
+    z1 = tf.TensorSpec([None, model.z1_width], name="z1")
     features = [
       tf.TensorSpec(part.served.shape, part.served.dtype, name=name)
-      for name, part in zip(self._feature_names(), model.feature.parts)
+      for name, part in zip(self.feature_names(), model.feature.parts)
     ]
 
     def encode(image):
@@ -158,29 +171,30 @@ class ServedModel:
     def reconstruct(image):
       x, count = self._to_float(image), tf.shape(image)[0]
       z1 = model.posterior_z1(x).mean()
-      return {"image": _to_uint8(model.decode(z1, model.read_z2(z1, x)))[:count]}
+      return {"image": self._given(model.decode(z1, model.read_z2(z1, x)))[:count]}
 
     def fuse(image, feature_image):
       image, feature_image = _check_same_count("there must be as many feature images as images", image, feature_image)
       x, x_partner, count = self._to_float(image), self._to_float(feature_image), tf.shape(image)[0]
       z2_partner = model.read_z2(model.posterior_z1(x_partner).mean(), x_partner)
-      return {"image": _to_uint8(model.decode(model.posterior_z1(x).mean(), z2_partner))[:count]}
+      return {"image": self._given(model.decode(model.posterior_z1(x).mean(), z2_partner))[:count]}
 
     def control(image, *features):
       image, *features = _check_same_count("there must be as many features as images", image, *features)
       x, count = self._to_float(image), tf.shape(image)[0]
-      return {"image": _to_uint8(model.decode(model.posterior_z1(x).mean(), self._z2_of(features)))[:count]}
+      return {"image": self._given(model.decode(model.posterior_z1(x).mean(), self._z2_of(features)))[:count]}
+
+    def decode_z1(z1, *features):
+      return {"image": self._given(model.decode(z1, self._z2_of(features)))}
 
     def generate(seed, *features):
       seed, _ = _check_same_count("there must be as many seeds as features", seed, features[0])
       z2, count = self._z2_of(features), tf.shape(seed)[0]
       z1 = codes.prior_noise(self._pad(seed), model.z1_width)
-      return {"image": _to_uint8(model.decode(z1, z2))[:count]}
+      return {"image": self._given(model.decode(z1, z2))[:count]}
 
-    # One function for two signatures, since it takes seconds to trace.
-    decode = tf.function(
-      functools.partial(decode_images, shape=model.image_shape, background=self._background), [encoded], autograph=False
-    )
+    decode = functools.partial(decode_images, shape=model.image_shape, background=self._background)
+    decode = tf.function(decode, [encoded], autograph=False)  # one for two signatures: it takes seconds to trace
 
     def encode_png(image_bytes):
       return encode(decode(image_bytes))
@@ -199,8 +213,10 @@ class ServedModel:
       "encode_png": (encode_png, [encoded]),
       "control_png": (control_png, [encoded, *features]),
     }
+    if names is not None and "decode" in names:  # a format asks for it, and a server has no use for it
+      functions["decode"] = (decode_z1, [z1, *features])
     return {
-      name: tf.function(self._guard(function, specs)).get_concrete_function(*specs)
+      name: tf.function(self._guard(function, specs)).get_concrete_function(*map(self._taken, specs))
       for name, (function, specs) in functions.items()
       if names is None or name in names
     }
@@ -211,7 +227,7 @@ class ServedModel:
     image_bytes = np.array([tf.io.encode_png(image[0]).numpy()], object)
     features = {
       name: np.zeros([1, *part.served.shape[1:]], part.served.dtype.as_numpy_dtype)
-      for name, part in zip(self._feature_names(), self._model.feature.parts)
+      for name, part in zip(self.feature_names(), self._model.feature.parts)
     }
     reading = {"reconstruct": {"image": image}, "fuse": {"image": image, "feature_image": image}}
     return {
@@ -251,7 +267,7 @@ class ServedModel:
 
   def _read_features(self, z1: tf.Tensor, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """f(x) of images, [B, the part's width] by the output's name; a part that cannot be read is left out."""
-    parts = zip(self._feature_names(), self._model.feature.parts, self._model.codes, self._model.variational_z2(z1, x))
+    parts = zip(self.feature_names(), self._model.feature.parts, self._model.codes, self._model.variational_z2(z1, x))
     values = {}
     for name, part, code, q in parts:
       if part.has_pixels:
@@ -279,9 +295,4 @@ def _pad_empty(batch: tf.Tensor) -> tf.Tensor:
 
 def _to_uint8(x: tf.Tensor) -> tf.Tensor:
   """Images in [0, 1] as uint8."""
-  return _round(x * 255)
-
-
-def _round(pixels: tf.Tensor) -> tf.Tensor:
-  """Pixels of about 0 to 255 as uint8."""
-  return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+  return tf.cast(tf.clip_by_value(tf.round(x * 255), 0, 255), tf.uint8)
