@@ -12,12 +12,13 @@
 | `tensorboard/`          | curves, and the figures of each evaluation in a folder of their own                     |
 | `fusion*.png`, …        | pictures of the validation split                                                        |
 | `fusion_worst.png`      | the fusions that the judges find worst, of the newest figures                           |
+| `examples.png`          | eight images of the validation split, side by side, to be fused without the data        |
 | `feature_examples.json` | values of f for the columns of samples; written last, so its presence means: trained    |
 | `metrics*.json`         | `{"provenance": …, "metrics": …}` of one split and one checkpoint; see `named`          |
 | `README.md`             | the newest of these figures in plain words, and what to try                             |
 | `report*.html`          | the same figures for people, with pictures and curves                                   |
 | `test_reads.jsonl`      | a line for each time that the test split was measured                                   |
-| `samples.png`           | of `--mode=sample`                                                                      |
+| `samples.png`, …        | of `--mode=sample`                                                                      |
 | `export/`               | of `--mode=export`                                                                      |
 
 A run folder may come from anybody. So its files are data: JSON, numbers and texts. A module that it names is imported
@@ -45,6 +46,7 @@ from tfdisent.registry import DATASETS, MEASUREMENTS, Registry, tuples_for_lists
 
 LOCK_FILE, RUN_FILE, CONFIG_FILE, MODEL_FILE = "lock", "run.json", "config.gin", "model.json"
 CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE = "class_names.json", "feature_examples.json"
+EXAMPLES_FILE = "examples.png"
 METRICS_FILE, REPORT_FILE, TEST_READS_FILE = "metrics.json", "report.html", "test_reads.jsonl"
 WORDS_FILE = "README.md"
 FUSION_FILE, WORST_FILE, SAMPLES_FILE = "fusion.png", "fusion_worst.png", "samples.png"
