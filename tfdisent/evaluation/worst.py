@@ -26,7 +26,12 @@ class Judged(NamedTuple):
 
 
 def judged_fusions(parts: Sequence[Judged], title: str = "") -> bytes:
-  """A PNG with three lines for each part: the sources, the images that give the part, and the fusions.
+  """`worst_sheet` as a PNG."""
+  return worst_sheet(parts, title).png()
+
+
+def worst_sheet(parts: Sequence[Judged], title: str = "") -> Sheet:
+  """Three lines for each part: the sources, the images that give the part, and the fusions.
 
   Above each column stands what was asked for, and what the judge reads.
   """
@@ -40,4 +45,4 @@ def judged_fusions(parts: Sequence[Judged], title: str = "") -> bytes:
     )
     for part in parts
   ]
-  return Sheet(tuple(blocks), "The fusions that the judges find worst; nobody chose them.", title).png()
+  return Sheet(tuple(blocks), "The fusions that the judges find worst; nobody chose them.", title)
