@@ -263,8 +263,6 @@ def test_sample_draws_what_is_asked_for(run_dir, tfdisent):
   assert (run_dir / "strip_digit_label.png").is_file()
   code, _, err = tfdisent("--mode=sample", f"--run_dir={run_dir}", "--what=morph", "--feature=digit")
   assert code == 1 and "no part 'digit'. Did you mean 'digit_label'?" in err
-  code, _, err = tfdisent("--mode=sample", f"--run_dir={run_dir}", "--what=grid", f"--data_dir={run_dir / 'none'}")
-  assert code == 1 and "none" in err
 
 
 def test_the_last_weights_are_taken_where_they_are_asked_for(run_dir, tfdisent, tmp_path):
