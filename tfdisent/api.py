@@ -332,6 +332,7 @@ def _summary(run_dir: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
     f"  curves        tensorboard --logdir={quoted(run_dir)}\n"
     f"  measure all   tfdisent --mode=eval {flags}\n"
     f"  new images    tfdisent --mode=sample {flags}\n"
+    f"  swap features tfdisent --mode=sample --what=swap {flags}\n"
     f"  from Python   import tfdisent; m = tfdisent.load({str(run_dir)!r}); m.control(images, feature)"
   )
 

@@ -88,7 +88,7 @@ def test_the_picture_has_three_lines_for_each_part():
   assert sheet.title == "a run" and [block.sources for block in sheet.blocks] == [(2, 0)] * 2
   for block, part in zip(sheet.blocks, (of, few)):
     np.testing.assert_array_equal(block.rows, [part.source, part.partner, part.fusion])
-    assert block.columns == [f"{asked}\nread: {read}" for asked, read in zip(part.asked, part.read)]
+    assert block.columns == [f"asked: {asked}\nread: {read}" for asked, read in zip(part.asked, part.read)]
     assert block.lines == ["image", f"gives {part.name}", "fusion"]
   pixels = np.array(PIL.Image.open(io.BytesIO(judged_fusions([of, few], "a run"))))
   np.testing.assert_array_equal(pixels, sheet.draw())

@@ -19,6 +19,7 @@ from tfdisent.evaluation.measurement import Metrics
 from tfdisent.evaluation.probes import PROBES
 from tfdisent.feature.contract import feature_values
 from tfdisent.inference import TrainedModel
+from tfdisent.pictures.words import listed, names_of
 from tfdisent.run import write
 
 Curve = dict[int, float]
@@ -73,7 +74,7 @@ def write_report(
   f = feature_values(model.feature, examples)
   title = pictures.run_words(path.absolute().parent.name, getattr(model, "checkpoint", None))
   sheets = pictures.pictures_of(model, examples, f, title, MOST_PARTS)
-  name, feature = html.escape(path.parent.name), html.escape(model.feature.name)
+  name, feature = html.escape(path.parent.name), html.escape(listed(names_of(model.feature)))
   shown = {
     "Fusions": f"<p>Of images of the split that was measured.</p>{_images(sheets, 'fusion')}{_rest(model)}",
     "Fusions that the judges find worst": _worst(worst),

@@ -38,9 +38,9 @@ def worst_sheet(parts: Sequence[Judged], title: str = "") -> Sheet:
   blocks = [
     Block(
       [part.source, part.partner, part.fusion],
-      [f"{asked}\nread: {read}" for asked, read in zip(part.asked, part.read)],
+      [f"asked: {asked}\nread: {read}" for asked, read in zip(part.asked, part.read)],
       ["image", f"gives {part.name}", "fusion"],
-      f"{part.name}: asked for, and read by the judge",
+      f"{part.name}: what was asked for, and what the judge reads",
       (2, 0),
     )
     for part in parts
