@@ -1,5 +1,7 @@
 """A data set of which everything is known, and a fake model of it: bands of flat ink on black."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from tfdisent.data.dataset import Dataset, Judge
@@ -59,6 +61,9 @@ class Fake:
 
   z1 is the image itself where nothing else is said.
   """
+
+  class_names: ClassVar[dict] = {}
+  checkpoint = None
 
   def __init__(self, feature, draw_fusion, encode=lambda x: np.float32(x / 255).reshape(len(x), -1)):
     self.feature, self._draw, self._encode = feature, draw_fusion, encode

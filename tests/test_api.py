@@ -270,10 +270,11 @@ def test_a_model_knows_its_folder_and_its_data_set(folder, few_digits, measured,
   last = tfdisent.load(folder, "last")
   assert last.export(tmp_path, model_name="phone", format="litert") == ("last", tmp_path / "phone", "litert")
   figure = trained.show_fusions()
-  assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == list("0123456789")
+  assert figure.sheet.blocks[0].columns == ["", *"0123456789"]
+  assert figure.sheet.title == f"run · best checkpoint, after epoch {trained.checkpoint.epoch}"
   assert figure._repr_png_().startswith(b"\x89PNG")
   few = trained.show_fusions(few_digits.test["image"][:2])
-  assert few.axes[0].images[0].get_array().shape == (3 * 30 + 2, 11 * 30 + 2, 3)
+  assert [len(row) for row in few.sheet.blocks[0].rows] == [11, 11, 11]
   with pytest.raises(RunError, match="names no registered data set"):
     last.show_fusions()
   with pytest.raises(DataError, match=r"^feature_images have the shape \[2, 4, 3\]"):

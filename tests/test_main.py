@@ -88,10 +88,14 @@ def test_metrics_have_the_agreed_names(run_dir):
 def test_pictures_and_examples_are_of_validation_images(run_dir):
   examples, trained = color_mnist().validation, load(run_dir)
   f = trained.feature.of_example({"label": examples["label"]}).numpy()
-  columns = pictures.pick(f, trained.feature)
-  np.testing.assert_array_equal(inference.load_feature_examples(run_dir), f[columns])
-  picture = tf.io.decode_png((run_dir / "fusion.png").read_bytes()).numpy()[::2, ::2]  # of pixels twice as wide
-  np.testing.assert_array_equal(picture[2:30, 32:60], examples["image"][columns[0]])  # the source above a column
+  np.testing.assert_array_equal(inference.load_feature_examples(run_dir), f[pictures.pick(f, trained.feature)])
+  columns = pictures.pick(f, trained.feature, 8)
+  kept = inference.load_examples(run_dir, trained.image_shape)
+  np.testing.assert_array_equal(kept, examples["image"][columns])
+  sheet = pictures.pictures_of(trained, examples, f, pictures.run_words(run_dir.name, trained.checkpoint))["fusion"]
+  np.testing.assert_array_equal(sheet.blocks[0].rows[0][1:], kept)  # the sources above the columns
+  picture = tf.io.decode_png((run_dir / "fusion.png").read_bytes()).numpy().astype(int)
+  np.testing.assert_allclose(picture, sheet.draw(), atol=1)
 
 
 def test_a_run_says_what_it_was_trained_on_and_asked_for(run_dir):
@@ -251,6 +255,14 @@ def test_sample_draws_new_images_that_follow_the_seed(run_dir, tfdisent):
     assert tfdisent("--mode=sample", f"--run_dir={run_dir}", f"--seed={seed}")[0] == 0
     pictures.append((run_dir / "samples.png").read_bytes())
   assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_sample_draws_what_is_asked_for(run_dir, tfdisent):
+  code, out, _ = tfdisent("--mode=sample", f"--run_dir={run_dir}", "--what=strip", "--feature=digit_label")
+  assert code == 0 and out == f"Strip of images that the run has kept: {run_dir / 'strip_digit_label.png'}\n"
+  assert (run_dir / "strip_digit_label.png").is_file()
+  code, _, err = tfdisent("--mode=sample", f"--run_dir={run_dir}", "--what=morph", "--feature=digit")
+  assert code == 1 and "no part 'digit'. Did you mean 'digit_label'?" in err
 
 
 def test_the_last_weights_are_taken_where_they_are_asked_for(run_dir, tfdisent, tmp_path):

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import tfdisent
 from tests.conftest import train_tiny
-from tfdisent import pictures, run
+from tfdisent import run
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, RegistryError, RunError
 from tfdisent.registry import DATASETS, MEASUREMENTS
@@ -425,4 +425,4 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(tmp
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
   (tmp_path / "a.png.partial").mkdir()
   with pytest.raises(RunError, match=r"a\.png cannot be written: .*Make room"):
-    pictures.write_png(tmp_path / "a.png", np.zeros([2, 2, 3], np.uint8))
+    run.write(tmp_path / "a.png", b"a picture")

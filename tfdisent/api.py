@@ -310,7 +310,7 @@ def _draw_and_measure(run_dir, trained, dataset, measurements, progress) -> list
   if not _is_measured(run_dir, trained, dataset, "validation"):
     progress("On the validation split:")
     _measure(run_dir, trained, dataset, "validation", progress, measurements, quick=True)
-  inference.save_examples(run_dir, dataset.validation["image"][np.random.default_rng(1).permutation(len(f))[:8]])
+  inference.save_examples(run_dir, dataset.validation["image"][pictures.pick(f, trained.feature, pictures.SIDE)])
   paths += [worst] if (worst := run_dir / run.WORST_FILE).is_file() else []
   # Last, since this file says that all is done.
   inference.save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])
@@ -332,6 +332,7 @@ def _summary(run_dir: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
     f"  curves        tensorboard --logdir={quoted(run_dir)}\n"
     f"  measure all   tfdisent --mode=eval {flags}\n"
     f"  new images    tfdisent --mode=sample {flags}\n"
+    f"  swap features tfdisent --mode=sample --what=swap {flags}\n"
     f"  from Python   import tfdisent; m = tfdisent.load({str(run_dir)!r}); m.control(images, feature)"
   )
 
@@ -469,7 +470,8 @@ def _measure(run_dir, trained, dataset, split, progress, measurements, quick=Fal
     measurements=measurements,
     look=lambda case: judged.extend(case.worst.values()),
   )
-  worst = judged_fusions(judged) if judged else None
+  title = pictures.run_words(run_dir.absolute().name, trained.checkpoint)
+  worst = judged_fusions(judged, title) if judged else None
   for name, figure in sorted(metrics.items()):
     interval = f"  [{figure['low']:.4f}, {figure['high']:.4f}]" if "low" in figure else ""
     progress(f"  {name:<32} {figure['value']:.4f}{interval}")
@@ -563,28 +565,41 @@ def sample(
   checkpoint: str = "best",
   trust: Sequence[str] = (),
   progress: Progress = say,
+  what: str = "samples",
+  features: str | Sequence[str] = (),
+  data_dir: str | None = None,
+  dataset: Dataset | None = None,
 ) -> pathlib.Path:
-  """Draws new images into the folder of a run: rows share a z1 from the prior, columns share z2.
+  """Draws a picture of what a model does into the folder of its run.
 
       path = tfdisent.api.sample("runs/color", seed=7)  # runs/color/samples.png
+      path = tfdisent.api.sample("runs/faces", what="morph", features="hair")  # runs/faces/morph_hair.png
 
   Args:
     run_dir: the run folder.
-    seed: of z1.
+    seed: of z1, and of which images are taken.
     checkpoint: "best" (on validation) or "last".
     trust: packages that the run may import besides known plug-ins; see `tfdisent.plugins.check_import`.
     progress: told where the picture is, as a line.
+    what: "samples", "swap", "strip", "grid" or "morph": see `tfdisent.pictures.samples.WHAT`.
+    features: the names of the features that change; () for all, of a morph the first.
+    data_dir: where to take the images from that are changed. None takes those that the run has kept, else those of its
+      data set, else new ones.
+    dataset: to take them from, in place of a folder.
 
   Returns:
     The path of the picture.
 
   Raises:
-    RunError: the folder holds no trained model, or its training has not ended.
+    ConfigError: `what` is none of these, or does not go with `features`.
+    FeatureError: the model has no feature of such a name.
+    RunError: the folder holds no trained model, or neither images nor a training that has ended.
+    DataError: there is no data in `data_dir`.
   """
   run_dir = shipped.unpacked(run_dir)
   run.check_writable(run_dir)
   trained = inference.load(run_dir, checkpoint, trust)
-  path = run_dir / run.SAMPLES_FILE
-  pictures.write_png(path, pictures.sample_grid(trained, inference.load_feature_examples(run_dir), seed=seed))
-  progress(f"Rows share a z1 from the prior, columns share z2: {path}")
+  features = [features] if isinstance(features, str) else features
+  path, line = pictures.write_sample(run_dir, trained, what, features, seed, data_dir, trust, dataset)
+  progress(line)
   return path

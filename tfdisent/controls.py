@@ -80,16 +80,6 @@ class Control:
       for number, slider in zip(np.ravel(natural), self.sliders)
     ]
 
-  def in_words(self, natural: Any) -> str:
-    """A natural value for people: "blond", "yes", "#ff0000", "-30°"."""
-    value = self.of_natural(natural)
-    if self.kind == "check":
-      return "yes" if value else "no"
-    if self.kind == "numbers":
-      numbers = (float(number) * slider.scale for number, slider in zip(np.ravel(natural), self.sliders))
-      return ", ".join(f"{number:.3g}{slider.unit}" for number, slider in zip(numbers, self.sliders))
-    return value
-
   @property
   def is_vector(self) -> bool:
     """Whether the natural form has an axis for its numbers."""

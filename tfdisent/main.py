@@ -23,10 +23,17 @@
     tfdisent --strategy=mirrored --gin_file=gin_configs/color_mnist_digit.gin --run_dir=runs/digit
 
   Measure a finished run, on the validation split for choices (metrics_validation.json), on the test split for figures
-  to publish (metrics.json, report.html), or draw new images; the run folder is enough:
+  to publish (metrics.json, report.html); the run folder is enough:
     tfdisent --mode=eval --split=validation --run_dir=runs/digit
     tfdisent --mode=eval --run_dir=runs/digit
+
+  Draw new images (samples.png), or change one feature of some images while all else stays: each feature of another
+  image in turn (swap.png), its whole range (strip.png), those of all others (grid.png), or slowly (morph_hair.png):
     tfdisent --mode=sample --run_dir=runs/digit --seed=7
+    tfdisent --mode=sample --run_dir=runs/faces --what=swap
+    tfdisent --mode=sample --run_dir=runs/faces --what=strip --feature=smile,age
+    tfdisent --mode=sample --run_dir=runs/faces --what=grid --feature=hair --data_dir=photos
+    tfdisent --mode=sample --run_dir=runs/faces --what=morph --feature=hair
 
   Put measured runs side by side; runs that differ in their seed alone share a line, with an interval:
     tfdisent --mode=compare --run_dirs=runs/digit-0,runs/digit-1,runs/paper
@@ -92,7 +99,8 @@ _FEATURE = flags.DEFINE_list(
   "feature",
   [],
   "What shall be controlled: columns of the table beside your images, separated by commas. A kind is forced by "
-  "'age:category', ':number', ':attribute', ':color', or ':angle=360' with the full turn. Replaces train.feature.",
+  "'age:category', ':number', ':attribute', ':color', or ':angle=360' with the full turn. Replaces train.feature. In "
+  "--mode=sample, which of them the picture changes (default: all, of a morph the first).",
 )
 _PRESET = flags.DEFINE_string(
   "preset",
@@ -117,6 +125,15 @@ _SEED = flags.DEFINE_integer(
   "Seed of everything random in training, or of the samples of --mode=sample; replaces train.seed.",
   lower_bound=0,
   upper_bound=2**32 - 1,
+)
+_WHAT = flags.DEFINE_enum(
+  "what",
+  "samples",
+  ["samples", "swap", "strip", "grid", "morph"],
+  "What --mode=sample draws: 'samples', new images, whose rows share z1 and whose columns share a feature; 'swap', "
+  "images with one feature of another image after the other; 'strip', one image with each feature through its classes "
+  "or its range; 'grid', images with the features of each other one; 'morph', an animated PNG in which one feature "
+  "moves slowly. The images are those that the run has kept, or those of --data_dir.",
 )
 _STRATEGY = flags.DEFINE_string(
   "strategy",
@@ -307,7 +324,8 @@ def _sample():
   run_dir = _run_dir()
   from tfdisent import api
 
-  api.sample(run_dir, _SEED.value or 0, _CHECKPOINT.value, _TRUST.value)
+  asked = {"what": _WHAT.value, "features": _FEATURE.value, "data_dir": _data_dir()}
+  api.sample(run_dir, _SEED.value or 0, _CHECKPOINT.value, _TRUST.value, **asked)
 
 
 def _export():

@@ -19,7 +19,7 @@
 | `README.md`             | the newest of these figures in plain words, and what to try                             |
 | `report*.html`          | the same figures for people, with pictures and curves                                   |
 | `test_reads.jsonl`      | a line for each time that the test split was measured                                   |
-| `samples.png`           | of `--mode=sample`                                                                      |
+| `samples.png`, …        | of `--mode=sample`                                                                      |
 | `export/`               | of `--mode=export`                                                                      |
 
 A run folder may come from anybody. So its files are data: JSON, numbers and texts. A module that it names is imported

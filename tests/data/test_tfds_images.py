@@ -92,7 +92,7 @@ def test_every_set_goes_the_whole_way(name, mocked, tmp_path, monkeypatch):
   for angle in KINDS[name.split("/")[0]].angles:
     assert f"complement/{angle}_median_error" in metrics
   f = feature_values(feature, dataset.train)
-  grid = fusion_grid(trained, dataset.train["image"][:2], dataset.train["image"][:3], f[:3])
+  grid = fusion_grid(trained, dataset.train["image"][:2], dataset.train["image"][:3], f[:3]).draw()
   assert grid.dtype == np.uint8 and grid.ndim == 3
 
 

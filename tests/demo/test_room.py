@@ -7,7 +7,6 @@ from tfdisent.api import TrainedRun
 from tfdisent.demo.room import DONOR, SOURCE, VALUE, Room
 from tfdisent.errors import DataError
 from tfdisent.inference import TrainedModel
-from tfdisent.pictures import GAP
 
 VALUES = ["red", True, "#ff8000", [63.0]]
 NATURAL = {"hair": "red", "smile": 1, "coat": [1, 128 / 255, 0], "age": 63.0}
@@ -46,17 +45,17 @@ def test_a_strip_goes_through_all_classes_and_keeps_the_rest(room):
   codes = room.codes(room.examples[0])
   f = room.feature_of(codes, None, [VALUE] * 4, VALUES)
   strip = room.strip(codes.z1, f, 0)
-  assert strip.shape == (28 + 2 * GAP, 3 * 28 + 4 * GAP, 3)
-  for k, name in enumerate(HAIR):
-    left = GAP + k * (28 + GAP)
-    expected = room.trained.control(room.examples[:1], {**NATURAL, "hair": name})[0]
-    np.testing.assert_array_equal(strip[GAP:-GAP, left : left + 28], expected)
+  (block,) = strip.blocks
+  assert tuple(block.columns) == HAIR
+  for image, name in zip(block.rows[0], HAIR):
+    np.testing.assert_array_equal(image, room.trained.control(room.examples[:1], {**NATURAL, "hair": name})[0])
 
 
 def test_a_grid_has_the_examples_at_its_edges(room):
-  grid = room.grid()
-  assert grid.shape == (6 * 28 + 7 * GAP, 6 * 28 + 7 * GAP, 3)
-  np.testing.assert_array_equal(grid[GAP : GAP + 28, 2 * GAP + 28 : 2 * GAP + 56], room.examples[0])
+  (block,) = room.grid().blocks
+  np.testing.assert_array_equal(block.rows[0][1], room.examples[0])
+  read = room.trained.encode(room.examples[1:2]).feature
+  np.testing.assert_allclose(block.rows[1][2].astype(int), room.trained.control(room.examples[:1], read)[0], atol=1)
 
 
 def test_z1_from_the_prior_follows_its_seed(room):

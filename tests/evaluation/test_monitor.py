@@ -8,7 +8,10 @@ import tensorflow as tf
 
 from features.digit_label import DigitLabel
 from tests.conftest import events
+from tfdisent import pictures
 from tfdisent.evaluation import monitor, report
+
+SHEET = pictures.Sheet((pictures.Block([[np.zeros([4, 4, 3], np.uint8)]]),))
 
 
 def model_of():
@@ -31,15 +34,16 @@ def test_the_quick_evaluation_is_of_the_validation_split_after_so_many_epochs_an
     return {name: {"value": value} for name, value in figures.items()}
 
   monkeypatch.setattr(monitor, "evaluate", evaluate)
-  monkeypatch.setattr(monitor, "TrainedModel", lambda model: ("trained", model))
-  monkeypatch.setattr(monitor.pictures, "fusion_grid", lambda *_: np.zeros([4, 4, 3], np.uint8))
+  monkeypatch.setattr(monitor, "TrainedModel", lambda model, class_names: ("trained", model))
+  monkeypatch.setattr(monitor.pictures, "fusion_grid", lambda *_: SHEET)
   callback = monitor.TensorBoard(tmp_path / "tensorboard", few_digits, 5, every)
   callback.set_model(model_of())
   callback.on_train_begin()
   for epoch in range(5):
     callback.on_epoch_end(epoch, {"L": epoch + 1.0, "val_L": epoch + 2.0, "gradient_norm/G": epoch + 3.0})
   callback.on_train_end()
-  assert (tmp_path / "fusion.png").is_file()
+  title = f"{tmp_path.name} · after epoch 5 of 5"
+  assert (tmp_path / "fusion.png").read_bytes() == SHEET.titled(title).png()
   assert asked == [
     (
       (callback._trained, few_digits, "validation"),

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import html
 import math
 import re
 import xml.etree.ElementTree as ET
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from features.attribute import Attribute
 from features.color import Color
 from tests.bands import Fake, bands, swaps_color
 from tfdisent import __version__, pictures
@@ -74,23 +76,37 @@ def test_it_says_whose_it_is_and_what_its_intervals_hold(report):
   assert "neither what another seed of the training or of a probe would give" in report
 
 
+OPEN = ["Fusions", "Fusions that the judges find worst", "What each feature changes", "Images made again", "Curves"]
+FOLDED = [
+  "Leakage: f read from z1, and what the probes read elsewhere",
+  "Control, by the class that was asked for",
+  "All figures",
+  "What was measured",
+  "Configuration",
+]
+
+
 def test_its_sections_and_their_order(report):
-  assert re.findall("<h2>(.*?)</h2>", report) == [
-    "Fusions",
-    "Fusions that the judges find worst",
-    "Leakage: f read from z1, and what the probes read elsewhere",
-    "Control, by the class that was asked for",
-    "All figures",
-    "Curves",
-    "What was measured",
-    "Configuration",
-  ]
+  assert re.findall("<h2>(.*?)</h2>", report) == [*OPEN, "Figures", *FOLDED]
+  assert re.findall("<details><summary><h2>(.*?)</h2></summary>", report) == FOLDED
+  assert "<img" not in report[report.index("<details>") :] and report.index("<h1>") < report.index("<img")
+
+
+def test_it_can_be_read_on_a_dark_screen(report):
+  """Every colour but those within images is one of the page's, of which there are two sets."""
+  style = re.search("<style>(.*?)</style>", report, re.DOTALL)[1]
+  light, dark = (re.findall(r"(--\w+): #", part) for part in style.split("@media (prefers-color-scheme: dark)"))
+  assert set(re.findall(r"var\((--\w+)\)", style)) == set(light) == set(dark)
+  assert "color-scheme: light dark" in style
+  body = re.sub(r"<img[^>]*>|<pre>.*?</pre>", "", report[report.index("<body>") :])
+  assert not re.search(r'(fill|stroke|color|style)="', body)
 
 
 def test_sections_without_content_are_left_out(tmp_path):
   path = tmp_path / "report.html"
   write_report(path, MODEL, EXAMPLES, {"quality/fid": METRICS["quality/fid"]}, {}, "")
-  assert re.findall("<h2>(.*?)</h2>", path.read_text(encoding="utf-8")) == ["Fusions", "All figures", "Configuration"]
+  heads = re.findall("<h2>(.*?)</h2>", path.read_text(encoding="utf-8"))
+  assert heads == ["Fusions", OPEN[2], OPEN[3], "Figures", "All figures", "Configuration"]
 
 
 def test_a_bar_reaches_from_zero_to_the_value_and_its_interval_lies_on_it():
@@ -107,7 +123,7 @@ def test_a_bar_reaches_from_zero_to_the_value_and_its_interval_lies_on_it():
     ["no_interval", "0.250", ""],
   ]
   widths = [
-    re.findall(r'<rect width="([\d.]+)" height="14" fill="#1f6f8b"/><line x1="([\d.]+)" x2="([\d.]+)"', row)
+    re.findall(r'<rect width="([\d.]+)" height="14" class="bar"/><line x1="([\d.]+)" x2="([\d.]+)"', row)
     for row in rows
   ]
   assert widths == [[("100.0", "80.0", "120.0")], [("0.0", "0.0", "200.0")], [("50.0", "50.0", "50.0")]]
@@ -143,13 +159,23 @@ def test_leakage_shows_the_probes_then_the_worst_then_the_controls_of_each_part(
   assert shown == [f"{part}/{name}" for part in ("color", "digit") for name in names]
 
 
-def test_its_picture_is_the_fusion_grid_of_the_split(report):
-  (png,) = re.findall(r'alt="fusion grid" src="data:image/png;base64,([^"]+)"', report)
-  enlarged = tf.io.decode_png(base64.b64decode(png)).numpy()
-  f, x = feature_values(MODEL.feature, EXAMPLES), EXAMPLES["image"]
-  columns, rows = pictures.pick(f, MODEL.feature), np.random.default_rng(1).permutation(len(f))[:8]
-  grid = pictures.fusion_grid(MODEL, x[rows], x[columns], f[columns])
-  np.testing.assert_array_equal(enlarged, grid.repeat(2, 0).repeat(2, 1))
+def test_its_pictures_are_those_of_a_run_on_the_split(report):
+  f = feature_values(MODEL.feature, EXAMPLES)
+  sheets = pictures.pictures_of(MODEL, EXAMPLES, f, "<run>")
+  shown = re.findall(r'alt="([^"]*)" src="data:image/png;base64,([^"]+)"', report)
+  for place, name in ((0, "fusion"), (2, "traversal"), (3, "reconstruction")):
+    words, png = shown[place]
+    assert base64.b64decode(png) == sheets[name].png() and html.unescape(words) == sheets[name].words
+  assert len(shown) == 5
+
+
+def test_of_very_many_features_the_first_have_pictures(tmp_path, monkeypatch):
+  monkeypatch.setattr(module, "MOST_PARTS", 1)
+  names = ("bit", "other", "third")
+  examples = {"image": EXAMPLES["image"], **{name: np.arange(40) % 2 for name in names}}
+  write_report(tmp_path / "report.html", Fake(Attribute(names), lambda x, f: x), examples, {}, {}, "")
+  page = (tmp_path / "report.html").read_text(encoding="utf-8")
+  assert page.count("<img") == 4 and "2 more features have their pictures in the run folder." in page
 
 
 def test_the_worst_fusions_stand_beside_the_grid(report):

@@ -1,16 +1,18 @@
 """The fusions that the judges find worst: which they are, and their picture."""
 
 import dataclasses
+import io
+import re
 
 import numpy as np
-import tensorflow as tf
+import PIL.Image
 
 from features.color import Color
 from features.composite import Composite
 from features.digit_label import DigitLabel
 from tests.bands import Fake, bands_dataset, draw, read_color, read_label, swaps_band
 from tfdisent.evaluation import case, evaluate
-from tfdisent.evaluation.worst import Judged, judged_fusions
+from tfdisent.evaluation.worst import Judged, judged_fusions, worst_sheet
 
 BANDS = DigitLabel(num_classes=4)
 NAMES = {"label": ("first", "second", "third", "$fourth$")}
@@ -62,7 +64,7 @@ def test_of_numbers_the_largest_error_is_worst_and_each_part_has_its_own(monkeyp
   worst = one.worst["ink"]
   error = np.abs(read_color(worst.fusion).astype(float) - read_color(worst.partner)).mean(1)
   assert (np.diff(error) <= 0.6).all() and error[-1] > 50 and not (read_label(worst.source) == 2).any()
-  assert worst.asked[0].count(",") == 2  # three numbers
+  assert all(re.fullmatch("#[0-9a-f]{6}", word) for word in (*worst.asked, *worst.read))
 
 
 def test_images_that_a_judge_does_not_judge_are_not_shown(monkeypatch):
@@ -80,9 +82,15 @@ def test_without_a_judge_of_the_feature_nothing_is_shown(monkeypatch):
 
 def test_the_picture_has_three_lines_for_each_part():
   x = np.random.default_rng(0).integers(256, size=(8, 12, 10, 3), dtype=np.uint8)
-  of = Judged("a", x, x[::-1], x, ["$5 and $6"] * 8, ["none"] * 8)
+  of = Judged("a", x, x[::-1], x[::2].repeat(2, 0), ["$5 and $6"] * 8, ["none"] * 8)
   few = Judged("b", *([x[:2]] * 3), ["1", "2"], ["2", "1"])
-  sizes = [tf.io.decode_png(judged_fusions(parts)).shape for parts in ([of], [of, few], [few])]
-  assert sizes[1][0] == 2 * sizes[0][0] and sizes[1][1] == sizes[0][1] > sizes[2][1]
+  sheet = worst_sheet([of, few], "a run")
+  assert sheet.title == "a run" and [block.sources for block in sheet.blocks] == [(2, 0)] * 2
+  for block, part in zip(sheet.blocks, (of, few)):
+    np.testing.assert_array_equal(block.rows, [part.source, part.partner, part.fusion])
+    assert block.columns == [f"asked: {asked}\nread: {read}" for asked, read in zip(part.asked, part.read)]
+    assert block.lines == ["image", f"gives {part.name}", "fusion"]
+  pixels = np.array(PIL.Image.open(io.BytesIO(judged_fusions([of, few], "a run"))))
+  np.testing.assert_array_equal(pixels, sheet.draw())
   grey = Judged("a", *([x[..., :1]] * 3), ["1"] * 8, ["2"] * 8)
   assert judged_fusions([grey]) == judged_fusions([grey])

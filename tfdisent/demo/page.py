@@ -7,17 +7,16 @@ What a visitor has chosen is kept in the page (`gr.State`), so visitors do not d
 import base64
 import functools
 import html
-import io
 from collections.abc import Callable, Sequence
 
 import gradio as gr
 import numpy as np
-import PIL.Image
 
 from tfdisent.api import TrainedRun
 from tfdisent.controls import Control
 from tfdisent.demo.room import DONOR, SOURCE, VALUE, Codes, Room
 from tfdisent.errors import TfdisentError
+from tfdisent.pictures import Sheet, as_png
 
 HOUR = 3600
 """Seconds."""
@@ -159,10 +158,10 @@ class Tab:
   def draw_strip(self, part: str, *chosen):
     source, donor, origins, values = self.read(chosen)
     f = self.room.feature_of(source, donor, origins, values)
-    return _picture(self.room.strip(source.z1, f, self.names.index(part)), f"The fusion with {part} across its range")
+    return _picture(self.room.strip(source.z1, f, self.names.index(part)))
 
   def draw_grid(self):
-    return _picture(self.room.grid(), "Fusions of the examples, rows by columns")
+    return _picture(self.room.grid())
 
 
 def _on(event: Callable, function: Callable, inputs, outputs) -> None:
@@ -281,15 +280,12 @@ def _swatch(control: Control, word: str) -> str:
   return f'<span style="{style}" aria-hidden="true"></span>' if control.kind == "color" else ""
 
 
-def _picture(image: np.ndarray, alt: str) -> str:
-  width = max(256, 2 * image.shape[1])
-  return (
-    f'<div class="tfd-picture" style="max-width:{width}px"><img src="{_address(image)}" alt="{html.escape(alt)}"></div>'
-  )
+def _picture(sheet: Sheet) -> str:
+  pixels = sheet.draw()
+  address, alt = _address(pixels), html.escape(sheet.words)
+  return f'<div class="tfd-picture" style="max-width:{pixels.shape[1]}px"><img src="{address}" alt="{alt}"></div>'
 
 
 def _address(image: np.ndarray) -> str:
   """An image, uint8 [H, W, C], as a `data:` address of a PNG."""
-  file = io.BytesIO()
-  PIL.Image.fromarray(image if image.shape[2] == 3 else image[..., 0]).save(file, "PNG")
-  return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+  return f"data:image/png;base64,{base64.b64encode(as_png(image)).decode()}"

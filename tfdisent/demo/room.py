@@ -11,12 +11,13 @@ from tfdisent.api import TrainedRun
 from tfdisent.controls import controls_of
 from tfdisent.data.pixels import decode
 from tfdisent.errors import DataError, FeatureError, RunError
-from tfdisent.pictures import tile
+from tfdisent.pictures import Block, Sheet, fusion_grid, part_words
+from tfdisent.pictures.sources import to_begin_with
 
 SOURCE, DONOR, VALUE = "source", "donor", "value"
 """Where a part of the feature comes from."""
-STEPS, PER_LINE = 8, 10
-"""Points of a continuous part in a strip, and images in a line of it."""
+STEPS, SIDES = 8, 5
+"""Images in a line of a strip, and along a side of a grid."""
 
 
 class Codes(NamedTuple):
@@ -40,7 +41,7 @@ class Room:
   def __init__(self, trained: TrainedRun):
     self.trained = trained
     self.feature = trained.feature
-    self.examples = inference.load_examples(trained.run_dir, trained.image_shape)
+    self.examples = to_begin_with(trained)
     f = _examples_of_f(trained)
     self.controls = controls_of(self.feature, trained.class_names, f)
     try:
@@ -48,9 +49,6 @@ class Room:
       self.reads = True
     except FeatureError:
       self.reads = False
-    if not len(self.examples):  # an old run folder keeps none
-      f = f[:8] if f is not None else np.repeat(self._vector([c.path()[0] for c in self.controls]), 8, 0)
-      self.examples = trained.generate(self.feature.to_natural(f), seed=1)
     self.codes(self.examples[0])  # traces the graphs, so that the first visitor does not wait
 
   def codes(self, image: Any) -> Codes:
@@ -98,32 +96,36 @@ class Room:
 
   def words_of(self, f: np.ndarray) -> list[str]:
     """Each part of f [1, width] in words."""
-    parts = zip(self.controls, self.feature.parts, self.feature.split(f))
-    return [control.in_words(part.to_natural(of_part)[0]) for control, part, of_part in parts]
+    return [self._words(number, of_part)[0] for number, of_part in enumerate(self.feature.split(f))]
 
-  def strip(self, z1: np.ndarray, f: np.ndarray, number: int) -> np.ndarray:
-    """Fusions in which part `number` goes through its classes or range, the others as in f [1, width]; one picture."""
-    part, path = self.feature.parts[number], self.controls[number].path(STEPS)
+  def strip(self, z1: np.ndarray, f: np.ndarray, number: int) -> Sheet:
+    """Fusions in which part `number` goes through its classes or range, the others as in f [1, width]."""
+    path = self.feature.parts[number].to_vector(np.array(self.controls[number].path(STEPS)))
     parts = [np.repeat(of_part, len(path), 0) for of_part in self.feature.split(f)]
-    parts[number] = part.to_vector(np.array(path))
-    images: list[np.ndarray | None] = list(self.fusions(z1, np.concatenate(parts, 1)))
-    images += [None] * (-len(images) % PER_LINE if len(images) > PER_LINE else 0)
-    return tile([images[start : start + PER_LINE] for start in range(0, len(images), PER_LINE)])
+    parts[number] = path
+    images, words = list(self.fusions(z1, np.concatenate(parts, 1))), self._words(number, path)
+    starts = range(0, len(images), STEPS)
+    blocks = [Block([images[start : start + STEPS]], words[start : start + STEPS]) for start in starts]
+    return Sheet(tuple(blocks), f"{self.controls[number].name} across its range, and nothing else changes.")
 
-  def grid(self) -> np.ndarray:
+  def grid(self) -> Sheet:
     """Fusions of the example images: rows keep z1, columns give the whole feature."""
-    x = self.examples[:5].astype(np.float32) / 255
-    z1, _ = self.trained.encode_z1(x)
-    f = self._read(x, z1)
-    images = self.fusions(z1, np.tile(f, (len(x), 1))).reshape(len(x), len(x), *x.shape[1:])
-    return tile([[None, *self.examples[:5]], *([row, *line] for row, line in zip(self.examples, images))])
+    rows = self.examples[:SIDES]
+    return fusion_grid(self.trained, rows, rows, self._read(*self._x_and_z1(rows)))
 
   def reading(self, fusion: np.ndarray) -> np.ndarray | None:
     """f that the model reads in a fusion, uint8 [H, W, C]; None where it cannot read."""
     if not self.reads:
       return None
-    x = fusion[None].astype(np.float32) / 255
-    return self._read(x, self.trained.encode_z1(x)[0])
+    return self._read(*self._x_and_z1(fusion[None]))
+
+  def _words(self, number: int, f: np.ndarray) -> list[str]:
+    part = self.feature.parts[number]
+    return part_words(part, f, self.trained.class_names.get(part.column, ()))
+
+  def _x_and_z1(self, images):
+    x, _ = self.trained.as_images(images)
+    return x, self.trained.encode_z1(x)[0]
 
   def _read(self, x, z1):
     return self.feature.to_vector(self.feature.to_natural(self.trained._f_of(x, z1)))

@@ -217,7 +217,7 @@ def _worst(case: Case, part: Part, judge: Judge, swap: Swap, error: np.ndarray, 
   rows = np.flatnonzero(readable)
   rows = rows[np.argsort(-error[rows].astype(float), kind="stable")[:WORST]]
   names = case.dataset.class_names.get(judge.column, ())
-  in_words = [value_words(values[rows], names) for values in (asked, seen)]
+  in_words = [value_words(values[rows], names, judge.kind == "color", judge.turn) for values in (asked, seen)]
   return Judged(part.name, case.x[rows], case.x[swap.partner[rows]], fusion[rows], *in_words)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfdisent import pictures
+from tfdisent import pictures, run
 from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
@@ -55,22 +55,23 @@ class TensorBoard(keras.callbacks.Callback):
     with writing("the curves for TensorBoard"):
       self._writer = tf.summary.create_file_writer(str(self._folder))
     f, images = feature_values(self.model.feature, self._dataset.validation), self._dataset.validation["image"]
-    columns = pictures.pick(f, self.model.feature)
-    self._rows, self._columns, self._f_columns = images[:8], images[columns], f[columns]
-    self._trained = TrainedModel(self.model)
+    columns = pictures.pick(f, self.model.feature, pictures.SIDE)
+    self._fused = images[: pictures.SIDE], images[columns], f[columns], f[: pictures.SIDE]
+    self._trained = TrainedModel(self.model, class_names=self._dataset.class_names)
 
   def on_epoch_end(self, epoch, logs=None):
     if not self._is_chief:
       return
-    grid = pictures.fusion_grid(self._trained, self._rows, self._columns, self._f_columns)
+    title = f"{self._folder.absolute().parent.name} · after epoch {epoch + 1} of {self._epochs}"
+    picture = pictures.fusion_grid(self._trained, *self._fused).titled(title).draw()
     metrics = self._evaluate() if self._is_evaluated(epoch + 1) else {}
     with writing(f"the picture {self._picture}"):
-      pictures.write_png(self._picture, grid)
+      run.replace(self._picture, pictures.as_png(picture))
     with writing("the curves for TensorBoard"), self._writer.as_default(step=epoch + 1):
       for name, value in logs.items():
         tf.summary.scalar(_tag(name), value)
       tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
-      tf.summary.image("fusion", grid[None])
+      tf.summary.image("fusion", picture[None])
       for name, figure in metrics.items():
         tf.summary.scalar(f"evaluation/{name}", figure["value"])
       self._writer.flush()

@@ -19,6 +19,7 @@ from tfdisent.evaluation.measurement import Metrics
 from tfdisent.evaluation.probes import PROBES
 from tfdisent.feature.contract import feature_values
 from tfdisent.inference import TrainedModel
+from tfdisent.pictures.words import listed, names_of
 from tfdisent.run import write
 
 Curve = dict[int, float]
@@ -27,12 +28,25 @@ Curve = dict[int, float]
 COLORS = {"train": "#1f6f8b", "validation": "#d1495b"}
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
+:root { color-scheme: light dark; --ink: #1c2026; --paper: #fff; --faint: #5b6572; --wash: #eef1f4; --bar: #1f6f8b;
+  --mark: #d1495b; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e8ec; --paper: #14171b; --faint: #9ba5b1; --wash: #242a31; --bar: #4a9fbd; --mark: #ff8a9a; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: var(--ink);
+  background: var(--paper); }
+h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; } details { margin-top: 1rem; overflow-x: auto; }
+summary { cursor: pointer; padding: .4rem .6rem; background: var(--wash); border-radius: .3rem; }
+summary h2 { display: inline; font-size: 1.1rem; }
 table { border-collapse: collapse; } td, th { padding: .15rem .8rem .15rem 0; text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; } .faint { color: #777; }
-img { image-rendering: pixelated; max-width: 100%; } pre { background: #f5f5f5; padding: 1rem; overflow-x: auto; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; } .faint { color: var(--faint); }
+img { max-width: 100%; display: block; margin: .8rem 0; border-radius: .3rem; }
+pre { background: var(--wash); padding: 1rem; overflow-x: auto; }
+.track { fill: var(--wash); } .bar { fill: var(--bar); } .mark { stroke: var(--mark); stroke-width: 2; }
 """
+
+MOST_PARTS = 8
+"""Parts of f whose pictures are in the report: each takes a megabyte."""
 
 
 def write_report(
@@ -45,12 +59,12 @@ def write_report(
   provenance: Mapping[str, object] = MappingProxyType({}),
   worst: bytes | None = None,
 ) -> None:
-  """Writes the report of a run.
+  """Writes the report of a run: its pictures, and behind folds its figures.
 
   Args:
     path: of the HTML file.
-    model: for the fusion grid.
-    examples: the split that was measured; the grid takes its images from here.
+    model: for the pictures.
+    examples: the split that was measured; the pictures take their images from here.
     metrics: of `evaluate`.
     curves: of `read_curves`.
     config: the configuration as text.
@@ -58,28 +72,36 @@ def write_report(
     worst: a PNG of the fusions that were judged worst; None for none.
   """
   f = feature_values(model.feature, examples)
-  columns, rows = pictures.pick(f, model.feature), np.random.default_rng(1).permutation(len(f))[:8]
-  grid = pictures.fusion_grid(model, examples["image"][rows], examples["image"][columns], f[columns])
-  name, feature = html.escape(path.parent.name), html.escape(model.feature.name)
-  sections = {
-    "Fusions": "<p>Rows share z1, columns share z̃2; their sources lie along the edges. "
-    f"Images of the split that was measured.</p>{_image(grid)}",
+  title = pictures.run_words(path.absolute().parent.name, getattr(model, "checkpoint", None))
+  sheets = pictures.pictures_of(model, examples, f, title, MOST_PARTS)
+  name, feature = html.escape(path.parent.name), html.escape(listed(names_of(model.feature)))
+  shown = {
+    "Fusions": f"<p>Of images of the split that was measured.</p>{_images(sheets, 'fusion')}{_rest(model)}",
     "Fusions that the judges find worst": _worst(worst),
+    "What each feature changes": _images(sheets, "traversal"),
+    "Images made again": _images(sheets, "reconstruction"),
+    "Curves": _curves(curves),
+  }
+  folded = {
     "Leakage: f read from z1, and what the probes read elsewhere": _leakage(metrics),
     "Control, by the class that was asked for": _bars(metrics, "control_by_class/"),
     "All figures": _table(metrics),
-    "Curves": _curves(curves),
     "What was measured": _provenance(provenance),
     "Configuration": f"<pre>{html.escape(config)}</pre>",
   }
-  body = "".join(f"<h2>{title}</h2>{content}" for title, content in sections.items() if content)
+  pages = "".join(f"<h2>{head}</h2>{content}" for head, content in shown.items() if content)
+  folds = "".join(
+    f"<details><summary><h2>{head}</h2></summary>{content}</details>" for head, content in folded.items() if content
+  )
   write(
     path,
-    f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
+    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+    f'<meta name="viewport" content="width=device-width"><title>{name}</title><style>{STYLE}</style></head>'
     f"<body><h1>{name}</h1><p>Feature f(x): {feature}. {_reads(provenance)}tfdisent {__version__}.</p>"
+    f"{pages}<h2>Figures</h2>"
     f"<p>Intervals are 95 %, over the {len(f)} images of the split: Clopper-Pearson of proportions, else bootstrap. "
     "They hold neither what another seed of the training or of a probe would give, nor that an image is in several "
-    f"fusions.</p>{body}</body></html>\n",
+    f"fusions.</p>{folds}</body></html>\n",
   )
 
 
@@ -107,12 +129,18 @@ def read_curves(folder: pathlib.Path) -> dict[str, Curve]:
 # --- Its parts --------------------------------------------------------------------------------------------------------
 
 
-def _image(picture: np.ndarray, zoom: int = 2) -> str:
-  return _embedded(tf.io.encode_png(np.repeat(np.repeat(picture, zoom, 0), zoom, 1)).numpy(), "fusion grid")
+def _images(sheets: Mapping[str, pictures.Sheet], kind: str) -> str:
+  """The pictures of a kind: of all features, and of each."""
+  return "".join(_embedded(sheet.png(), sheet.words) for name, sheet in sheets.items() if name.startswith(kind))
+
+
+def _rest(model: TrainedModel) -> str:
+  more = len(model.feature.parts) - MOST_PARTS
+  return f"<p>{more} more features have their pictures in the run folder.</p>" if more > 0 else ""
 
 
 def _embedded(png: bytes, what: str) -> str:
-  return f'<img alt="{what}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+  return f'<img alt="{html.escape(what)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def _worst(png: bytes | None) -> str:
@@ -163,9 +191,9 @@ def _bars(metrics: Metrics, prefix: str) -> str:
     if key.startswith(prefix):
       value, low, high = (200 * min(1, max(0, figure.get(name, figure["value"]))) for name in ("value", "low", "high"))
       bar = (
-        f'<svg width="202" height="14"><rect width="200" height="14" fill="#eee"/>'
-        f'<rect width="{value:.1f}" height="14" fill="#1f6f8b"/>'
-        f'<line x1="{low:.1f}" x2="{high:.1f}" y1="7" y2="7" stroke="#d1495b" stroke-width="2"/></svg>'
+        f'<svg width="202" height="14"><rect width="200" height="14" class="track"/>'
+        f'<rect width="{value:.1f}" height="14" class="bar"/>'
+        f'<line x1="{low:.1f}" x2="{high:.1f}" y1="7" y2="7" class="mark"/></svg>'
       )
       lines.append(
         f"<tr><td>{html.escape(key.removeprefix(prefix))}</td><td>{bar}</td>"
@@ -200,7 +228,7 @@ def draw_curves(curves: Mapping[str, Curve]) -> Figure | None:
   if not terms:
     return None
   rows = math.ceil(len(terms) / 3)
-  figure = Figure(figsize=(10, 2.1 * rows), layout="constrained")
+  figure = Figure(figsize=(10, 2.1 * rows), layout="constrained", facecolor=np.divide(pictures.PAPER, 255))
   all_axes = figure.subplots(rows, 3, squeeze=False).ravel()
   for axes, (name, splits) in zip(all_axes, terms.items()):
     for split, curve in splits.items():

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfdisent import pictures
+from tfdisent.pictures import Block, Sheet
 
 
 class Judged(NamedTuple):
@@ -25,21 +25,24 @@ class Judged(NamedTuple):
   """What the judge reads in `fusion`, K words."""
 
 
-def judged_fusions(parts: Sequence[Judged]) -> bytes:
-  """A PNG with three lines for each part: the sources, the images that give the part, and the fusions.
+def judged_fusions(parts: Sequence[Judged], title: str = "") -> bytes:
+  """`worst_sheet` as a PNG."""
+  return worst_sheet(parts, title).png()
+
+
+def worst_sheet(parts: Sequence[Judged], title: str = "") -> Sheet:
+  """Three lines for each part: the sources, the images that give the part, and the fusions.
 
   Above each column stands what was asked for, and what the judge reads.
   """
-  columns = max(len(part.fusion) for part in parts)
-  height, width, _ = parts[0].fusion.shape[1:]
-  inches = 3 * height / width + 0.8
-  figure = pictures.Picture(figsize=(1.2 * columns + 1, 1.2 * inches * len(parts)), layout="constrained")
-  for axes, part in zip(figure.subplots(len(parts), squeeze=False)[:, 0], parts):
-    rows = [[*images] for images in (part.source, part.partner, part.fusion)]
-    pictures.draw(axes, pictures.tile([[*row, *[None] * (columns - len(row))] for row in rows]))
-    words = [f"{asked}\nread: {read}" for asked, read in zip(part.asked, part.read)]
-    axes.set_xticks(pictures.middles(width, len(words)), words, parse_math=False)
-    axes.set_yticks(pictures.middles(height, 3), ["source", f"gives\n{part.name}", "fusion"], parse_math=False)
-    axes.tick_params(labelsize=7)
-    axes.set_title(f"{part.name}: asked for, and read by the judge", fontsize=9, parse_math=False)
-  return figure._repr_png_()
+  blocks = [
+    Block(
+      [part.source, part.partner, part.fusion],
+      [f"asked: {asked}\nread: {read}" for asked, read in zip(part.asked, part.read)],
+      ["image", f"gives {part.name}", "fusion"],
+      f"{part.name}: what was asked for, and what the judge reads",
+      (2, 0),
+    )
+    for part in parts
+  ]
+  return Sheet(tuple(blocks), "The fusions that the judges find worst; nobody chose them.", title)

@@ -31,6 +31,7 @@ from tfdisent.feature import convert
 from tfdisent.feature.contract import Feature
 from tfdisent.inference import TrainedModel
 from tfdisent.paths import expanded, quoted
+from tfdisent.pictures.sources import to_begin_with
 from tfdisent.registry import register_exporter
 from tfdisent.run import replace
 from tfdisent.serving.litert import converted, in_float32
@@ -54,7 +55,7 @@ These files are LiteRT.js, {version}, from https://www.npmjs.com/package/@litert
 Copyright Google LLC. Licensed under the Apache License, Version 2.0: https://www.apache.org/licenses/LICENSE-2.0
 """
 PAGE = pathlib.Path(__file__).parent / "page"
-COUNT, EXAMPLES_FILE = 8, "examples.png"
+COUNT = 8
 
 
 @register_exporter("web")
@@ -232,25 +233,7 @@ def _examples(trained: TrainedModel, folder: str) -> np.ndarray:
       return read_images(paths, trained.image_shape, trained.background)
     except ValueError as error:
       raise ConfigError(f"web.examples = '{folder}' must be a folder of images: {error}.") from error
-  run_dir = getattr(trained, "run_dir", None)
-  if run_dir and (file := run_dir / EXAMPLES_FILE).is_file():
-    return _of_strip(file, trained.image_shape)[:COUNT]
-  f = _examples_of_f(trained)
-  if f is None:
-    controls = controls_of(trained.feature, trained.class_names)
-    parts = [
-      part.to_vector(np.resize(np.array(path := control.path(COUNT)), (COUNT, *np.shape(path)[1:])))
-      for control, part in zip(controls, trained.feature.parts)
-    ]
-    f = np.concatenate(parts, 1)
-  return trained.generate(trained.feature.to_natural(np.resize(f, (COUNT, f.shape[1]))), seed=1)
-
-
-def _of_strip(file: pathlib.Path, shape: tuple[int, int, int]) -> np.ndarray:
-  """The images, uint8 [N, H, W, C], that stand side by side in a PNG."""
-  height, width, channels = shape
-  strip = tf.io.decode_png(file.read_bytes(), channels).numpy().reshape(height, -1, channels)
-  return np.stack(np.split(strip, strip.shape[1] // width, 1))
+  return to_begin_with(trained, COUNT)
 
 
 def _examples_of_f(trained: TrainedModel) -> np.ndarray | None:
