@@ -16,9 +16,10 @@ from features.composite import Composite
 from features.digit_label import DigitLabel
 from features.pose import Pose, Rotation
 from tests.conftest import TINY, assert_same_arrays, train_tiny
-from tfdisent import api, config, evaluation, inference, run, serving
+from tfdisent import api, config, evaluation, run, serving
 from tfdisent.errors import ConfigError, DataError, FeatureError, Interrupted, RegistryError, RunError
 from tfdisent.evaluation import Measurement, report
+from tfdisent.examples import load_feature_examples, save_feature_examples
 from tfdisent.registry import MEASUREMENTS
 
 PLAIN = {"lambda3": 0.0, "lambda4": 0.0}  # a VAE with nothing but E1 and G: quick to build
@@ -106,7 +107,7 @@ def test_a_training_draws_and_measures_validation_images_and_says_so(folder, few
   assert (call.dataset, call.split, call.quick) == (few_digits, "validation", True)
   metrics, provenance = run.read_metrics(folder, "validation")
   assert metrics == FIGURES and (provenance["split"], provenance["checkpoint"]) == ("validation", "best")
-  assert not run.reads_of_test(folder) and inference.load_feature_examples(folder).shape[1] == 10
+  assert not run.reads_of_test(folder) and load_feature_examples(folder).shape[1] == 10
   assert lines[0].startswith("Trained in 0.") and lines[1:4] == [
     "On the validation split:",
     "  control/accuracy_mean            0.5000",
@@ -291,7 +292,7 @@ def test_an_unknown_format_is_refused(folder):
 def test_samples_follow_their_seed(folder):
   with pytest.raises(RunError, match="training has not ended"):
     api.sample(folder)
-  inference.save_feature_examples(folder, np.eye(10, dtype=np.float32)[:3])
+  save_feature_examples(folder, np.eye(10, dtype=np.float32)[:3])
   pictures = []
   for seed in (1, 1, 2):
     lines = []

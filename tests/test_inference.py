@@ -14,8 +14,8 @@ import tensorflow as tf
 from features.color import Color
 from features.digit_label import DigitLabel
 from tests.conftest import TINY, in_new_process
-from tfdisent import inference
 from tfdisent.errors import CheckpointError, DataError, FeatureError, RunError, TfdisentError
+from tfdisent.examples import load_feature_examples, save_feature_examples
 from tfdisent.inference import TrainedModel, load
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -382,18 +382,18 @@ def test_a_plugin_that_is_not_installed_is_named(digit_run, tmp_path):
 
 def test_examples_of_the_feature_are_kept_for_the_samples(tmp_path):
   f = np.array([[0.25, 1.0], [0.1, 0.0]], np.float32)
-  inference.save_feature_examples(tmp_path, f)
-  kept = inference.load_feature_examples(tmp_path)
+  save_feature_examples(tmp_path, f)
+  kept = load_feature_examples(tmp_path)
   np.testing.assert_array_equal(kept, f)
   assert kept.dtype == np.float32
 
 
 def test_examples_of_the_feature_that_are_missing_or_damaged_are_an_unfinished_training(tmp_path):
   with pytest.raises(RunError, match="its training has not ended"):
-    inference.load_feature_examples(tmp_path)
+    load_feature_examples(tmp_path)
   (tmp_path / "feature_examples.json").write_text("[[0.25,")
   with pytest.raises(RunError, match="its training has not ended"):
-    inference.load_feature_examples(tmp_path)
+    load_feature_examples(tmp_path)
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda trained: pickle.loads(pickle.dumps(trained))])

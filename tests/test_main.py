@@ -18,10 +18,11 @@ import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
-from tfdisent import api, config, inference, load, main, pictures, run, sweep
+from tfdisent import api, config, load, main, pictures, run, sweep
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.errors import ConfigError, Interrupted
 from tfdisent.evaluation import bound, case, evaluate, leaks, probes, quality, report
+from tfdisent.examples import load_examples, load_feature_examples
 
 SHORT = (
   "--gin_file=gin_configs/quickstart.gin",
@@ -88,9 +89,9 @@ def test_metrics_have_the_agreed_names(run_dir):
 def test_pictures_and_examples_are_of_validation_images(run_dir):
   examples, trained = color_mnist().validation, load(run_dir)
   f = trained.feature.of_example({"label": examples["label"]}).numpy()
-  np.testing.assert_array_equal(inference.load_feature_examples(run_dir), f[pictures.pick(f, trained.feature)])
+  np.testing.assert_array_equal(load_feature_examples(run_dir), f[pictures.pick(f, trained.feature)])
   columns = pictures.pick(f, trained.feature, 8)
-  kept = inference.load_examples(run_dir, trained.image_shape)
+  kept = load_examples(run_dir, trained.image_shape)
   np.testing.assert_array_equal(kept, examples["image"][columns])
   sheet = pictures.pictures_of(trained, examples, f, pictures.run_words(run_dir.name, trained.checkpoint))["fusion"]
   np.testing.assert_array_equal(sheet.blocks[0].rows[0][1:], kept)  # the sources above the columns

@@ -46,6 +46,7 @@ ROOMS = (
     "errors",
     "console",
     "paths",
+    "shipped",
     "cache",
     "moved",
     "keras_names",
@@ -66,12 +67,13 @@ ROOMS = (
     "model",
     "checkpoints",
     "inference",
+    "examples",
     "pictures",
     "training",
     "serving",
     "evaluation",
   ),
-  *("sweep", "benchmark", "recipe", "plan", "api", "gin_words", "config", "main", "testing"),
+  *("sweep", "benchmark", "recipe", "plan", "api", "demo", "gin_words", "config", "main", "testing"),
 )
 """From the ground up: each imports from those before it alone."""
 STRANGERS = {
@@ -136,7 +138,7 @@ def bazel_targets() -> list[dict]:
   """The targets of BUILD: Starlark is close enough to Python to be run as such."""
   targets = []
 
-  def glob(patterns, exclude=()):
+  def glob(patterns, exclude=(), allow_empty=False):
     paths = {str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern)}
     return sorted(paths - {str(path.relative_to(ROOT)) for pattern in exclude for path in ROOT.glob(pattern)})
 

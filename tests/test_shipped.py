@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import tfdisent as package
-from tfdisent import inference, shipped
+from tfdisent import shipped
 from tfdisent.errors import RunError
+from tfdisent.examples import load_examples, save_feature_examples
 
 LARGEST = 2 * 2**20  # bytes of one model
 ALL = 6 * 2**20
@@ -17,7 +18,7 @@ def one_model(digit_run, tmp_path, monkeypatch):
   """A folder of models that holds one, `digits`."""
   folder = package.export(digit_run.folder, "compact", tmp_path / "models", "digits")
   (folder / "README.md").write_text("# digits\n\nMade of\ntwo lines.\n\nMore.")
-  inference.save_feature_examples(folder, np.eye(10, dtype=np.float32)[:3])  # of a training that was not cut short
+  save_feature_examples(folder, np.eye(10, dtype=np.float32)[:3])  # of a training that was not cut short
   figures = {"provenance": {"split": "validation"}, "metrics": {"control": {"value": 0.5, "low": 0.4}}}
   (folder / "metrics_validation.json").write_text(json.dumps(figures))
   monkeypatch.setattr(shipped, "FOLDER", tmp_path / "models")
@@ -76,7 +77,7 @@ def test_the_models_of_the_package_are_small_and_say_of_what_they_are_made():
 @pytest.mark.parametrize("name", shipped.names())
 def test_a_model_of_the_package_fuses_its_examples(name):
   model = package.load(name)
-  examples = inference.load_examples(model.run_dir, model.image_shape)
-  assert len(examples) == 8
-  again = model.reconstruct(examples).astype(int)
-  assert np.abs(again - examples).mean() < 20
+  x = load_examples(model.run_dir, model.image_shape)
+  assert len(x) == 8
+  again = model.reconstruct(x).astype(int)
+  assert np.abs(again - x).mean() < 20

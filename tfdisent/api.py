@@ -35,6 +35,7 @@ from tfdisent.evaluation import report, words
 from tfdisent.evaluation.monitor import TensorBoard, write_scalars
 from tfdisent.evaluation.protocol import Metrics, train_judges
 from tfdisent.evaluation.worst import Judged, judged_fusions
+from tfdisent.examples import save_examples, save_feature_examples
 from tfdisent.feature import learned
 from tfdisent.feature.contract import Feature, feature_values
 from tfdisent.inference import TrainedModel
@@ -310,10 +311,10 @@ def _draw_and_measure(run_dir, trained, dataset, measurements, progress) -> list
   if not _is_measured(run_dir, trained, dataset, "validation"):
     progress("On the validation split:")
     _measure(run_dir, trained, dataset, "validation", progress, measurements, quick=True)
-  inference.save_examples(run_dir, dataset.validation["image"][pictures.pick(f, trained.feature, pictures.SIDE)])
+  save_examples(run_dir, dataset.validation["image"][pictures.pick(f, trained.feature, pictures.SIDE)])
   paths += [worst] if (worst := run_dir / run.WORST_FILE).is_file() else []
   # Last, since this file says that all is done.
-  inference.save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])
+  save_feature_examples(run_dir, f[pictures.pick(f, trained.feature)])
   return paths
 
 

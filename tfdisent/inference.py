@@ -20,15 +20,7 @@ from tfdisent.feature.contract import Feature
 from tfdisent.feature.naming import natural_values
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.paths import quoted
-from tfdisent.run import (
-  CLASS_NAMES_FILE,
-  EXAMPLES_FILE,
-  FEATURE_EXAMPLES_FILE,
-  MODEL_FILE,
-  RUN_FILE,
-  read_description,
-  write,
-)
+from tfdisent.run import CLASS_NAMES_FILE, MODEL_FILE, RUN_FILE, read_description
 
 Natural = ArrayLike | Mapping[str, ArrayLike]
 """A feature in its natural form, as a user gives it: values, one value for all images, names, or a dict of these."""
@@ -334,47 +326,6 @@ def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] 
     ) from error
   checkpoint = checkpoints.restore(run_dir, which, model=model)
   return TrainedModel(model, class_names=class_names, checkpoint=checkpoint, background=background)
-
-
-def save_feature_examples(run_dir: pathlib.Path, f: np.ndarray) -> None:
-  """Writes values of f [K, width] into a run folder, one for each column of the picture of `--mode=sample`."""
-  write(run_dir / FEATURE_EXAMPLES_FILE, json.dumps(f.tolist()))
-
-
-def load_feature_examples(run_dir: pathlib.Path) -> np.ndarray:
-  """The values of f that `save_feature_examples` wrote, float32 [K, width].
-
-  Raises:
-    RunError: there are none, since the training has not ended.
-  """
-  try:
-    return np.array(json.loads((run_dir / FEATURE_EXAMPLES_FILE).read_text(encoding="utf-8")), np.float32)
-  except (OSError, json.JSONDecodeError) as error:
-    raise RunError(
-      f"{run_dir} does not say which features to sample ({error}): its training has not ended. "
-      "Run the same training command again."
-    ) from error
-
-
-def save_examples(run_dir: pathlib.Path, images: np.ndarray) -> None:
-  """Writes images, uint8 [N, H, W, C], side by side into a run folder, to be fused where the data is not at hand."""
-  write(run_dir / EXAMPLES_FILE, tf.io.encode_png(np.concatenate(images, 1)).numpy())
-
-
-def load_examples(run_dir: pathlib.Path, image_shape: tuple[int, int, int]) -> np.ndarray:
-  """The images that `save_examples` wrote, uint8 [N, H, W, C]; of a folder that has none, no images.
-
-  Raises:
-    RunError: the file is damaged, or is of images of another size.
-  """
-  file, (height, width, channels) = run_dir / EXAMPLES_FILE, image_shape
-  if not file.is_file():
-    return np.zeros([0, *image_shape], np.uint8)
-  try:
-    strip = tf.io.decode_png(file.read_bytes(), channels).numpy()
-    return np.stack(np.split(strip.reshape(height, -1, channels), strip.shape[1] // width, 1))
-  except (OSError, ValueError, tf.errors.OpError) as error:
-    raise RunError(f"{file} does not hold images of {height}x{width} pixels: remove it ({error}).") from error
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:

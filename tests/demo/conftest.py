@@ -12,6 +12,7 @@ from features.rgb import Rgb
 from tests.conftest import TINY
 from tfdisent import inference, run
 from tfdisent.api import TrainedRun
+from tfdisent.examples import save_examples
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 
@@ -32,6 +33,6 @@ def every_kind(tmp_path_factory):
     for weight in model.networks[symbol].trainable_variables:
       weight.assign(3 * weight)
   images = np.random.default_rng(0).integers(256, size=(8, 28, 28, 3), dtype=np.uint8)
-  inference.save_examples(folder, images)
+  save_examples(folder, images)
   (folder / run.MODEL_FILE).write_text(json.dumps(model.get_config()))
   return TrainedRun(inference.TrainedModel(model, class_names={"hair": HAIR}), folder)

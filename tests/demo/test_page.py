@@ -146,7 +146,7 @@ def test_two_visitors_do_not_disturb_each_other(browser, address, page):
 def test_the_strip_and_the_grid_are_drawn(page):
   for fold, button, alt in (
     ("One feature across its range", "Draw the strip", "hair across its range"),
-    ("Images by images", "Draw the grid", "Each image"),
+    ("Images by images", "Draw the grid", "Each row"),
   ):
     page.get_by_role("button", name=fold).click()
     page.get_by_role("button", name=button).click()

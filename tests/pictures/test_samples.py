@@ -5,9 +5,9 @@ import io
 import PIL.Image
 import pytest
 
-from tfdisent import inference
 from tfdisent.checkpoints import Checkpoint
 from tfdisent.errors import ConfigError, FeatureError
+from tfdisent.examples import save_feature_examples
 from tfdisent.pictures import samples, sources
 from tfdisent.pictures.sheet import Sheet
 from tfdisent.pictures.strips import Animation
@@ -69,7 +69,7 @@ def test_a_picture_of_some_features(what, features, file, words, trained, found,
 
 
 def test_new_images_are_drawn_by_default(trained, f_both, tmp_path):
-  inference.save_feature_examples(tmp_path, f_both[:3])
+  save_feature_examples(tmp_path, f_both[:3])
   path, line = samples.write_sample(tmp_path, trained, seed=1)
   assert path == tmp_path / "samples.png" and line == f"Rows share a z1 from the prior, columns share z2: {path}"
   with pytest.raises(ConfigError, match="samples show all features"):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import small
-from tfdisent import inference, run
+from tfdisent import run
 from tfdisent.errors import DataError, FeatureError, RunError
+from tfdisent.examples import save_examples, save_feature_examples
 from tfdisent.feature.contract import feature_values
 from tfdisent.pictures import sources
 
@@ -29,13 +30,13 @@ def test_without_images_of_any_kind_it_is_said_what_to_do(folder, labels):
 
 
 def test_a_folder_of_data_that_is_named_must_be_there(folder, colors, x):
-  inference.save_examples(folder, x[:8])
+  save_examples(folder, x[:8])
   with pytest.raises(DataError, match="there is no data in nowhere"):
     sources.find(folder, colors, data_dir="nowhere")
 
 
 def test_new_images_have_the_values_that_the_run_has_kept(folder, labels):
-  inference.save_feature_examples(folder, F[:4])
+  save_feature_examples(folder, F[:4])
   found = sources.find(folder, labels, seed=1)
   assert found.image.shape == (4, 28, 28, 3) and found.words.startswith("new images")
   np.testing.assert_array_equal(found.known, F[:4])
@@ -45,8 +46,8 @@ def test_new_images_have_the_values_that_the_run_has_kept(folder, labels):
 
 
 def test_images_that_the_run_has_kept_go_before_new_ones(folder, colors, x):
-  inference.save_examples(folder, x[:8])
-  inference.save_feature_examples(folder, np.float32([[0, 0, 1]]))
+  save_examples(folder, x[:8])
+  save_feature_examples(folder, np.float32([[0, 0, 1]]))
   found, other = (sources.find(folder, colors, seed) for seed in (0, 1))
   assert found.words == "images that the run has kept"
   np.testing.assert_allclose(found.f, colors.encode(found.image).feature, atol=1e-6)
@@ -57,15 +58,15 @@ def test_images_that_the_run_has_kept_go_before_new_ones(folder, colors, x):
 
 def test_kept_images_whose_feature_cannot_be_read_are_left(folder, labels, x):
   """No q has learned to read this label."""
-  inference.save_examples(folder, x[:8])
-  inference.save_feature_examples(folder, F[:4])
+  save_examples(folder, x[:8])
+  save_feature_examples(folder, F[:4])
   with pytest.raises(FeatureError):
     labels.encode(x[:8])
   assert sources.find(folder, labels).words.startswith("new images")
 
 
 def test_images_of_a_data_set_go_first_where_it_is_given(folder, colors, few_digits, x, monkeypatch):
-  inference.save_examples(folder, x[:8])
+  save_examples(folder, x[:8])
   found = sources.find(folder, colors, dataset=few_digits)
   assert found.words == "images of the validation split" and len(found.known) == 64
   known = feature_values(colors.feature, few_digits.validation)

@@ -25,6 +25,7 @@ from tfdisent.cache import cache_folder
 from tfdisent.controls import controls_of
 from tfdisent.data.pixels import decode
 from tfdisent.errors import ConfigError, FeatureError
+from tfdisent.examples import load_examples
 from tfdisent.feature import convert
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
@@ -199,7 +200,7 @@ def test_examples_are_those_of_a_folder_or_of_the_run(quick, trained, runtime, t
   assert about(path)["examples"] == ["examples/1.png"]
   np.testing.assert_array_equal(np.asarray(PIL.Image.open(path / "examples/1.png")), strip[:, :12])
   PIL.Image.fromarray(strip).save(tmp_path / "examples.png")
-  np.testing.assert_array_equal(web._of_strip(tmp_path / "examples.png", (8, 12, 3))[2], strip[:, 24:])
+  np.testing.assert_array_equal(load_examples(tmp_path, (8, 12, 3))[2], strip[:, 24:])
   for wrong in (tmp_path / "nothing", tmp_path):
     (tmp_path / "text.txt").write_text("no image")
     with pytest.raises(ConfigError, match=r"web\.examples"):

@@ -10,9 +10,9 @@ from tfdisent import inference
 from tfdisent.api import TrainedRun
 from tfdisent.controls import controls_of
 from tfdisent.data.pixels import decode
-from tfdisent.errors import DataError, FeatureError, RunError
+from tfdisent.errors import DataError, FeatureError
+from tfdisent.examples import of_feature, to_begin_with
 from tfdisent.pictures import Block, Sheet, fusion_grid, part_words
-from tfdisent.pictures.sources import to_begin_with
 
 SOURCE, DONOR, VALUE = "source", "donor", "value"
 """Where a part of the feature comes from."""
@@ -42,7 +42,7 @@ class Room:
     self.trained = trained
     self.feature = trained.feature
     self.examples = to_begin_with(trained)
-    f = _examples_of_f(trained)
+    f = of_feature(trained)
     self.controls = controls_of(self.feature, trained.class_names, f)
     try:
       trained.model.check_reading(of_f=True)
@@ -133,10 +133,3 @@ class Room:
   def _vector(self, naturals: Sequence) -> np.ndarray:
     parts = [part.to_vector(np.array([natural])) for part, natural in zip(self.feature.parts, naturals)]
     return np.concatenate(parts, 1)
-
-
-def _examples_of_f(trained: TrainedRun) -> np.ndarray | None:
-  try:
-    return inference.load_feature_examples(trained.run_dir)
-  except RunError:  # its training has not ended
-    return None

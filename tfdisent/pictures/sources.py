@@ -8,11 +8,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from tfdisent import run
-from tfdisent.controls import controls_of
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import FeatureError, RunError, TfdisentError
+from tfdisent.examples import load_examples, load_feature_examples
 from tfdisent.feature.contract import feature_values
-from tfdisent.inference import TrainedModel, load_examples, load_feature_examples
+from tfdisent.inference import TrainedModel
 from tfdisent.pictures.choice import pick
 from tfdisent.pictures.grids import SIDE, fused
 
@@ -67,28 +67,6 @@ def find(
   known = feature_values(trained.feature, dataset.validation)
   rows = random.permutation(pick(known, trained.feature, SIDE, seed))
   return Sources(dataset.validation["image"][rows], known[rows], known, "images of the validation split")
-
-
-def to_begin_with(trained: TrainedModel, count: int = SIDE) -> np.ndarray:
-  """Images for a page that has no data set, uint8 [N, H, W, C]: those that the run has kept, or new ones.
-
-  Raises:
-    RunError: the file of the run is damaged.
-  """
-  run_dir = getattr(trained, "run_dir", None)
-  if run_dir and len(images := load_examples(run_dir, trained.image_shape)):
-    return images[:count]
-  values = _values(run_dir) if run_dir else []
-  f = values[0] if values else _ends(trained, count)
-  return trained.generate(trained.feature.to_natural(np.resize(f, (count, f.shape[1]))), seed=1)
-
-
-def _ends(trained, count) -> np.ndarray:
-  """f [N, width] of which each part goes through its classes or range."""
-  controls = controls_of(trained.feature, trained.class_names)
-  paths = [np.array(control.path(count)) for control in controls]
-  parts = zip(trained.feature.parts, paths)
-  return np.concatenate([part.to_vector(np.resize(path, (count, *path.shape[1:]))) for part, path in parts], 1)
 
 
 def _kept(run_dir, trained, random) -> Sources | None:

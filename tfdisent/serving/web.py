@@ -23,15 +23,15 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from tfdisent import cache, inference
+from tfdisent import cache
 from tfdisent.controls import Control, controls_of
 from tfdisent.data.pixels import read_images
 from tfdisent.errors import ConfigError, FeatureError, RunError
+from tfdisent.examples import of_feature, to_begin_with
 from tfdisent.feature import convert
 from tfdisent.feature.contract import Feature
 from tfdisent.inference import TrainedModel
 from tfdisent.paths import expanded, quoted
-from tfdisent.pictures.sources import to_begin_with
 from tfdisent.registry import register_exporter
 from tfdisent.run import replace
 from tfdisent.serving.litert import converted, in_float32
@@ -165,7 +165,7 @@ def _described(trained: TrainedModel, names: Sequence[str], read: Container[str]
     names: of the inputs of the signatures, one for each part.
     read: the names of those that `encode` gives.
   """
-  controls = controls_of(trained.feature, trained.class_names, _examples_of_f(trained))
+  controls = controls_of(trained.feature, trained.class_names, of_feature(trained))
   parts = zip(controls, trained.feature.parts, names)
   return [_one_described(control, part, name, name in read) for control, part, name in parts]
 
@@ -234,14 +234,6 @@ def _examples(trained: TrainedModel, folder: str) -> np.ndarray:
     except ValueError as error:
       raise ConfigError(f"web.examples = '{folder}' must be a folder of images: {error}.") from error
   return to_begin_with(trained, COUNT)
-
-
-def _examples_of_f(trained: TrainedModel) -> np.ndarray | None:
-  """Values of f that the run keeps, [K, width]; None if it keeps none."""
-  try:
-    return inference.load_feature_examples(run_dir) if (run_dir := getattr(trained, "run_dir", None)) else None
-  except RunError:  # its training has not ended
-    return None
 
 
 def _png(image: np.ndarray) -> bytes:
