@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from typing import NamedTuple
@@ -127,6 +128,26 @@ def batch():
       "position": np.arange(8, dtype=np.int32),
     }.items()
   }
+
+
+@pytest.fixture(scope="session")
+def browser():
+  """A real browser; skips where there is none, or no Playwright."""
+  playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+  names = ("chromium", "chromium-browser", "google-chrome")
+  path = next(filter(None, map(shutil.which, names)), None)
+  if path is None:
+    pytest.skip(f"none of {', '.join(names)} is on the PATH")
+  with playwright.sync_playwright() as running:
+    one = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    yield one
+    one.close()
+
+
+def faults_for_screen_readers(page) -> list[tuple[str, str]]:
+  """What axe-core finds on a page: the rule, and the first element that breaks it."""
+  axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+  return [(one["id"], one["nodes"][0]["html"]) for one in axe.Axe().run(page).response["violations"]]
 
 
 # --- A short training that several files look at ----------------------------------------------------------------------

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 from tests.conftest import in_new_process
-from tfdisent import config, evaluation, main, plugins, run, serving
+from tfdisent import config, demo, evaluation, main, plugins, run, serving
 from tfdisent.errors import ConfigError, FeatureError, TfdisentError
 from tfdisent.evaluation import report
-from tfdisent.inference import load, save_feature_examples
+from tfdisent.examples import save_feature_examples
+from tfdisent.inference import load
 from tfdisent.registry import DATASETS
 from tfdisent.serving import saved_model
 
 EVIL = "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n"
 EVIL_FEATURE = {"module": "evil_module", "name": "evil", "arguments": {}}
-READERS = ("eval", "sample", "export", "bench")
+READERS = ("eval", "sample", "export", "bench", "demo")
 
 
 @pytest.fixture
@@ -46,6 +47,7 @@ def use(evil, few_digits, tfdisent, monkeypatch):
   monkeypatch.setattr(serving, "export", lambda trained, folder, name, config: folder)
   monkeypatch.setattr(saved_model, "newest_version", lambda folder: folder)
   monkeypatch.setattr(config, "bench_export", lambda path, trained: {})
+  monkeypatch.setattr(demo, "serve", lambda runs, host, port: None)
 
   def of_mode(mode, *arguments):
     code, _, err = tfdisent(f"--mode={mode}", f"--run_dir={evil}", *arguments)

@@ -3,21 +3,19 @@
 import base64
 import io
 import re
-import shutil
 
 import numpy as np
 import PIL.Image
 import pytest
 
+from tests.conftest import faults_for_screen_readers
 from tests.demo.conftest import HAIR
 from tfdisent import demo
 from tfdisent.demo.room import Room
 from tfdisent.errors import ConfigError
 
-gradio = pytest.importorskip("gradio", reason="the extra `demo` is not installed")
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+pytest.importorskip("gradio", reason="the extra `demo` is not installed")
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 WAIT = 30_000  # milliseconds
 FUSION = "img[alt='The fusion']"
 
@@ -27,17 +25,6 @@ def address(every_kind):
   app = demo.launched([("shapes", every_kind)])
   yield app.local_url
   app.close(verbose=False)
-
-
-@pytest.fixture(scope="module")
-def browser():
-  path = next(filter(None, map(shutil.which, NAMES)), None)
-  if path is None:
-    pytest.skip(f"none of {', '.join(NAMES)} is on the PATH")
-  with playwright.sync_playwright() as p:
-    browser = p.chromium.launch(executable_path=path)
-    yield browser
-    browser.close()
 
 
 @pytest.fixture
@@ -166,9 +153,7 @@ def test_a_narrow_window_needs_no_scrolling_sideways(browser, address):
 
 
 def test_a_screen_reader_finds_no_fault(page):
-  axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-  found = axe.Axe().run(page).response["violations"]
-  assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+  assert faults_for_screen_readers(page) == []
 
 
 def test_a_port_that_is_taken_is_an_error_in_words(every_kind, address):

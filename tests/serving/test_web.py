@@ -5,7 +5,6 @@ import http.server
 import io
 import json
 import re
-import shutil
 import threading
 import types
 
@@ -20,8 +19,7 @@ from features.color import Color
 from features.composite import Composite
 from features.number import Number
 from features.pose import Rotation
-from tests.conftest import TINY
-from tfdisent.cache import cache_folder
+from tests.conftest import TINY, faults_for_screen_readers
 from tfdisent.controls import controls_of
 from tfdisent.data.pixels import decode
 from tfdisent.errors import ConfigError, FeatureError
@@ -223,18 +221,6 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 @pytest.fixture(scope="module")
-def browser():
-  playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-  chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-  if not chromium:
-    pytest.skip("there is no Chromium")
-  with playwright.sync_playwright() as running:
-    one = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
 def address(folder):
   """The page at an address of this machine, with the real LiteRT.js."""
   try:
@@ -394,9 +380,5 @@ def test_a_narrow_window_has_no_bar_and_every_widget_a_name(page):
     assert widget.evaluate("e => e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText")
 
 
-def test_axe_finds_nothing(page):
-  script = cache_folder() / "node_modules" / "axe-core" / "axe.min.js"
-  if not script.is_file():
-    pytest.skip(f"there is no axe-core: npm install --prefix {cache_folder()} axe-core")
-  page.evaluate(script.read_text(encoding="utf-8"))
-  assert page.evaluate("axe.run().then(({violations}) => violations.map(({id, nodes}) => [id, nodes[0].html]))") == []
+def test_a_screen_reader_finds_no_fault(page):
+  assert faults_for_screen_readers(page) == []

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from tfdisent import run
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, FeatureError, shown
+from tfdisent.examples import load_feature_examples
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.naming import unknown
-from tfdisent.inference import TrainedModel, load_feature_examples
+from tfdisent.inference import TrainedModel
 from tfdisent.pictures import sources, strips
 from tfdisent.pictures.grids import SIDE, fusion_grid, sample_grid
 from tfdisent.pictures.words import file_name, names_of, run_words
