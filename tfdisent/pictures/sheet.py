@@ -162,9 +162,9 @@ class Sheet:
 
 
 def as_png(pixels: np.ndarray) -> bytes:
-  """Pixels, uint8 [H, W, 3], as a PNG."""
+  """Pixels, uint8 [H, W, C] with C of 1 or 3, as a PNG."""
   file = io.BytesIO()
-  Image.fromarray(pixels).save(file, "png")
+  Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "png")
   return file.getvalue()
 
 
