@@ -29,6 +29,22 @@ def clean_gin():
   gin.clear_config()
 
 
+def of_heads_and_letters(folder, count=120):
+  """A table with the columns of avatars.gin and of glyphs.gin, beside noise."""
+  random = np.random.default_rng(0)
+  words = {name: random.integers(2, size=count) for name in ("smile", "glasses", "facial_hair", "hair_long", "italic")}
+  words |= {name: random.choice(["a", "b", "c"], count) for name in ("letter", "skin", "eyes", "clothing")}
+  numbers = ["stem", "ink", "width", *(f"{of}_{c}" for of in ("skin", "hair", "clothes", "background") for c in "rgb")]
+  words |= {name: random.random(count).round(3) for name in numbers}
+  (folder / "images").mkdir()
+  lines = [",".join(["file", *words])]
+  for k in range(count):
+    PIL.Image.fromarray(random.integers(256, size=(64, 64, 3), dtype=np.uint8)).save(folder / "images" / f"{k}.png")
+    lines.append(",".join([f"images/{k}.png", *(str(column[k]) for column in words.values())]))
+  (folder / "table.csv").write_text("\n".join(lines))
+  return folder
+
+
 @pytest.fixture(scope="module")
 def dataset_of(coil20_dir, digits, tmp_path_factory):
   """The data set of the config that was read: small, and with no more than the machine has."""
@@ -44,6 +60,8 @@ def dataset_of(coil20_dir, digits, tmp_path_factory):
         (folder / str(label)).mkdir(exist_ok=True)
         PIL.Image.fromarray(image).save(folder / str(label) / f"{i}.png")
       return config.dataset_of_run(str(folder))
+    if name == "table":
+      return config.dataset_of_run(str(of_heads_and_letters(tmp_path_factory.mktemp("table"))))
     if name == "image_table":
       if not coil20_dir.is_dir():
         pytest.skip(f"there are no photographs in {coil20_dir}")
@@ -67,7 +85,7 @@ def test_a_shipped_config_takes_two_steps(file, dataset_of):
     settings = next(iter(config.sweep().values()))
     config.read([str(file), *([settings["gin_file"]] if "gin_file" in settings else [])])
   dataset = dataset_of()
-  feature = config.make_feature(gin.query_parameter("train.feature")).of_dataset(dataset)
+  feature = config.make_feature(gin.query_parameter("train.feature"), dataset).of_dataset(dataset)
   feature.build(dataset.image_shape)
   batches = training_batches(dataset.train, feature_values(feature, dataset.train), batch_size=16, seed=0)
   model = config.model(dataset.image_shape, feature, seed=0)
