@@ -45,6 +45,7 @@ from tfdisent.networks import Family
 from tfdisent.paths import expanded, quoted
 from tfdisent.recipe import Maker, OptimizerLike, complete
 from tfdisent.registry import MEASUREMENTS
+from tfdisent.serving import compact as _registers_compact  # noqa: F401
 from tfdisent.serving import saved_model, web
 from tfdisent.training.callbacks import NamesOfKeras
 from tfdisent.training.loop import check_counts, train_model

@@ -198,7 +198,8 @@ def test_the_same_files_give_the_same_pixels_or_the_version_of_the_preparation_i
   digest = hashlib.sha256()
   for shape in ((11, 17, 3), (8, 5, 3), (6, 12, 1), (20, 20, 1)):
     digest.update(decoded([*files, tmp_path / "turned.png"], shape)[0].tobytes())
-  assert (PREPARATION, digest.hexdigest()[:16]) == (2, "6af4522fab0c8214")
+  of_pillow = {"6af4522fab0c8214", "a47b9e34a77cfd94"}  # before 12.3, and since; a cache tells them apart
+  assert PREPARATION == 2 and digest.hexdigest()[:16] in of_pillow
 
 
 def test_images_are_decoded_once_and_again_when_a_file_changes(folder, own_cache, monkeypatch):

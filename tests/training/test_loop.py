@@ -406,7 +406,7 @@ def test_two_steps_with_each_feature(feature, objective, terms, few_digits, tmp_
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights_to_the_bit(digit_run, few_digits, tmp_path, monkeypatch):
-  folder = tmp_path / "run"
+  folder = tmp_path / "digit"  # as the other run: pictures have the name in their title
   with monkeypatch.context() as context:
     interrupt_at_step(context, 3)  # within the second epoch
     with pytest.raises(KeyboardInterrupt):
