@@ -598,6 +598,7 @@ def sample(
     RunError: the folder holds no trained model, or neither images nor a training that has ended.
     DataError: there is no data in `data_dir`.
   """
+  pictures.check_what(what)
   run_dir = shipped.unpacked(run_dir)
   run.check_writable(run_dir)
   trained = inference.load(run_dir, checkpoint, trust)

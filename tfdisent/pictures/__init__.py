@@ -16,7 +16,7 @@ from tfdisent.pictures.grids import (
   traversal_grid,
   write_pictures,
 )
-from tfdisent.pictures.samples import write_sample
+from tfdisent.pictures.samples import check_what, write_sample
 from tfdisent.pictures.sheet import PAPER, Block, Sheet, as_png
 from tfdisent.pictures.words import part_words, run_words, value_words
 
@@ -26,6 +26,7 @@ __all__ = [
   "Block",
   "Sheet",
   "as_png",
+  "check_what",
   "fusion_grid",
   "part_words",
   "path",

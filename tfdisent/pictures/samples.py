@@ -26,6 +26,12 @@ SWAPS, MORPHED, MOST_PARTS = 4, 4, 6
 """Lines of a swap, images of a morph, and features of a swap or a strip where none are named."""
 
 
+def check_what(what: str) -> None:
+  """Raises `ConfigError` if there is nothing called so, before a model is loaded for it."""
+  if what not in WHAT:
+    raise ConfigError(f"what = {shown(what)} cannot be drawn. {unknown(what, WHAT)}")
+
+
 def write_sample(
   run_dir: pathlib.Path,
   trained: TrainedModel,
@@ -54,8 +60,7 @@ def write_sample(
     FeatureError: a name is none of a feature.
     RunError: there are no images, or the picture cannot be written.
   """
-  if what not in WHAT:
-    raise ConfigError(f"what = {shown(what)} cannot be drawn. {unknown(what, WHAT)}")
+  check_what(what)
   parts = _parts(trained.feature, features)
   if what == "samples":
     if features:
