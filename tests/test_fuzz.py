@@ -7,7 +7,12 @@ from tests import fuzz
 
 @pytest.fixture(scope="module")
 def every(tmp_path_factory):
-  return list(fuzz.pairs(tmp_path_factory.mktemp("fuzz") / "data"))
+  """All arguments; "." and "~", which are tried as folders of images, are small."""
+  folder = tmp_path_factory.mktemp("fuzz")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.chdir(folder)
+    patch.setenv("HOME", str(folder))
+    yield list(fuzz.pairs(folder / "data"))
 
 
 def test_every_argument_is_taken_or_refused_in_words(every):
