@@ -397,10 +397,7 @@ def fit_feature(
 
 @checked("load")
 def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] = ()) -> TrainedRun:
-  """The trained model of a run folder, or of the package: see `tfdisent.inference.load`.
-
-  m = tfdisent.load("digits")
-  """
+  """The trained model of a run folder, or of the package, as `load("glyphs")`: see `tfdisent.inference.load`."""
   return TrainedRun(inference.load(run_dir, which, trust), shipped.found(run_dir), trust=trust)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import PIL.ImageColor
 
 from tfdisent.feature import convert
 from tfdisent.feature.contract import Feature
@@ -63,7 +64,7 @@ class Control:
     if self.kind == "check":
       return int(value)
     if self.kind == "color":
-      return [int(value[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+      return [channel / 255 for channel in PIL.ImageColor.getrgb(value)[:3]]
     numbers = [number / slider.scale for number, slider in zip(value, self.sliders)]
     return numbers if self.is_vector else numbers[0]
 
@@ -74,7 +75,7 @@ class Control:
     if self.kind == "check":
       return bool(natural)
     if self.kind == "color":
-      return "#" + "".join(f"{round(255 * float(np.clip(channel, 0, 1))):02x}" for channel in natural)
+      return hexadecimal(natural)
     return [
       float(np.clip(number * slider.scale, slider.low, slider.high))
       for number, slider in zip(np.ravel(natural), self.sliders)
@@ -97,6 +98,11 @@ class Control:
     first, *others = self.sliders
     middles = [(slider.low + slider.high) / 2 for slider in others]
     return [self.to_natural([number, *middles]) for number in np.linspace(first.low, first.high, count).tolist()]
+
+
+def hexadecimal(color: Sequence[float]) -> str:
+  """RGB in [0, 1] as "#rrggbb"; what is beyond the range comes to its end."""
+  return "#" + "".join(f"{round(255 * float(channel)):02x}" for channel in np.clip(color, 0, 1))
 
 
 def controls_of(
@@ -148,10 +154,9 @@ def _labels(part, form) -> list[str]:
 def _slider(label: str, form: convert.Form, given: tuple[float, float] | None, values: np.ndarray) -> Slider:
   """The slider of one number, in the range that is given, that its form tells, or that of examples."""
   if isinstance(form, convert.Angle):
-    in_radians = math.isclose(form.turn / math.pi, round(form.turn / math.pi)) and form.turn / math.pi >= 0.5
-    scale = 180 / math.pi if in_radians else 1.0
+    unit, scale = form.for_people
     half = form.turn / 2 * scale
-    return Slider(label, -half, half, "°" if in_radians or form.turn % 90 == 0 else "", scale)
+    return Slider(label, -half, half, unit, scale)
   if given:
     return Slider(label, *map(float, given))
   if isinstance(form, convert.Linear):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent.controls import controls_of
+from tfdisent.data.pixels import as_png
 from tfdisent.errors import RunError
 from tfdisent.inference import TrainedModel
 from tfdisent.run import EXAMPLES_FILE, FEATURE_EXAMPLES_FILE, write
@@ -37,7 +38,7 @@ def load_feature_examples(run_dir: pathlib.Path) -> np.ndarray:
 
 def save_examples(run_dir: pathlib.Path, images: np.ndarray) -> None:
   """Writes images, uint8 [N, H, W, C], side by side into a run folder, to be fused where the data is not at hand."""
-  write(run_dir / EXAMPLES_FILE, tf.io.encode_png(np.concatenate(images, 1)).numpy())
+  write(run_dir / EXAMPLES_FILE, as_png(np.concatenate(images, 1)))
 
 
 def load_examples(run_dir: pathlib.Path, image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -56,9 +57,8 @@ def load_examples(run_dir: pathlib.Path, image_shape: tuple[int, int, int]) -> n
     raise RunError(f"{file} does not hold images of {height}x{width} pixels: remove it ({error}).") from error
 
 
-def of_feature(trained: TrainedModel) -> np.ndarray | None:
-  """The values of f that the run of a model keeps, float32 [K, width]; None if there is no run, or it has none yet."""
-  run_dir = getattr(trained, "run_dir", None)
+def of_feature(run_dir: pathlib.Path | None) -> np.ndarray | None:
+  """The values of f that a run keeps, float32 [K, width]; None if there is no run, or it keeps none yet."""
   return load_feature_examples(run_dir) if run_dir and (run_dir / FEATURE_EXAMPLES_FILE).is_file() else None
 
 
@@ -71,7 +71,7 @@ def to_begin_with(trained: TrainedModel, count: int = COUNT) -> np.ndarray:
   run_dir = getattr(trained, "run_dir", None)
   if run_dir and len(images := load_examples(run_dir, trained.image_shape)):
     return images[:count]
-  f = of_feature(trained)
+  f = of_feature(run_dir)
   f = _ends(trained, count) if f is None else f
   return trained.generate(trained.feature.to_natural(np.resize(f, (count, f.shape[1]))), seed=1)
 

@@ -1,6 +1,6 @@
 """Models that come with the package, small trained ones, to be tried at once:
 
-    m = tfdisent.load("digits")
+    m = tfdisent.load("glyphs")
     tfdisent.models()  # what there is, with figures
 
 Each is a run folder without optimizers: see `tfdisent.serving.compact`. `README.md` in it says of which data it was

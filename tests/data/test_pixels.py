@@ -10,7 +10,7 @@ import PIL.ImageOps
 import pytest
 from hypothesis import strategies as st
 
-from tfdisent.data.pixels import SEVERAL, TWELVE, as_background, decode, fitted, read_images
+from tfdisent.data.pixels import SEVERAL, TWELVE, as_background, as_png, decode, fitted, read_images
 from tfdisent.errors import ConfigError
 
 
@@ -252,3 +252,10 @@ def test_files_and_images_are_read_by_their_kind(tmp_path):
     assert read_images(other, (2, 3, 1)) is other
   with pytest.raises(ValueError, match=r"none\.png is no image \(.*No such file"):
     read_images([tmp_path / "none.png"], (2, 3, 1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_png_has_the_pixels(channels):
+  pixels = np.random.default_rng(0).integers(256, size=(4, 5, channels), dtype=np.uint8)
+  read = np.asarray(PIL.Image.open(io.BytesIO(as_png(pixels))))
+  np.testing.assert_array_equal(read.reshape(pixels.shape), pixels)

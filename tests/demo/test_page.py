@@ -93,10 +93,7 @@ def set_number(page, name, value):
 
 
 def choose_origin(page, part, origin):
-  group = page.get_by_role("group", name=re.compile(f"{part}: where")).or_(
-    page.locator("fieldset", has_text=f"{part}: where")
-  )
-  group.first.get_by_label(origin).check()
+  page.locator("fieldset", has_text=f"{part}: where it comes from").get_by_label(origin).check()
 
 
 def test_nothing_is_fetched_from_elsewhere(page, address):

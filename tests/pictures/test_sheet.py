@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from tfdisent.pictures import sheet as module
-from tfdisent.pictures.sheet import FAINT, GAP, INK, PAPER, Block, Sheet, as_png, length, wrapped
+from tfdisent.pictures.sheet import FAINT, GAP, INK, PAPER, Block, Sheet, length, wrapped
 
 
 def images(count, height=8, width=8, channels=3):
@@ -137,10 +137,3 @@ def test_it_can_be_read_in_dark_and_light_surroundings():
 
   for color in (INK, FAINT):
     assert (luminance(PAPER) + 0.05) / (luminance(color) + 0.05) > 4.5
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_png_has_the_pixels(channels):
-  pixels = np.random.default_rng(0).integers(256, size=(4, 5, channels), dtype=np.uint8)
-  read = np.asarray(PIL.Image.open(io.BytesIO(as_png(pixels))))
-  np.testing.assert_array_equal(read.reshape(pixels.shape), pixels)

@@ -158,6 +158,13 @@ def fitted(image: PIL.Image.Image, shape: tuple[int, int, int], background: tupl
   return np.asarray(PIL.ImageOps.fit(image.convert("RGB" if channels == 3 else "L"), (width, height)))
 
 
+def as_png(image: np.ndarray) -> bytes:
+  """An image, uint8 [H, W, C] with C of 1 or 3, as a PNG."""
+  file = io.BytesIO()
+  PIL.Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "png")
+  return file.getvalue()
+
+
 def _has_clear_palette(image) -> bool:
   return image.mode == "P" and image.palette is not None and image.palette.mode == "RGBA"
 

@@ -1,7 +1,7 @@
 """A page in the browser on which the features of trained models are turned by hand: `--mode=demo`.
 
     from tfdisent import demo
-    demo.serve([("digits", tfdisent.load("digits"))])
+    demo.serve([("glyphs", tfdisent.load("glyphs"))])
 
 `room.py` computes for one model, and `page.py` draws it with Gradio, which the extra `demo` brings.
 """

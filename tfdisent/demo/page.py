@@ -14,9 +14,10 @@ import numpy as np
 
 from tfdisent.api import TrainedRun
 from tfdisent.controls import Control
+from tfdisent.data.pixels import as_png
 from tfdisent.demo.room import DONOR, SOURCE, VALUE, Codes, Room
 from tfdisent.errors import TfdisentError
-from tfdisent.pictures import Sheet, as_png
+from tfdisent.pictures import Sheet
 
 HOUR = 3600
 """Seconds."""
@@ -252,7 +253,7 @@ def _selected(room: Room, take: Callable) -> Callable:
 def _fusion(room: Room, source: Codes, donor: Codes, origins: Sequence[str], values: Sequence) -> str:
   """Source, donor and fusion, and what the model reads in them, as HTML."""
   f = room.feature_of(source, donor, origins, values)
-  image = room.fusions(source.z1, f)[0]
+  image = room.fusion(source.z1, f)
   images = [("Source", source.image), *([("Donor", donor.image)] if DONOR in origins else [])]
   address = _address(image)
   figures = "".join(_figure(one, name, name) for name, one in images)

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfdisent import inference
 from tfdisent.api import TrainedRun
 from tfdisent.controls import controls_of
 from tfdisent.data.pixels import decode
 from tfdisent.errors import DataError, FeatureError
 from tfdisent.examples import of_feature, to_begin_with
 from tfdisent.pictures import Block, Sheet, fusion_grid, part_words
+from tfdisent.pictures.grids import fused, with_part
 
 SOURCE, DONOR, VALUE = "source", "donor", "value"
 """Where a part of the feature comes from."""
@@ -42,8 +42,7 @@ class Room:
     self.trained = trained
     self.feature = trained.feature
     self.examples = to_begin_with(trained)
-    f = of_feature(trained)
-    self.controls = controls_of(self.feature, trained.class_names, f)
+    self.controls = controls_of(self.feature, trained.class_names, of_feature(trained.run_dir))
     try:
       trained.model.check_reading(of_f=True)
       self.reads = True
@@ -63,21 +62,17 @@ class Room:
       except ValueError as error:
         name = pathlib.Path(image).name  # the server's own path means nothing to a visitor
         raise DataError(f"{name} cannot be used as an image: {str(error).replace(image, name)}.") from error
-    x, _ = self.trained.as_images(image[None])
-    z1, _ = self.trained.encode_z1(x)
-    f = self._read(x, z1) if self.reads else None
-    return Codes(inference.to_uint8(x)[0], z1, f)
+    return Codes(image, self.trained.encode_z1(image[None])[0], self.reading(image))
 
   def prior(self, seed: int, f: np.ndarray | None) -> Codes:
     """A z1 from its prior that follows `seed`, with the image that it gives with the feature f [1, width]."""
     z1 = np.random.default_rng(int(seed)).standard_normal((1, self.trained.model.z1_width)).astype(np.float32)
     f = f if f is not None else self._vector([control.path()[0] for control in self.controls])
-    return Codes(self.fusions(z1, f)[0], z1, f)
+    return Codes(self.fusion(z1, f), z1, f)
 
-  def fusions(self, z1: np.ndarray, f: np.ndarray) -> np.ndarray:
-    """G(z1, z̃2), uint8 [B, H, W, C], of z1 [1 or B, Z1] and f [B, width]."""
-    z2 = self.trained.encode_z2(f)
-    return inference.to_uint8(self.trained.decode(np.repeat(z1, len(f) // len(z1), 0), z2))
+  def fusion(self, z1: np.ndarray, f: np.ndarray) -> np.ndarray:
+    """G(z1, z̃2), uint8 [H, W, C], of z1 [1, Z1] and f [1, width]."""
+    return fused(self.trained, z1, f[None])[0, 0]
 
   def feature_of(self, source: Codes, donor: Codes | None, origins: Sequence[str], values: Sequence) -> np.ndarray:
     """f of the fusion, [1, width]: each part from its origin, as `SOURCE`, and its value where that is `VALUE`."""
@@ -101,9 +96,7 @@ class Room:
   def strip(self, z1: np.ndarray, f: np.ndarray, number: int) -> Sheet:
     """Fusions in which part `number` goes through its classes or range, the others as in f [1, width]."""
     path = self.feature.parts[number].to_vector(np.array(self.controls[number].path(STEPS)))
-    parts = [np.repeat(of_part, len(path), 0) for of_part in self.feature.split(f)]
-    parts[number] = path
-    images, words = list(self.fusions(z1, np.concatenate(parts, 1))), self._words(number, path)
+    images, words = fused(self.trained, z1, with_part(self.feature, f, number, path))[0], self._words(number, path)
     starts = range(0, len(images), STEPS)
     blocks = [Block([images[start : start + STEPS]], words[start : start + STEPS]) for start in starts]
     return Sheet(tuple(blocks), f"{self.controls[number].name} across its range, and nothing else changes.")
@@ -111,24 +104,18 @@ class Room:
   def grid(self) -> Sheet:
     """Fusions of the example images: rows keep z1, columns give the whole feature."""
     rows = self.examples[:SIDES]
-    return fusion_grid(self.trained, rows, rows, self._read(*self._x_and_z1(rows)))
+    return fusion_grid(self.trained, rows, rows, self._read(rows))
 
-  def reading(self, fusion: np.ndarray) -> np.ndarray | None:
-    """f that the model reads in a fusion, uint8 [H, W, C]; None where it cannot read."""
-    if not self.reads:
-      return None
-    return self._read(*self._x_and_z1(fusion[None]))
+  def reading(self, image: np.ndarray) -> np.ndarray | None:
+    """f, [1, width], that the model reads in an image, uint8 [H, W, C]; None where it cannot read."""
+    return self._read(image[None]) if self.reads else None
 
   def _words(self, number: int, f: np.ndarray) -> list[str]:
     part = self.feature.parts[number]
     return part_words(part, f, self.trained.class_names.get(part.column, ()))
 
-  def _x_and_z1(self, images):
-    x, _ = self.trained.as_images(images)
-    return x, self.trained.encode_z1(x)[0]
-
-  def _read(self, x, z1):
-    return self.feature.to_vector(self.feature.to_natural(self.trained._f_of(x, z1)))
+  def _read(self, images):
+    return self.feature.to_vector(self.trained.encode(images).feature)
 
   def _vector(self, naturals: Sequence) -> np.ndarray:
     parts = [part.to_vector(np.array([natural])) for part, natural in zip(self.feature.parts, naturals)]

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfdisent import pictures, run
 from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
+from tfdisent.data.pixels import as_png
 from tfdisent.distribution import Worker
 from tfdisent.evaluation.measurement import Metrics, printed_figures, without_part
 from tfdisent.evaluation.protocol import evaluate
@@ -66,7 +67,7 @@ class TensorBoard(keras.callbacks.Callback):
     picture = pictures.fusion_grid(self._trained, *self._fused).titled(title).draw()
     metrics = self._evaluate() if self._is_evaluated(epoch + 1) else {}
     with writing(f"the picture {self._picture}"):
-      run.replace(self._picture, pictures.as_png(picture))
+      run.replace(self._picture, as_png(picture))
     with writing("the curves for TensorBoard"), self._writer.as_default(step=epoch + 1):
       for name, value in logs.items():
         tf.summary.scalar(_tag(name), value)

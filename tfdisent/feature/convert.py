@@ -227,6 +227,13 @@ class Angle(Form):
 
   width = 2
 
+  @property
+  def for_people(self) -> tuple[str, float]:
+    """The unit in which people are told it, and how many of that unit are 1: ("°", 180 / π) of radians."""
+    if math.isclose(self.turn / math.pi, round(self.turn / math.pi)):
+      return "°", 180 / math.pi
+    return ("°" if self.turn % 90 == 0 else ""), 1.0
+
   def convert(self, value, xp):
     theta = value * np.float32(2 * math.pi / self.turn)
     return xp.stack([xp.cos(theta), xp.sin(theta)], axis=1)

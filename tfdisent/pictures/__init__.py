@@ -17,7 +17,7 @@ from tfdisent.pictures.grids import (
   write_pictures,
 )
 from tfdisent.pictures.samples import check_what, write_sample
-from tfdisent.pictures.sheet import PAPER, Block, Sheet, as_png
+from tfdisent.pictures.sheet import PAPER, Block, Sheet
 from tfdisent.pictures.words import part_words, run_words, value_words
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
   "SIDE",
   "Block",
   "Sheet",
-  "as_png",
   "check_what",
   "fusion_grid",
   "part_words",

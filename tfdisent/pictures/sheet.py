@@ -6,13 +6,14 @@ out from it.
 
 import dataclasses
 import functools
-import io
 import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
+
+from tfdisent.data.pixels import as_png
 
 PAPER, INK, FAINT = (233, 236, 240), (28, 32, 38), (84, 92, 103)
 MARGIN, GAP, APART = 16, 4, 10
@@ -159,13 +160,6 @@ class Sheet:
         y += height + GAP
       y -= GAP
     return texts, boxes, (y + MARGIN, right + MARGIN)
-
-
-def as_png(pixels: np.ndarray) -> bytes:
-  """Pixels, uint8 [H, W, C] with C of 1 or 3, as a PNG."""
-  file = io.BytesIO()
-  Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "png")
-  return file.getvalue()
 
 
 # --- Words ------------------------------------------------------------------------------------------------------------

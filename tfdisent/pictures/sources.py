@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from tfdisent import run
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import FeatureError, RunError, TfdisentError
-from tfdisent.examples import load_examples, load_feature_examples
+from tfdisent.examples import load_examples, of_feature
 from tfdisent.feature.contract import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.pictures.choice import pick
@@ -79,25 +79,21 @@ def _kept(run_dir, trained, random) -> Sources | None:
     f = trained.feature.to_vector(trained.encode(image).feature)
   except FeatureError:
     return None
-  return Sources(image, f, np.concatenate([f, *_values(run_dir)]), "images that the run has kept")
+  values = of_feature(run_dir)
+  return Sources(image, f, f if values is None else np.concatenate([f, values]), "images that the run has kept")
 
 
 def _new(run_dir, trained, random, why) -> Sources:
   """Images of z1 from the prior, with the values of f that the run has kept."""
-  if not (values := _values(run_dir)):
+  known = of_feature(run_dir)
+  if known is None:
     raise RunError(
       f"{run_dir} keeps no images, since its training has not ended, and its data set is not at hand ({why}) Name the "
       "folder of the data with --data_dir, or run the training command again."
     )
-  (known,) = values
   f = known[random.permutation(len(known))[:SIDE]]
   z1 = random.standard_normal((len(f), trained.model.z1_width)).astype(np.float32)
   return Sources(fused(trained, z1, f[:, None])[:, 0], f, known, "new images, since the data set is not at hand")
-
-
-def _values(run_dir) -> list[np.ndarray]:
-  """The values of f that a run has kept, [[K, width]]; [] before its training has ended."""
-  return [load_feature_examples(run_dir)] if (run_dir / run.FEATURE_EXAMPLES_FILE).is_file() else []
 
 
 def donors(f: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfdisent.checkpoints import Checkpoint
+from tfdisent.controls import hexadecimal
 from tfdisent.feature import convert
 from tfdisent.feature.contract import Feature
 
@@ -28,15 +29,11 @@ def value_words(
     turn: a full turn, if the values are angles. Radians are told in degrees.
   """
   if is_color:
-    return ["#" + "".join(f"{round(255 * float(c)):02x}" for c in np.clip(value, 0, 1)) for value in values]
+    return [hexadecimal(value) for value in values]
   if values.dtype.kind in "biu" and values.ndim == 1:
     return [str(classes[value]) if value < len(classes) else str(value) for value in map(int, values)]
-  in_radians = turn > 0 and math.isclose(turn / math.pi, round(turn / math.pi))
-  unit = "°" if in_radians or (turn and turn % 90 == 0) else ""
-  columns = [
-    [word + unit for word in _numbers(column * 180 / math.pi if in_radians else column)]
-    for column in values.reshape(len(values), -1).T
-  ]
+  unit, scale = convert.Angle(turn).for_people if turn else ("", 1.0)
+  columns = [[word + unit for word in _numbers(column * scale)] for column in values.reshape(len(values), -1).T]
   return [", ".join(words) for words in zip(*columns)]
 
 

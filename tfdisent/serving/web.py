@@ -13,19 +13,17 @@ Nothing is fetched from elsewhere, so the page works without a network. The sign
 
 import hashlib
 import html
-import io
 import json
 import pathlib
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import tensorflow as tf
 
 from tfdisent import cache
 from tfdisent.controls import Control, controls_of
-from tfdisent.data.pixels import read_images
+from tfdisent.data.pixels import as_png, read_images
 from tfdisent.errors import ConfigError, FeatureError, RunError
 from tfdisent.examples import of_feature, to_begin_with
 from tfdisent.feature import convert
@@ -91,7 +89,7 @@ def export(
   functions = served.signatures(SIGNATURES)
   controls = _described(trained, served.feature_names(), functions["encode"].structured_outputs)
   files["model.tflite"] = converted(served, functions, float16)
-  images = {f"examples/{number}.png": _png(image) for number, image in enumerate(_examples(trained, examples), 1)}
+  images = {f"examples/{number}.png": as_png(image) for number, image in enumerate(_examples(trained, examples), 1)}
   files |= images
   about = {
     "name": folder.name,
@@ -165,7 +163,7 @@ def _described(trained: TrainedModel, names: Sequence[str], read: Container[str]
     names: of the inputs of the signatures, one for each part.
     read: the names of those that `encode` gives.
   """
-  controls = controls_of(trained.feature, trained.class_names, of_feature(trained))
+  controls = controls_of(trained.feature, trained.class_names, of_feature(getattr(trained, "run_dir", None)))
   parts = zip(controls, trained.feature.parts, names)
   return [_one_described(control, part, name, name in read) for control, part, name in parts]
 
@@ -234,10 +232,3 @@ def _examples(trained: TrainedModel, folder: str) -> np.ndarray:
     except ValueError as error:
       raise ConfigError(f"web.examples = '{folder}' must be a folder of images: {error}.") from error
   return to_begin_with(trained, COUNT)
-
-
-def _png(image: np.ndarray) -> bytes:
-  """An image uint8 [H, W, C] as PNG."""
-  file = io.BytesIO()
-  PIL.Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "PNG")
-  return file.getvalue()
