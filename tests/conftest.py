@@ -37,6 +37,15 @@ TINY = {
 }
 
 
+LONGEST = ("test_distribution.py", "test_configs.py", "test_loop.py", "test_main.py", "test_learned.py")
+"""Files whose tests take a minute or more."""
+
+
+def pytest_collection_modifyitems(items):
+  """Puts the longest files first: one that comes last is waited for, while the other worker has nothing left to do."""
+  items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):
   """Judges of the tests stay out of the user's cache."""
