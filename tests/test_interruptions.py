@@ -72,12 +72,11 @@ def assert_same(a, b):
     np.testing.assert_array_equal(value, b[name], err_msg=name)
 
 
-def test_kills_at_a_step_and_in_a_checkpoint_leave_no_trace(tmp_path):
-  assert train(tmp_path / "whole") == 0
+def test_kills_at_a_step_and_in_a_checkpoint_leave_no_trace(digit_run, tmp_path):
   for kill in ("checkpoint:2", "step:3"):
     assert train(tmp_path / "killed", kill) == -signal.SIGKILL, kill
   assert train(tmp_path / "killed") == 0
-  assert_same(numbers(tmp_path / "killed", 3), numbers(tmp_path / "whole", 3))
+  assert_same(numbers(tmp_path / "killed", 3), numbers(digit_run.folder, 3))
 
 
 COMMAND = """
