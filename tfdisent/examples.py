@@ -71,13 +71,14 @@ def to_begin_with(trained: TrainedModel, count: int = COUNT) -> np.ndarray:
   run_dir = getattr(trained, "run_dir", None)
   if run_dir and len(images := load_examples(run_dir, trained.image_shape)):
     return images[:count]
-  f = of_feature(run_dir)
-  f = _ends(trained, count) if f is None else f
-  return trained.generate(trained.feature.to_natural(np.resize(f, (count, f.shape[1]))), seed=1)
+  return trained.generate(trained.feature.to_natural(features_to_begin_with(trained, count)), seed=1)
 
 
-def _ends(trained, count) -> np.ndarray:
-  """f [N, width] of which each part goes through its classes or range."""
+def features_to_begin_with(trained: TrainedModel, count: int = COUNT) -> np.ndarray:
+  """Values of f, float32 [N, width]: those that the run has kept, or some in which parts go through their range."""
+  f = of_feature(getattr(trained, "run_dir", None))
+  if f is not None:
+    return np.resize(f, (count, f.shape[1]))
   controls = controls_of(trained.feature, trained.class_names)
   paths = [np.array(control.path(count)) for control in controls]
   parts = zip(trained.feature.parts, paths)

@@ -1,5 +1,7 @@
 """A LiteRT file answers what is right, and fails where other formats refuse."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,9 +10,11 @@ from features.color import Color
 from features.composite import Composite
 from features.digit_label import DigitLabel
 from tests.conftest import TINY
+from tfdisent.errors import ConfigError
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
+from tfdisent.serving import litert
 from tfdisent.serving.litert import export_litert
 
 IMAGE = np.random.default_rng(0).integers(256, size=(4, 8, 8, 3), dtype=np.uint8)
@@ -32,6 +36,18 @@ def path(trained, tmp_path_factory):
 
 def ask(path, signature, **inputs):
   return tf.lite.Interpreter(str(path)).get_signature_runner(signature)(**inputs)
+
+
+def test_smaller_weights_make_a_smaller_file_and_say_what_they_cost(path, trained, tmp_path, capsys):
+  sizes, told = [path.stat().st_size], []
+  for weights in ("float16", "int8"):
+    sizes.append(litert.export(trained, tmp_path / weights, weights=weights).stat().st_size)
+    told.append(float(re.search(rf"Of {weights} weights: .* to ([\d.]+|inf) dB", capsys.readouterr().out)[1]))
+  assert max(sizes[1:]) < sizes[0]
+  assert told[0] >= told[1] > 20
+  assert litert.decibels(path, trained) >= told[0]
+  with pytest.raises(ConfigError, match=r"litert\.weights = 'int4': choose one of 'float32', 'float16', 'int8'"):
+    litert.export(trained, tmp_path / "int4", weights="int4")
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])

@@ -88,7 +88,7 @@ def export(
   served = ServedModel(in_float32(trained), pad_empty=False, guard=_cast, taken=_of_one, given=lambda image: image)
   functions = served.signatures(SIGNATURES)
   controls = _described(trained, served.feature_names(), functions["encode"].structured_outputs)
-  files["model.tflite"] = converted(served, functions, float16)
+  files["model.tflite"] = converted(served, functions, "float16" if float16 else "float32")
   images = {f"examples/{number}.png": as_png(image) for number, image in enumerate(_examples(trained, examples), 1)}
   files |= images
   about = {
