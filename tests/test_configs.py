@@ -18,7 +18,7 @@ from tfdisent import api, benchmark, config, inference, moved, recipe
 from tfdisent.data.batches import training_batches
 from tfdisent.errors import ConfigError
 from tfdisent.evaluation import evaluate
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature.values import feature_values
 from tfdisent.registry import DATASETS, MEASUREMENTS
 from tfdisent.training import optimizers
 

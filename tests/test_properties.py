@@ -22,7 +22,7 @@ from tfdisent import CONTINUOUS, DISCRETE, Feature, config, main, run
 from tfdisent.config import model as make_model
 from tfdisent.data.dataset import Dataset, check_images
 from tfdisent.errors import ConfigError, DataError, FeatureError, RunError, TfdisentError
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature.values import feature_values
 from tfdisent.model.objective import Objective
 from tfdisent.training.optimizers import make_optimizer
 

@@ -37,7 +37,8 @@ from tfdisent.evaluation.protocol import Metrics, train_judges
 from tfdisent.evaluation.worst import Judged, judged_fusions
 from tfdisent.examples import save_examples, save_feature_examples
 from tfdisent.feature import learned
-from tfdisent.feature.contract import Feature, feature_values
+from tfdisent.feature.contract import Feature
+from tfdisent.feature.values import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE

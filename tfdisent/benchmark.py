@@ -15,7 +15,8 @@ from tfdisent.arguments import checked
 from tfdisent.cache import cache_folder
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import Dataset
-from tfdisent.feature.contract import DISCRETE, Feature, feature_values
+from tfdisent.feature.contract import DISCRETE, Feature
+from tfdisent.feature.values import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE

@@ -36,7 +36,8 @@ from tfdisent.errors import (
   RunError,
 )
 from tfdisent.evaluation import evaluate
-from tfdisent.feature.contract import Feature, feature_values
+from tfdisent.feature.contract import Feature
+from tfdisent.feature.values import feature_values
 from tfdisent.model.loss import Term
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE

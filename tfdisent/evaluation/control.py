@@ -34,8 +34,9 @@ from tfdisent.evaluation.intervals import median_with_interval, with_interval
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
 from tfdisent.evaluation.readers import class_column, feature_reader
 from tfdisent.evaluation.worst import Judged
-from tfdisent.feature.contract import DISCRETE, feature_values
+from tfdisent.feature.contract import DISCRETE
 from tfdisent.feature.learned import LearnedFeature
+from tfdisent.feature.values import feature_values
 from tfdisent.inference import to_uint8
 from tfdisent.pictures import value_words
 from tfdisent.registry import register_measurement

@@ -12,16 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent.errors import FeatureError, TfdisentError, shown
-from tfdisent.feature.contract import (
-  COMPOSITE,
-  CONTINUOUS,
-  DISCRETE,
-  Feature,
-  check_gradient,
-  check_shape,
-  feature_from_config,
-  feature_values,
-)
+from tfdisent.feature.contract import COMPOSITE, CONTINUOUS, DISCRETE, Feature, check_shape, feature_from_config
+from tfdisent.feature.values import check_gradient, feature_values
 
 TOLERANCE = 1e-4  # by which values that must agree may differ, relative to their spread
 GRADIENT_TOLERANCE = 0.05  # by which the gradient may differ from finite differences, relative

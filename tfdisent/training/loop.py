@@ -22,7 +22,8 @@ from tfdisent.data.pixels import WHITE
 from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, DataError, FeatureError, shown
 from tfdisent.feature import learned
-from tfdisent.feature.contract import Feature, feature_values
+from tfdisent.feature.contract import Feature
+from tfdisent.feature.values import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.paths import expanded
