@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tfdisent import api, benchmark, config, inference, moved, recipe
+from tfdisent import api, benchmark, config, loading, moved, recipe
 from tfdisent.data.batches import training_batches
 from tfdisent.errors import ConfigError
 from tfdisent.evaluation import evaluate
@@ -381,6 +381,6 @@ def test_shipped_files_are_named_from_the_installation_on():
 def test_a_recipe_reaches_its_figures_on_the_whole_test_set(name, bars, tmp_path, mnist_dir):
   config.read([f"gin_configs/{name}.gin"], [f"train.data_dir = {str(mnist_dir)!r}"])
   config.train(str(tmp_path / "run"), measure=False)
-  metrics = evaluate(inference.load(tmp_path / "run"), config.dataset_of_run())
+  metrics = evaluate(loading.load(tmp_path / "run"), config.dataset_of_run())
   missed = {key: metrics[key] for key, (low, high) in bars.items() if not low <= metrics[key]["value"] <= high}
   assert not missed

@@ -15,7 +15,7 @@ from tfdisent import config, demo, evaluation, main, plugins, run, serving
 from tfdisent.errors import ConfigError, FeatureError, TfdisentError
 from tfdisent.evaluation import report
 from tfdisent.examples import save_feature_examples
-from tfdisent.inference import load
+from tfdisent.loading import load
 from tfdisent.registry import DATASETS
 from tfdisent.serving import saved_model
 

@@ -67,6 +67,7 @@ ROOMS = (
     "model",
     "checkpoints",
     "inference",
+    "loading",
     "examples",
     "pictures",
     "training",

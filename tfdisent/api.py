@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from tfdisent import evaluation, inference, pictures, plugins, run, serving, shipped
+from tfdisent import evaluation, loading, pictures, plugins, run, serving, shipped
 from tfdisent.arguments import checked
 from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
@@ -398,8 +398,8 @@ def fit_feature(
 
 @checked("load")
 def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] = ()) -> TrainedRun:
-  """The trained model of a run folder, or of the package, as `load("glyphs")`: see `tfdisent.inference.load`."""
-  return TrainedRun(inference.load(run_dir, which, trust), shipped.found(run_dir), trust=trust)
+  """The trained model of a run folder, or of the package, as `load("glyphs")`: see `tfdisent.loading.load`."""
+  return TrainedRun(loading.load(run_dir, which, trust), shipped.found(run_dir), trust=trust)
 
 
 @checked("evaluate")
@@ -440,7 +440,7 @@ def evaluate(
   """
   run_dir = shipped.unpacked(run_dir)
   run.check_writable(run_dir)
-  trained = inference.load(run_dir, checkpoint, trust)
+  trained = loading.load(run_dir, checkpoint, trust)
   dataset = dataset or run.read_dataset(run_dir, data_dir, trust)
   measurements = measurements or run.read_measurements(run_dir, trust)
   if split == "test":
@@ -599,7 +599,7 @@ def sample(
   pictures.check_what(what)
   run_dir = shipped.unpacked(run_dir)
   run.check_writable(run_dir)
-  trained = inference.load(run_dir, checkpoint, trust)
+  trained = loading.load(run_dir, checkpoint, trust)
   features = [features] if isinstance(features, str) else features
   path, line = pictures.write_sample(run_dir, trained, what, features, seed, data_dir, trust, dataset)
   progress(line)

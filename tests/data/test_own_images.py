@@ -22,7 +22,7 @@ from tfdisent.data.pixels import TWELVE
 from tfdisent.data.sources import folder as folder_source
 from tfdisent.errors import ConfigError, DataError, RunError
 from tfdisent.feature.values import feature_values
-from tfdisent.inference import load
+from tfdisent.loading import load
 from tfdisent.serving.saved_model import export
 
 

@@ -22,7 +22,7 @@ from features.color import Color
 from features.digit_label import DigitLabel
 from features.pose import Pose
 from tests.conftest import CONFIG, TINY, events, in_new_process, train_tiny
-from tfdisent import api, config, inference, pictures, run
+from tfdisent import api, config, loading, pictures, run
 from tfdisent.checkpoints import Checkpoints
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import Dataset
@@ -101,7 +101,7 @@ def test_the_curves_have_every_term_and_gradient_of_every_epoch(digit_run):
 def test_the_quick_evaluation_of_validation_images_is_among_them(digit_run, few_digits):
   """By default after every fifth epoch, and after the last, which is the third here."""
   curves = {name: curve for name, curve in events(digit_run.folder).items() if name.startswith("evaluation/")}
-  metrics = evaluate(inference.load(digit_run.folder, "last"), few_digits, "validation", quick=True, progress=None)
+  metrics = evaluate(loading.load(digit_run.folder, "last"), few_digits, "validation", quick=True, progress=None)
   assert set(curves) == {f"evaluation/{name}" for name in metrics}
   for name, figure in metrics.items():
     assert curves[f"evaluation/{name}"] == {3: pytest.approx(figure["value"], rel=1e-5)}
@@ -121,7 +121,7 @@ def test_the_curves_have_a_fusion_grid_of_validation_images(digit_run, few_digit
   np.testing.assert_array_equal(picture, tf.io.decode_png((digit_run.folder / "fusion.png").read_bytes()).numpy())
   x, f = few_digits.validation["image"], feature_values(DigitLabel(), few_digits.validation)
   columns = pictures.pick(f, DigitLabel(), 8)
-  sheet = pictures.fusion_grid(inference.load(digit_run.folder, "last"), x[:8], x[columns], f[columns], f[:8])
+  sheet = pictures.fusion_grid(loading.load(digit_run.folder, "last"), x[:8], x[columns], f[columns], f[:8])
   expected = sheet.titled("digit · after epoch 3 of 3").draw()
   np.testing.assert_allclose(picture.astype(int), expected, atol=1)  # another batch may round in another way
 
@@ -134,7 +134,7 @@ def test_the_learning_rate_falls_to_two_percent_over_the_whole_training(digit_ru
 
 def test_the_curves_of_the_validation_are_the_means_of_its_terms_over_the_validation_split(digit_run, few_digits):
   """Of the weights after the last epoch."""
-  model = inference.load(digit_run.folder, "last").model
+  model = loading.load(digit_run.folder, "last").model
   means = {}
   for split in ("validation", "test"):
     f = np.eye(10, dtype=np.float32)[few_digits[split]["label"]]
@@ -190,7 +190,7 @@ def test_three_epochs_are_the_six_steps_of_adam_by_hand(digit_run, few_digits):
 
   curves = {key: value for key, value in losses_of(digit_run.folder).items() if key in means}
   assert curves == pytest.approx(means, rel=2e-5)
-  trained = inference.load(digit_run.folder, "last").model
+  trained = loading.load(digit_run.folder, "last").model
   for symbol in losses:
     for weight, of_run in zip(weights[symbol], trained.networks[symbol].trainable_variables, strict=True):
       np.testing.assert_allclose(of_run, weight, atol=5e-5, err_msg=of_run.path)  # a step is 1e-3
@@ -205,8 +205,8 @@ def test_the_model_returned_is_the_best_one_on_validation(few_digits, tmp_path):
   folder = tmp_path / "run"
   trained = train_tiny(folder, few_digits, objective=PLAIN, epochs=2, make_optimizer_eg=make_optimizer_eg)
   x, label = few_digits.test["image"] / np.float32(255), few_digits.test["label"]
-  np.testing.assert_array_equal(trained.control(x, label), inference.load(folder).control(x, label))
-  assert (trained.control(x, label) != inference.load(folder, "last").control(x, label)).any()
+  np.testing.assert_array_equal(trained.control(x, label), loading.load(folder).control(x, label))
+  assert (trained.control(x, label) != loading.load(folder, "last").control(x, label)).any()
   assert [path.name for path in folder.glob("checkpoints/best/*.index")] == ["epoch-1.index"]
 
 
@@ -400,7 +400,7 @@ def test_two_steps_with_each_feature(feature, objective, terms, few_digits, tmp_
   curves = events(tmp_path / "run")
   assert {tag[len("train/") :] for tag in curves if tag.startswith("train/")} == VAE_TERMS | terms
   assert all(np.isfinite(curves[tag][1]) for tag in curves if tag != "fusion")
-  assert inference.load(tmp_path / "run").feature == trained.feature == feature
+  assert loading.load(tmp_path / "run").feature == trained.feature == feature
 
 
 # --- The same again ---------------------------------------------------------------------------------------------------
@@ -817,7 +817,7 @@ def test_another_architecture_is_refused_and_the_run_can_still_be_used(digit_run
   with pytest.raises(CheckpointError, match="architecture"):
     train_tiny(folder, few_digits, tiny={**TINY, "z1_width": 5}, describe=lambda: CONFIG)
   x = few_digits.test["image"][:2]
-  np.testing.assert_array_equal(inference.load(folder).reconstruct(x), digit_run.trained.reconstruct(x))
+  np.testing.assert_array_equal(loading.load(folder).reconstruct(x), digit_run.trained.reconstruct(x))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -943,7 +943,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoints(few_digits, t
     train_model(folder, few_digits, DigitLabel(), make_model, epochs=3, batch_size=32)
   assert str(folder) in str(error.value)
   assert [path.name for path in folder.glob("checkpoints/last/*.index")] == ["epoch-1.index"]
-  assert np.isfinite(inference.load(folder, "last").encode(few_digits.test["image"]).z1_mean).all()
+  assert np.isfinite(loading.load(folder, "last").encode(few_digits.test["image"]).z1_mean).all()
 
 
 def test_weights_that_break_in_the_last_step_of_an_epoch_do_not_reach_a_checkpoint(few_digits, tmp_path):
@@ -1106,7 +1106,7 @@ def test_memory_and_open_files_stay_as_they_are_over_5000_steps(digits, tmp_path
 def test_memory_and_open_files_stay_as_they_are_over_ten_evaluations(digits, digit_run):
   seen = []
   for _ in range(10):
-    evaluate(inference.load(digit_run.folder), digits, "validation", quick=True, progress=None)
+    evaluate(loading.load(digit_run.folder), digits, "validation", quick=True, progress=None)
     seen.append(resident_and_open())
   memory, files = zip(*seen)
   print(f"memory {memory}, files {files}")

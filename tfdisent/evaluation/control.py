@@ -28,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent.data.dataset import Examples, Judge
+from tfdisent.data.pixels import to_uint8
 from tfdisent.evaluation import strokes
 from tfdisent.evaluation.case import Case, Part, other_feature
 from tfdisent.evaluation.intervals import median_with_interval, with_interval
@@ -37,7 +38,6 @@ from tfdisent.evaluation.worst import Judged
 from tfdisent.feature.contract import DISCRETE
 from tfdisent.feature.learned import LearnedFeature
 from tfdisent.feature.values import feature_values
-from tfdisent.inference import to_uint8
 from tfdisent.pictures import value_words
 from tfdisent.registry import register_measurement
 
