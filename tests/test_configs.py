@@ -292,35 +292,6 @@ def test_the_feature_of_a_config_is_fitted_with_its_bindings(few_digits, monkeyp
 # --- Names of older versions ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def untold(monkeypatch):
-  """As if no old name had been met in this process yet."""
-  monkeypatch.setattr(config, "_told", set())
-
-
-def test_old_names_are_read_from_files_and_bindings_and_said_once(tmp_path, untold, capsys):
-  (tmp_path / "inner.gin").write_text(
-    "import tfdisent.datasets.color_mnist\n# composite.leakage_weights\ntrain.dataset = 'color_mnist'\n"
-  )
-  (tmp_path / "outer.gin").write_text(f"include '{tmp_path / 'inner.gin'}'\nimport features.composite\n")
-  for _ in range(2):
-    config.read(
-      [str(tmp_path / "outer.gin")],
-      ["composite.leakage_weights = (1.0,)", "sweep.grid = {'composite.leakage_weights': ((1.0,), (2.0,))}"],
-    )
-  assert config.bindings_read() == {
-    "import tfdisent.data.color_mnist",
-    "import features.composite",
-    "train.dataset = 'color_mnist'",
-    "composite.adversary_weights = (1.0,)",
-  }
-  assert list(config.sweep().values())[1] == {"composite.adversary_weights": (2.0,)}
-  assert capsys.readouterr().err.splitlines() == [
-    "composite.leakage_weights is called composite.adversary_weights now.",
-    "tfdisent.datasets.color_mnist is called tfdisent.data.color_mnist now.",
-  ]
-
-
 def test_a_syntax_error_in_a_file_is_placed(tmp_path):
   (tmp_path / "a.gin").write_text("train.epochs = 3\ntrain.seed =\n")
   with pytest.raises(ConfigError, match=r"gin: .*'train.seed =', line 2 of .*a\.gin\)"):
