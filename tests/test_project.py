@@ -74,7 +74,21 @@ ROOMS = (
     "serving",
     "evaluation",
   ),
-  *("sweep", "benchmark", "recipe", "plan", "api", "demo", "gin_files", "gin_words", "config", "main", "testing"),
+  *(
+    "sweep",
+    "benchmark",
+    "recipe",
+    "plan",
+    "api",
+    "demo",
+    "gin_files",
+    "gin_words",
+    "config",
+    "flags",
+    "modes",
+    "main",
+    "testing",
+  ),
 )
 """From the ground up: each imports from those before it alone."""
 STRANGERS = {
