@@ -18,6 +18,7 @@ from tfdisent import api, benchmark, config, loading, moved, recipe
 from tfdisent.data.batches import training_batches
 from tfdisent.errors import ConfigError
 from tfdisent.evaluation import evaluate
+from tfdisent.feature import learned
 from tfdisent.feature.values import feature_values
 from tfdisent.registry import DATASETS, MEASUREMENTS
 from tfdisent.training import optimizers
@@ -282,7 +283,7 @@ def test_a_config_gives_an_evaluation_its_data_set_and_its_measurements(monkeypa
 def test_the_feature_of_a_config_is_fitted_with_its_bindings(few_digits, monkeypatch):
   calls, asked = [], []
   monkeypatch.setattr(config, "dataset_of_run", lambda data_dir: asked.append(data_dir) or few_digits)
-  monkeypatch.setattr(api.learned, "fit_feature", lambda *arguments: calls.append(arguments) or {"median_error": 1.0})
+  monkeypatch.setattr(learned, "fit_feature", lambda *arguments: calls.append(arguments) or {"median_error": 1.0})
   config.read([], ["import features.pose", "train.feature = 'rotation'", "fit_feature.epochs = 3"])
   assert config.fit_feature("f", "/data") == {"median_error": 1.0}
   ((folder, dataset, part, *numbers),) = calls

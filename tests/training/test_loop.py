@@ -23,6 +23,7 @@ from features.digit_label import DigitLabel
 from features.pose import Pose
 from tests.conftest import CONFIG, TINY, events, in_new_process, train_tiny
 from tfdisent import api, config, loading, pictures, run
+from tfdisent.api import training
 from tfdisent.checkpoints import Checkpoints
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import Dataset
@@ -560,7 +561,7 @@ def begin(monkeypatch):
     raise Fitting(self, arguments, keywords)
 
   monkeypatch.setattr(DisentangledVAE, "fit", fit)
-  monkeypatch.setattr(api, "train_judges", lambda dataset: None)  # they take minutes
+  monkeypatch.setattr(training, "train_judges", lambda dataset: None)  # they take minutes
 
   def begin(*arguments, **keywords):
     with pytest.raises(Fitting) as error:
@@ -674,7 +675,7 @@ def test_every_worker_has_the_judges_before_the_first_step(
 
   monkeypatch.setattr(loop, "Worker", OneOfTwo)
   trained = []
-  monkeypatch.setattr(api, "train_judges", trained.append)
+  monkeypatch.setattr(training, "train_judges", trained.append)
   asked = begin(tmp_path / "run", few_digits, objective=PLAIN, evaluate_every=evaluate_every)
   assert trained == ([few_digits] if evaluate_every else [])
   names = [type(callback).__name__ for callback in asked.callbacks]
@@ -685,7 +686,7 @@ def test_every_worker_has_the_judges_before_the_first_step(
 
 def test_callbacks_stand_between_the_check_of_the_loss_and_the_checkpoint(begin, few_digits, tmp_path, monkeypatch):
   """And `prepare` is called before `fit`, if epochs are left."""
-  monkeypatch.setattr(api, "train_model", None)
+  monkeypatch.setattr(training, "train_model", None)
   own, prepared = keras.callbacks.Callback(), []
 
   def make_model(image_shape, feature, seed):
