@@ -199,6 +199,7 @@ def test_every_test_mirrors_a_module():
   modules = {pathlib.Path(*path.parts[1:]) for path in SOURCES if path.parts[0] == "tfdisent"}
   whole = {
     "additions",
+    "api",
     "features",
     "fuzz",
     "parts",
