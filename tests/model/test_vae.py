@@ -9,6 +9,7 @@ import tensorflow as tf
 from features.color import Color
 from features.digit_label import DigitLabel
 from tests.conftest import TINY
+from tests.model.test_posteriors import by_hand
 from tests.model.world import (
   make_world,
 )
