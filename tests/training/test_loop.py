@@ -22,6 +22,7 @@ from features.color import Color
 from features.digit_label import DigitLabel
 from features.pose import Pose
 from tests.conftest import CONFIG, TINY, events, in_new_process, train_tiny
+from tests.training.test_signals import handlers, hears_ctrl_c  # noqa: F401
 from tfdisent import api, config, loading, pictures, run
 from tfdisent.api import training
 from tfdisent.checkpoints import Checkpoints
@@ -284,61 +285,6 @@ def test_a_signal_that_comes_after_the_last_step_is_seen_as_well():
   callback = saving(FakeCheckpoints(), 0, lambda: True)
   with pytest.raises(Interrupted, match="after epoch 1"):
     callback.on_epoch_end(0, {"val_L": 1.0})
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def handlers():
-  return tuple(map(signal.getsignal, SIGNALS))
-
-
-def test_outside_of_the_main_thread_signals_are_somebody_elses():
-  before, seen = handlers(), []
-
-  def look():
-    with loop._noting_signals() as has_come:
-      seen.append((has_come(), handlers()))
-
-  thread = threading.Thread(target=look)
-  thread.start()
-  thread.join()
-  assert seen == [(False, before)]
-
-
-@pytest.fixture
-def hears_ctrl_c():
-  """The tests may run in the background, where a shell has SIGINT ignored, or under `nohup`."""
-  before = [signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGHUP, signal.SIG_DFL)]
-  yield
-  signal.signal(signal.SIGINT, before[0])
-  signal.signal(signal.SIGHUP, before[1])
-
-
-@pytest.mark.usefixtures("hears_ctrl_c")
-@pytest.mark.parametrize("number", SIGNALS)
-def test_the_first_signal_is_noted_and_the_second_does_what_it_did_before(number, capsys):
-  before = handlers()
-  with loop._noting_signals() as has_come:
-    assert not has_come()
-    signal.raise_signal(number)
-    assert has_come() and handlers() == before
-    assert capsys.readouterr().err.count("Ctrl-C once more stops at once") == (number == signal.SIGINT)
-    if number == signal.SIGINT:
-      with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(number)
-  assert handlers() == before
-
-
-def test_a_ctrl_c_that_is_ignored_stays_so():
-  """As for what a script runs in the background, while the Ctrl-C is for what it runs in the foreground."""
-  before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-  try:
-    with loop._noting_signals() as has_come:
-      signal.raise_signal(signal.SIGINT)
-      assert not has_come()
-  finally:
-    signal.signal(signal.SIGINT, before)
 
 
 def test_the_batches_have_no_thread_that_would_have_to_be_waited_for(begin, few_digits, tmp_path):
