@@ -120,6 +120,29 @@ def test_every_room_has_its_place():
   assert {path.with_suffix("").parts[1] for path in LIBRARY} == set(ROOMS)
 
 
+LONG = {
+  "tfdisent/evaluation/judges.py": "every judge, which are alike, beside what they share",
+  "tfdisent/model/terms.py terms": "the paper's loss, in the paper's order, to be read beside it",
+  "tests/model/world.py known_terms": "the same loss once more, in NumPy",
+}
+"""Modules of more than 300 lines, and functions of more than 60, their docstrings aside; each with its reason."""
+
+
+def lines_without_docstring(function: ast.FunctionDef) -> int:
+  documented = function.body[0] if ast.get_docstring(function) else None
+  of_docstring = documented.end_lineno - documented.lineno + 1 if documented else 0
+  return function.end_lineno - min(node.lineno for node in (function, *function.decorator_list)) + 1 - of_docstring
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_modules_and_functions_are_short_enough_to_be_read_at_a_glance(path):
+  text = (ROOT / path).read_text(encoding="utf-8")
+  functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+  long = {f"{path} {function.name}" for function in functions if lines_without_docstring(function) > 60}
+  long |= {str(path)} if path.parts[0] == "tfdisent" and len(text.splitlines()) > 300 else set()
+  assert long == {name for name in LONG if name.split()[0] == str(path)}
+
+
 @pytest.mark.parametrize("path", LIBRARY, ids=str)
 def test_the_library_knows_neither_its_plugins_nor_gin(path):
   assert not uses(path, "features")
