@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from tfdisent import codes
 from tfdisent.arguments import checked_methods
 from tfdisent.checkpoints import Checkpoint, weights_of
+from tfdisent.data.batches import joined
 from tfdisent.data.dataset import check_images
 from tfdisent.data.pixels import WHITE, read_images, to_uint8
 from tfdisent.errors import DataError, FeatureError
@@ -230,9 +231,7 @@ class TrainedModel:
     if not len(arrays[0]):  # fused convolutions fail on an empty batch: run one dummy image and return 0 rows
       dummy = function(*(np.zeros([1, *array.shape[1:]], np.float32) for array in arrays))
       return tf.nest.map_structure(lambda a: np.asarray(a)[:0], dummy)
-    starts = range(0, len(arrays[0]), self.batch_size)
-    batches = [function(*(array[start : start + self.batch_size] for array in arrays)) for start in starts]
-    return tf.nest.map_structure(lambda *b: np.concatenate([np.asarray(a) for a in b]), *batches)
+    return joined(function, *arrays, size=self.batch_size)
 
   def as_images(self, images, what="images"):
     """Images as float32 [B, H, W, C] in [0, 1], and a function that gives such images the dtype of these.

@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfdisent.data.batches import joined
 from tfdisent.data.dataset import Examples, Judge
 from tfdisent.data.pixels import to_uint8
 from tfdisent.evaluation import strokes
@@ -268,10 +269,9 @@ def _unjudged(case, part, swap) -> Metrics:
   return metrics
 
 
-def _f_of_images(feature, image, size=512):
+def _f_of_images(feature, image):
   """f of uint8 images, [N, width]; unlike in `feature_values`, it may be the same for all."""
-  batches = (tf.image.convert_image_dtype(image[i : i + size], tf.float32) for i in range(0, len(image), size))
-  return np.concatenate([np.asarray(feature.of_image(batch)) for batch in batches])
+  return joined(lambda x: feature.of_image(tf.image.convert_image_dtype(x, tf.float32)), image, size=512)
 
 
 def _shape(case: Case, controlled: Judge | None, swap: Swap) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
