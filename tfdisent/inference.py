@@ -194,7 +194,7 @@ class TrainedModel:
     if isinstance(feature, Mapping) and not feature:
       raise FeatureError(f"generate must be told the feature: give {{{', '.join(self.feature.part_names)}: …}}.")
     f = self.feature.to_vector(feature)
-    z1 = self._prior_noise(_seeds(seed, len(f))).numpy()
+    z1 = self._prior_noise(codes.seeds_of(seed, len(f))).numpy()
     return to_uint8(self.decode(z1, self.encode_z2(f)))
 
   # --- Codes ----------------------------------------------------------------------------------------------------------
@@ -279,18 +279,6 @@ def fresh_model(config: Mapping, seed: int) -> DisentangledVAE:
     return DisentangledVAE.from_config(config)
   finally:
     random.setstate(state)
-
-
-def _seeds(seed, count: int) -> np.ndarray:
-  """The seeds of `count` images, int64: those given, or a single one and others that are drawn from it."""
-  seed = np.asarray(seed)
-  if seed.dtype == bool or not np.can_cast(seed.dtype, np.int64) or seed.shape not in ((), (count,)):
-    raise DataError(f"seed is an int of 64 bits, or one for each of the {count} images, not {seed.dtype} {seed.shape}.")
-  if seed.ndim:
-    return seed.astype(np.int64)
-  seeds = tf.random.stateless_uniform([count], [seed, 0], None, None, tf.int64).numpy()
-  seeds[:1] = seed
-  return seeds
 
 
 def _same_length(a, b, a_name, b_name):

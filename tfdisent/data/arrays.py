@@ -35,7 +35,11 @@ def from_arrays(
 ) -> Dataset:
   """Images in memory with their properties.
 
-      from_arrays(images, {"digit": y, "color": rgb, "age": x}, kinds={"age": "number"})
+      >>> images = np.arange(40 * 64, dtype=np.uint8).reshape([40, 8, 8, 1])
+      >>> ages = np.linspace(20, 60, 40)
+      >>> data = tfdisent.data.from_arrays(images, {"sex": 20 * ["f", "m"], "age": ages}, kinds={"age": "number"})
+      >>> data.columns["sex"].class_names, data.columns["age"].kind
+      (('f', 'm'), 'number')
 
   Args:
     images: uint8 or float in [0, 1], [N, H, W, C] with C of 1 or 3, or [N, H, W].
