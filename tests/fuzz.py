@@ -41,7 +41,7 @@ import features.pose
 import features.rgb
 from features.digit_label import DigitLabel
 from tfdisent import Dataset, api, arguments, config, networks
-from tfdisent.data import color_mnist, own_images, sources, tfds_images
+from tfdisent.data import arrays, color_mnist, own_images, sources, tfds_images
 from tfdisent.errors import TfdisentError
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
@@ -153,11 +153,24 @@ def write_images(folder: pathlib.Path) -> None:
 def tiny() -> Dataset:
   """Random images with two classes."""
   images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
-  return sources.from_arrays(images, {"label": np.arange(40) % 2})
+  return arrays.from_arrays(images, {"label": np.arange(40) % 2})
 
 
 def _reach(*arguments, **keywords):
   raise Reached
+
+
+def make_model(**given):
+  """A model of tiny images."""
+  DisentangledVAE((8, 8, 3), DigitLabel(2), **given)
+
+
+make_model.__signature__ = inspect.signature(DisentangledVAE)
+make_model.__annotations__ = {
+  name: hint
+  for name, hint in typing.get_type_hints(DisentangledVAE.__init__).items()
+  if name not in ("image_shape", "feature")
+}
 
 
 def targets(folder: pathlib.Path) -> list[Target]:
@@ -177,21 +190,12 @@ def targets(folder: pathlib.Path) -> list[Target]:
   of_networks = dict.fromkeys(("E1", "E2", "G", "q", "D", "a"), NETWORK)
   network = {"symbol": "E1", "image_shape": (8, 8, 3), "outputs": 2}
 
-  def make_model(**given):
-    DisentangledVAE((8, 8, 3), DigitLabel(2), **given)
-
   @functools.wraps(color_mnist.color_mnist)
   def few_digits(**given):
     digits = data.train["image"][..., 0], data.train["label"]
     with mock.patch.object(color_mnist, "_embedded", lambda: (digits, digits)):
       return color_mnist.color_mnist(**given)
 
-  make_model.__signature__ = inspect.signature(DisentangledVAE)
-  make_model.__annotations__ = {
-    name: hint
-    for name, hint in typing.get_type_hints(DisentangledVAE.__init__).items()
-    if name not in ("image_shape", "feature")
-  }
   return [
     Target(
       "color_mnist",
@@ -208,7 +212,7 @@ def targets(folder: pathlib.Path) -> list[Target]:
     Target("table", sources.table, {**table, "size": 8}, drawn={"size": SMALL}),
     Target("tfds_images", tfds_images.tfds_images, {**place, "name": "nothing"}, only=("name",)),
     Target("tfds_images", tfds_images.tfds_images, {**place, "name": "nothing"}, is_dear=True),
-    Target("from_arrays", sources.from_arrays, {"images": data.train["image"], "columns": data.train["label"]}),
+    Target("from_arrays", arrays.from_arrays, {"images": data.train["image"], "columns": data.train["label"]}),
     Target("objective", Objective),
     Target("optimizer", make_optimizer, {"steps": 10}, only=OF_OPTIMIZER),
     Target("strategy", config.strategy),

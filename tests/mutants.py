@@ -34,7 +34,9 @@ from mutmut.mutation.mutators import mutation_operators, operator_arg_removal, o
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = ("tfdisent", "features", "gin_configs", "tests")
-MODULES = "losses codes data feature networks model training checkpoints distribution evaluation serving inference"
+MODULES = (
+  "losses codes data feature networks model training checkpoints distribution evaluation serving inference loading"
+)
 GROUPS = {name: f"tfdisent/{name}" for name in MODULES.split()} | {"features": "features"}
 CAUGHT = ("caught", "timeout")
 # These fill the cache: a judge kept from before would hide what is wrong with how it is trained.

@@ -17,9 +17,11 @@ from features.digit_label import DigitLabel
 from features.pose import Pose, Rotation
 from tests.conftest import TINY, assert_same_arrays, train_tiny
 from tfdisent import api, config, evaluation, run, serving
+from tfdisent.api import training
 from tfdisent.errors import ConfigError, DataError, FeatureError, Interrupted, RegistryError, RunError
 from tfdisent.evaluation import Measurement, report
 from tfdisent.examples import load_feature_examples, save_feature_examples
+from tfdisent.feature import learned
 from tfdisent.registry import MEASUREMENTS
 
 PLAIN = {"lambda3": 0.0, "lambda4": 0.0}  # a VAE with nothing but E1 and G: quick to build
@@ -136,7 +138,7 @@ def test_the_folder_stays_where_the_training_was_stopped(error, few_digits, tmp_
   def fail(run_dir, *arguments, **keywords):
     raise error("why.")
 
-  monkeypatch.setattr(api, "train_model", fail)
+  monkeypatch.setattr(training, "train_model", fail)
   monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
   with pytest.raises(error, match=r"^why\.") as caught:
     train_tiny(None, few_digits)
@@ -148,7 +150,7 @@ def test_the_folder_stays_where_the_training_was_stopped(error, few_digits, tmp_
 
 
 def test_a_worker_that_is_not_the_chief_leaves_the_rest_to_it(folder, few_digits, measured, monkeypatch):
-  monkeypatch.setattr(api, "Worker", lambda strategy: types.SimpleNamespace(is_chief=False))
+  monkeypatch.setattr(training, "Worker", lambda strategy: types.SimpleNamespace(is_chief=False))
   lines = []
   train_tiny(folder, few_digits, **BRIEF, measure=True, progress=lines.append)
   assert lines == ["Trained. Worker 0 has written the run."] and not measured
@@ -192,7 +194,7 @@ def test_each_learned_part_is_fitted_in_a_folder_of_its_own(few_digits, tmp_path
     calls.append((folder, dataset, part, numbers))
     return {"median_error": 3.0, "mean_error": 4.0}
 
-  monkeypatch.setattr(api.learned, "fit_feature", fit)
+  monkeypatch.setattr(learned, "fit_feature", fit)
   one, pose = Rotation(), Pose()
   defaults = (10, 128, 1e-3, 0.0, 0)
   figures = tfdisent.fit_feature(tmp_path / "f", few_digits, one, progress=lines.append)

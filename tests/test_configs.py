@@ -14,11 +14,12 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tfdisent import api, benchmark, config, inference, moved, recipe
+from tfdisent import api, benchmark, config, loading, moved, recipe
 from tfdisent.data.batches import training_batches
 from tfdisent.errors import ConfigError
 from tfdisent.evaluation import evaluate
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature import learned
+from tfdisent.feature.values import feature_values
 from tfdisent.registry import DATASETS, MEASUREMENTS
 from tfdisent.training import optimizers
 
@@ -282,7 +283,7 @@ def test_a_config_gives_an_evaluation_its_data_set_and_its_measurements(monkeypa
 def test_the_feature_of_a_config_is_fitted_with_its_bindings(few_digits, monkeypatch):
   calls, asked = [], []
   monkeypatch.setattr(config, "dataset_of_run", lambda data_dir: asked.append(data_dir) or few_digits)
-  monkeypatch.setattr(api.learned, "fit_feature", lambda *arguments: calls.append(arguments) or {"median_error": 1.0})
+  monkeypatch.setattr(learned, "fit_feature", lambda *arguments: calls.append(arguments) or {"median_error": 1.0})
   config.read([], ["import features.pose", "train.feature = 'rotation'", "fit_feature.epochs = 3"])
   assert config.fit_feature("f", "/data") == {"median_error": 1.0}
   ((folder, dataset, part, *numbers),) = calls
@@ -290,35 +291,6 @@ def test_the_feature_of_a_config_is_fitted_with_its_bindings(few_digits, monkeyp
 
 
 # --- Names of older versions ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def untold(monkeypatch):
-  """As if no old name had been met in this process yet."""
-  monkeypatch.setattr(config, "_told", set())
-
-
-def test_old_names_are_read_from_files_and_bindings_and_said_once(tmp_path, untold, capsys):
-  (tmp_path / "inner.gin").write_text(
-    "import tfdisent.datasets.color_mnist\n# composite.leakage_weights\ntrain.dataset = 'color_mnist'\n"
-  )
-  (tmp_path / "outer.gin").write_text(f"include '{tmp_path / 'inner.gin'}'\nimport features.composite\n")
-  for _ in range(2):
-    config.read(
-      [str(tmp_path / "outer.gin")],
-      ["composite.leakage_weights = (1.0,)", "sweep.grid = {'composite.leakage_weights': ((1.0,), (2.0,))}"],
-    )
-  assert config.bindings_read() == {
-    "import tfdisent.data.color_mnist",
-    "import features.composite",
-    "train.dataset = 'color_mnist'",
-    "composite.adversary_weights = (1.0,)",
-  }
-  assert list(config.sweep().values())[1] == {"composite.adversary_weights": (2.0,)}
-  assert capsys.readouterr().err.splitlines() == [
-    "composite.leakage_weights is called composite.adversary_weights now.",
-    "tfdisent.datasets.color_mnist is called tfdisent.data.color_mnist now.",
-  ]
 
 
 def test_a_syntax_error_in_a_file_is_placed(tmp_path):
@@ -381,6 +353,6 @@ def test_shipped_files_are_named_from_the_installation_on():
 def test_a_recipe_reaches_its_figures_on_the_whole_test_set(name, bars, tmp_path, mnist_dir):
   config.read([f"gin_configs/{name}.gin"], [f"train.data_dir = {str(mnist_dir)!r}"])
   config.train(str(tmp_path / "run"), measure=False)
-  metrics = evaluate(inference.load(tmp_path / "run"), config.dataset_of_run())
+  metrics = evaluate(loading.load(tmp_path / "run"), config.dataset_of_run())
   missed = {key: metrics[key] for key, (low, high) in bars.items() if not low <= metrics[key]["value"] <= high}
   assert not missed

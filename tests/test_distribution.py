@@ -23,7 +23,7 @@ from tfdisent.checkpoints import restore
 from tfdisent.data.batches import training_batches
 from tfdisent.distribution import Worker, make_strategy
 from tfdisent.errors import CheckpointError, ConfigError, RunError
-from tfdisent.inference import load
+from tfdisent.loading import load
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -24,8 +24,9 @@ from tfdisent import config
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, FeatureError
 from tfdisent.feature.check import check_feature
-from tfdisent.feature.contract import Feature, check_gradient, feature_from_config, feature_values
+from tfdisent.feature.contract import Feature, feature_from_config
 from tfdisent.feature.learned import LearnedFeature
+from tfdisent.feature.values import check_gradient, feature_values
 from tfdisent.registry import FEATURES
 
 NAMES = sorted(file.stem for file in pathlib.Path(features.__file__).parent.glob("*.py") if file.stem != "__init__")

@@ -48,24 +48,6 @@ def test_a_file_is_named_with_its_line(tmp_path):
     config.read([str(tmp_path / "a.gin")])
 
 
-def test_included_files_lie_beside_the_one_that_includes_them(tmp_path, monkeypatch):
-  for folder in ("sub/more", "here"):
-    (tmp_path / folder).mkdir(parents=True)
-  (tmp_path / "sub/child.gin").write_text("include 'base.gin'\ninclude 'more/other.gin'\ninclude 'base.gin'")
-  (tmp_path / "sub/base.gin").write_text("train.epochs = 7\n")
-  (tmp_path / "sub/more/other.gin").write_text("include 'deep.gin'\ninclude 'gin_configs/own_images.gin'\n")
-  (tmp_path / "sub/more/deep.gin").write_text("train.seed = 8\n")
-  monkeypatch.chdir(tmp_path / "here")
-  config.read(["../sub/child.gin"])
-  assert {"train.epochs = 7", "train.seed = 8"} <= config.bindings_read()
-  monkeypatch.setenv("HOME", str(tmp_path))
-  config.read(["~/sub/base.gin"])
-  assert config.bindings_read() == {"train.epochs = 7"}
-  (tmp_path / "here/base.gin").write_text("train.epochs = 9\n")  # the current folder was always the first
-  config.read(["../sub/child.gin"])
-  assert "train.epochs = 9" in config.bindings_read()
-
-
 def test_a_call_that_lacks_a_value_is_told_without_gins_trailer():
   config.read([], ["import tfdisent.data.color_mnist", "color_mnist.seed = @train()"])
   with pytest.raises(ConfigError, match=r"^gin: train\(\) missing 1 required positional argument: 'run_dir', and"):

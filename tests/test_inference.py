@@ -1,9 +1,7 @@
 """A trained model in use: NumPy in, NumPy out, from a run folder alone."""
 
 import copy
-import json
 import pickle
-import shutil
 
 import keras
 import numpy as np
@@ -13,10 +11,10 @@ import tensorflow as tf
 
 from features.color import Color
 from features.digit_label import DigitLabel
-from tests.conftest import TINY, in_new_process
-from tfdisent.errors import CheckpointError, DataError, FeatureError, RunError, TfdisentError
-from tfdisent.examples import load_feature_examples, save_feature_examples
-from tfdisent.inference import TrainedModel, load
+from tests.conftest import TINY
+from tfdisent.errors import DataError, FeatureError, TfdisentError
+from tfdisent.inference import TrainedModel
+from tfdisent.loading import load
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 
@@ -287,113 +285,6 @@ def test_a_label_without_q_can_be_set_and_not_read(x):
   for use in (trained.reconstruct, lambda x: trained.fuse(x, x)):
     with pytest.raises(FeatureError, match=r"'digit_label' cannot be computed from pixels.*as in `control"):
       use(x)
-
-
-# --- From a run folder ------------------------------------------------------------------------------------------------
-
-
-def test_a_loaded_model_is_the_trained_one_to_the_bit(digit_run, few_digits):
-  loaded, trained = load(digit_run.folder), digit_run.trained
-  x, label = few_digits.test["image"], few_digits.test["label"]
-  assert (loaded.feature, loaded.image_shape) == (trained.feature, trained.image_shape)
-  for a, b in zip(loaded.encode(x), trained.encode(x)):
-    np.testing.assert_array_equal(a, b)
-  floats = x / np.float32(255)
-  np.testing.assert_array_equal(loaded.fuse(floats, floats[::-1]), trained.fuse(floats, floats[::-1]))
-  np.testing.assert_array_equal(loaded.control(floats, label), trained.control(floats, label))
-
-
-def test_the_last_weights_can_be_had_as_well(digit_run):
-  reader = tf.train.load_checkpoint(str(digit_run.folder / "checkpoints/last/epoch-3"))
-  bias = load(str(digit_run.folder), "last").model.G.get_weights()[-1]
-  np.testing.assert_array_equal(bias, reader.get_tensor("G/G.Soutput.Sbias/.ATTRIBUTES/VARIABLE_VALUE"))
-  assert load(str(digit_run.folder), "last").checkpoint == ("last", 3, 0)
-  assert load(digit_run.folder).checkpoint == digit_run.trained.checkpoint
-  kind, epoch, step = digit_run.trained.checkpoint
-  assert (kind, step) == ("best", 0) and (digit_run.folder / f"checkpoints/best/epoch-{epoch}.index").is_file()
-  with pytest.raises(CheckpointError, match="'newest'"):
-    load(digit_run.folder, "newest")
-
-
-def test_a_run_folder_is_enough_anywhere_and_its_plugin_is_imported(digit_run, few_digits, tmp_path):
-  folder = shutil.copytree(digit_run.folder, tmp_path / "moved")
-  x, label = few_digits.test["image"], few_digits.test["label"]
-  np.savez(tmp_path / "in.npz", x=x, label=label)
-  printed = in_new_process(f"""
-import sys
-import numpy as np
-import tfdisent
-print("features.digit_label" in sys.modules)
-trained = tfdisent.load({str(folder)!r})
-names = ("features.digit_label", "features.color", "tfdisent.data.color_mnist")
-print(*(name in sys.modules for name in names))
-given = np.load({str(tmp_path / "in.npz")!r})
-np.save({str(tmp_path / "out.npy")!r}, trained.control(given["x"], given["label"]))
-""")
-  assert printed.splitlines() == ["False", "True False False"]
-  difference = np.load(tmp_path / "out.npy").astype(int) - digit_run.trained.control(x, label)
-  assert np.abs(difference).max() <= 1
-
-
-@pytest.mark.parametrize("which", ["no folder", "no model.json"])
-def test_a_folder_without_a_model_is_refused(tmp_path, which):
-  folder = tmp_path if which == "no model.json" else tmp_path / "none"
-  with pytest.raises(RunError, match=r"holds no trained model: there is no model\.json") as error:
-    load(folder)
-  assert str(folder) in str(error.value)
-
-
-def test_a_run_without_a_checkpoint_is_refused(digit_run, tmp_path):
-  shutil.copy(digit_run.folder / "model.json", tmp_path)
-  with pytest.raises(CheckpointError, match="no checkpoint under checkpoints/best"):
-    load(tmp_path)
-
-
-@pytest.mark.parametrize(
-  "damage",
-  [
-    lambda text: b"",
-    lambda text: text[: len(text) // 2],
-    lambda text: text.replace(b"image_shape", b"image_shap\xe5"),
-    lambda text: text.replace(b"image_shape", b"image_shapf"),
-    lambda text: text.replace(b'"feature"', b'"feauure"'),
-    lambda text: text.replace(b'"lambda3"', b'"lambda9"'),
-    lambda text: b"null",
-  ],
-  ids=["empty", "cut", "not UTF-8", "unknown argument", "no feature", "unknown weight", "null"],
-)
-def test_a_damaged_description_of_the_model_is_refused(digit_run, tmp_path, damage):
-  folder = shutil.copytree(digit_run.folder, tmp_path / "run")
-  file = folder / "model.json"
-  damaged = damage(file.read_bytes())
-  assert damaged != file.read_bytes()
-  file.write_bytes(damaged)
-  with pytest.raises(RunError, match=r"model\.json is damaged"):
-    load(folder)
-
-
-def test_a_plugin_that_is_not_installed_is_named(digit_run, tmp_path):
-  config = json.loads((digit_run.folder / "model.json").read_text())
-  config["feature"] = {"module": "my_package.smile", "name": "smile", "arguments": {}}
-  (tmp_path / "model.json").write_text(json.dumps(config))
-  with pytest.raises(FeatureError, match=r"'smile' of the module 'my_package\.smile'.*Install"):
-    load(tmp_path, trust=["my_package"])
-
-
-def test_examples_of_the_feature_are_kept_for_the_samples(tmp_path):
-  f = np.array([[0.25, 1.0], [0.1, 0.0]], np.float32)
-  save_feature_examples(tmp_path, f)
-  kept = load_feature_examples(tmp_path)
-  np.testing.assert_array_equal(kept, f)
-  assert kept.dtype == np.float32
-
-
-def test_examples_of_the_feature_that_are_missing_or_damaged_are_an_unfinished_training(tmp_path):
-  with pytest.raises(RunError, match="its training has not ended"):
-    load_feature_examples(tmp_path)
-  (tmp_path / "feature_examples.json").write_text("[[0.25,")
-  with pytest.raises(RunError, match="its training has not ended"):
-    load_feature_examples(tmp_path)
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda trained: pickle.loads(pickle.dumps(trained))])

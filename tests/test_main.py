@@ -18,7 +18,8 @@ import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
-from tfdisent import api, config, load, main, pictures, run, sweep
+from tfdisent import config, load, main, pictures, run, sweep
+from tfdisent.api import training
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.errors import ConfigError, Interrupted
 from tfdisent.evaluation import bound, case, evaluate, leaks, probes, quality, report
@@ -185,7 +186,7 @@ def test_a_training_that_was_stopped_says_so_in_its_own_words(tfdisent, tmp_path
   def stop(*arguments, **keywords):
     raise Interrupted("stopped as asked")
 
-  monkeypatch.setattr(api, "train_model", stop)
+  monkeypatch.setattr(training, "train_model", stop)
   assert tfdisent(*SHORT, f"--run_dir={tmp_path / 'run'}") == (0, "tfdisent: stopped as asked\n", "")
 
 
@@ -193,7 +194,7 @@ def test_a_second_ctrl_c_has_a_line_as_well(tfdisent, tmp_path, monkeypatch):
   def stop(*arguments, **keywords):
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(api, "train_model", stop)
+  monkeypatch.setattr(training, "train_model", stop)
   words = "tfdisent: stopped at once. The same command goes on from the last checkpoint.\n"
   assert tfdisent(*SHORT, f"--run_dir={tmp_path / 'run'}") == (130, "", words)
 

@@ -19,7 +19,7 @@ from tfdisent.data.dataset import SPLITS
 from tfdisent.errors import FeatureError
 from tfdisent.evaluation import evaluate
 from tfdisent.feature.choose import choose
-from tfdisent.inference import load
+from tfdisent.loading import load
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.pictures import write_pictures

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import in_new_process
-from tfdisent import config, demo, evaluation, main, plugins, run, serving
+from tfdisent import config, demo, evaluation, flags, plugins, run, serving
 from tfdisent.errors import ConfigError, FeatureError, TfdisentError
 from tfdisent.evaluation import report
 from tfdisent.examples import save_feature_examples
-from tfdisent.inference import load
+from tfdisent.loading import load
 from tfdisent.registry import DATASETS
 from tfdisent.serving import saved_model
 
@@ -67,7 +67,7 @@ def edit_model(folder, **changes):
 
 def test_the_modes_that_read_a_run_are_all_tried_here():
   others = {"train", "fit_feature", "sweep", "compare"}  # they write one, or read its figures and texts alone
-  assert set(READERS) == set(main.MODES) - others
+  assert set(READERS) == set(flags.MODES) - others
 
 
 # --- config.gin -------------------------------------------------------------------------------------------------------

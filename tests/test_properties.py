@@ -22,7 +22,8 @@ from tfdisent import CONTINUOUS, DISCRETE, Feature, config, main, run
 from tfdisent.config import model as make_model
 from tfdisent.data.dataset import Dataset, check_images
 from tfdisent.errors import ConfigError, DataError, FeatureError, RunError, TfdisentError
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature.values import feature_values
+from tfdisent.flags import MODES
 from tfdisent.model.objective import Objective
 from tfdisent.training.optimizers import make_optimizer
 
@@ -196,7 +197,7 @@ def test_any_plugin_gives_a_vector_or_is_refused(value, width):
 # --- Command lines ----------------------------------------------------------------------------------------------------
 
 FLAGS = st.one_of(
-  st.builds("--mode={}".format, st.sampled_from([mode for mode in main.MODES if mode != "bench"] + ["trian", ""])),
+  st.builds("--mode={}".format, st.sampled_from([mode for mode in MODES if mode != "bench"] + ["trian", ""])),
   st.builds("--run_dir={}/{}".format, st.just("{folder}"), st.text("abc/. ", max_size=4)),
   st.builds("--run_dirs={}".format, st.text("abc,/", max_size=5)),
   st.builds("--gin_file={}".format, st.sampled_from(["nothing.gin", "gin_configs/own_images.gin", ".", ""])),

@@ -15,7 +15,8 @@ from tfdisent.arguments import checked
 from tfdisent.cache import cache_folder
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import Dataset
-from tfdisent.feature.contract import DISCRETE, Feature, feature_values
+from tfdisent.feature.contract import DISCRETE, Feature
+from tfdisent.feature.values import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -75,32 +76,12 @@ def bench(
     f = np.eye(10, dtype=np.float32)[np.random.default_rng(0).integers(10, size=images)]
     keras.utils.set_random_seed(0)
     with strategy.scope():
-      model = DisentangledVAE(
-        (image_size, image_size, 3),
-        TenClasses(),
-        Objective(stddev=0.5**0.5, lambda3=1.0),
-        networks=networks,
-        precision=precision,
-      )
-      model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(2e-4, beta_1=0.5), jit_compile=jit_compile)
+      model = _reference_model(image_size, networks, precision, jit_compile)
     batches = strategy.distribute_datasets_from_function(
       lambda context: training_batches(examples, f, batch_size * replicas, seed=0, context=context)
     )
-    iterator, waits = iter(batches), []  # seconds that each `run` waits for data
-
-    @tf.function(jit_compile=jit_compile)
-    def step(batch):
-      return strategy.run(model.update, args=(batch,))
-
-    def run(count):
-      wait = 0.0
-      for _ in range(count):
-        start = time.perf_counter()
-        batch = next(iterator)
-        wait += time.perf_counter() - start
-        terms = step(batch)
-      strategy.experimental_local_results(terms["L"])[0].numpy()  # the steps have run once their result is here
-      waits.append(wait)
+    waits: list[float] = []  # seconds that each `run` waits for data
+    run = _steps(model, batches, waits, jit_compile)
 
     def fit(count):
       model.fit(batches, epochs=1, steps_per_epoch=count, shuffle=False, verbose=0)
@@ -133,6 +114,35 @@ def bench(
   }
 
 
+def _reference_model(image_size: int, networks: str, precision: str, jit_compile: bool) -> DisentangledVAE:
+  """The model that is timed, with its optimizers, in the scope of a strategy."""
+  shape, objective = (image_size, image_size, 3), Objective(stddev=0.5**0.5, lambda3=1.0)
+  model = DisentangledVAE(shape, TenClasses(), objective, networks=networks, precision=precision)
+  model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(2e-4, beta_1=0.5), jit_compile=jit_compile)
+  return model
+
+
+def _steps(model: DisentangledVAE, batches, waits: list[float], jit_compile: bool) -> Callable[[int], None]:
+  """A function that takes so many training steps, and adds to `waits` the seconds in which it waited for data."""
+  strategy, iterator = model.distribute_strategy, iter(batches)
+
+  @tf.function(jit_compile=jit_compile)
+  def step(batch):
+    return strategy.run(model.update, args=(batch,))
+
+  def run(count):
+    wait = 0.0
+    for _ in range(count):
+      start = time.perf_counter()
+      batch = next(iterator)
+      wait += time.perf_counter() - start
+      terms = step(batch)
+    strategy.experimental_local_results(terms["L"])[0].numpy()  # the steps have run once their result is here
+    waits.append(wait)
+
+  return run
+
+
 def seconds_per_step(
   make_model: Callable[..., DisentangledVAE],
   make_optimizer_eg: Callable[[int], keras.optimizers.Optimizer],
@@ -140,7 +150,6 @@ def seconds_per_step(
   dataset: Dataset,
   feature: Feature,
   batch_size: int,
-  steps: int = 5,
 ) -> float:
   """Seconds of a training step of a model that is made for it, on this machine: the fastest of some steps.
 
@@ -149,8 +158,8 @@ def seconds_per_step(
     dataset: its first images are trained on.
     feature: f.
     batch_size: images of a step.
-    steps: how many are timed; the first of them traces the graph.
   """
+  steps = 5  # the first of them traces the graph
   feature.build(dataset.image_shape)
   model = make_model(dataset.image_shape, feature, seed=0)
   model.compile(make_optimizer_eg(steps), make_optimizer_d(steps))

@@ -5,10 +5,11 @@ Networks return plain tensors of parameters. This module makes TFP distributions
 
 import abc
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, DataError
 
 tfd = tfp.distributions
 
@@ -37,6 +38,18 @@ def prior_noise(seed: tf.Tensor, width: int) -> tf.Tensor:
     seed,
     fn_output_signature=tf.TensorSpec([width], tf.float32),
   )
+
+
+def seeds_of(seed, count: int) -> np.ndarray:
+  """The seeds of `count` images, int64: those given, or a single one and others that are drawn from it."""
+  seed = np.asarray(seed)
+  if seed.dtype == bool or not np.can_cast(seed.dtype, np.int64) or seed.shape not in ((), (count,)):
+    raise DataError(f"seed is an int of 64 bits, or one for each of the {count} images, not {seed.dtype} {seed.shape}.")
+  if seed.ndim:
+    return seed.astype(np.int64)
+  seeds = tf.random.stateless_uniform([count], [seed, 0], None, None, tf.int64).numpy()
+  seeds[:1] = seed
+  return seeds
 
 
 class Code(abc.ABC):

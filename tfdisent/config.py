@@ -15,15 +15,9 @@
 | `NAME.*`         | arguments of the registered plug-in `NAME`: a feature, a data set, …           |
 """
 
-import contextlib
 import functools
 import inspect
-import io
-import logging
-import os
 import pathlib
-import sys
-import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -37,7 +31,8 @@ from tfdisent.errors import ConfigError
 from tfdisent.evaluation.protocol import Metrics
 from tfdisent.feature.choose import choose
 from tfdisent.feature.contract import Feature
-from tfdisent.gin_words import in_words
+from tfdisent.gin_files import readers, tell
+from tfdisent.gin_words import WRONG, in_words, what_is_wrong
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -253,65 +248,9 @@ def dataset_of_run(data_dir: str | None = None) -> Dataset:
 
 # --- How a configuration is read --------------------------------------------------------------------------------------
 
-_told: set[str] = set()
 
-
-def _tell(old: str, new: str) -> None:
-  """Prints once that a name is an old one."""
-  if old not in _told:
-    _told.add(old)
-    print(f"{old} is called {new} now.", file=sys.stderr, flush=True)
-
-
-def _with_new_names(reader):
-  """A reader of gin files that gives the texts of `reader` with the names of today: see `tfdisent.moved`."""
-
-  @contextlib.contextmanager
-  def read_renamed(path):
-    with reader(path) as file:
-      text = io.StringIO(moved.renamed(file.read(), _tell))
-    text.name = path  # gin names it where the syntax is wrong
-    _folders.append(os.path.dirname(os.path.abspath(file.name)))
-    try:
-      yield text
-    finally:
-      _folders.pop()
-
-  return read_renamed
-
-
-_folders: list[str] = []
-"""Of the files that are being read, the one that is included last."""
-
-
-def _beside(path: str) -> str:
-  """The path of an included file as seen from the file that includes it."""
-  return os.path.join(*_folders[-1:], os.path.expanduser(path))
-
-
-def _quietly(exists):
-  """The same question, without a line of log where the answer is no."""
-
-  def ask(path):
-    logging.disable(logging.ERROR)
-    try:
-      return exists(path)
-    finally:
-      logging.disable(logging.NOTSET)
-
-  return ask
-
-
-# Replaced, since gin tries a reader that is added only after its own. All of them, so that included files are covered.
-(_plain, *_others) = gin.config._FILE_READERS
-gin.config._FILE_READERS[:] = [
-  (_with_new_names(reader), _quietly(exists))
-  for reader, exists in (
-    _plain,
-    (lambda path: open(_beside(path), encoding="utf-8"), lambda path: os.path.isfile(_beside(path))),  # noqa: SIM115
-    *_others,
-  )
-]
+# Replaced, since gin tries a reader that is added only after its own.
+gin.config._FILE_READERS[:] = readers(gin.config._FILE_READERS)
 
 
 def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
@@ -326,21 +265,13 @@ def read(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
   """
   gin.clear_config()
   try:
-    bindings = [moved.renamed(binding, _tell) for binding in bindings]
+    bindings = [moved.renamed(binding, tell) for binding in bindings]
     gin.parse_config_files_and_bindings(list(files), bindings, skip_unknown=False, finalize_config=True)
   except OSError as error:
     shipped = ", ".join(map(shipped_name, shipped_configs()))
     raise ConfigError(f"{in_words(error)} Shipped with tfdisent: {shipped}.") from error
-  except ImportError as error:
-    raise ConfigError(f"a gin file imports a module that is not there: {in_words(error)}") from error
-  except SyntaxError as error:
-    text = (error.text or ("" if error.filename else "; ".join(bindings))).strip()  # gin does not always give the text
-    where = f"line {error.lineno} of {error.filename or '--gin_param'}"
-    raise ConfigError(f"gin: {in_words(error.msg)} ('{text}', {where})") from error
-  except tokenize.TokenError as error:
-    raise ConfigError(f"gin: {in_words(error.args[0])} ({'; '.join(bindings) or ', '.join(files)})") from error
-  except (ValueError, TypeError, AttributeError, RecursionError) as error:
-    raise ConfigError(f"gin: {in_words(error)}") from error
+  except WRONG as error:
+    raise ConfigError(what_is_wrong(error, files, bindings)) from error
 
 
 def bindings_read() -> set[str]:

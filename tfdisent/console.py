@@ -2,6 +2,10 @@
 
 import contextlib
 import sys
+from collections.abc import Callable
+
+Progress = Callable[[str], None]
+"""Is told of each stage of a long work, as a line of text; `say` prints it."""
 
 
 def say(line: str, end: str = "\n", file=None) -> None:

@@ -1,6 +1,11 @@
 """gin's messages in words that say what to write instead. It does not import gin: `tfdisent.config` alone does."""
 
 import re
+import tokenize
+from collections.abc import Sequence
+
+WRONG = (ImportError, SyntaxError, tokenize.TokenError, ValueError, TypeError, AttributeError, RecursionError)
+"""What gin raises of a configuration that is wrong, besides files that are not there."""
 
 _WORDS = (
   (
@@ -37,3 +42,16 @@ def in_words(message: object) -> str:
   for riddle, words in _WORDS:
     line = re.sub(riddle, words, line)
   return line
+
+
+def what_is_wrong(error: Exception, files: Sequence[str], bindings: Sequence[str]) -> str:
+  """What gin's error says of a configuration, one of `WRONG`, and in which of its files or bindings."""
+  if isinstance(error, ImportError):
+    return f"a gin file imports a module that is not there: {in_words(error)}"
+  if isinstance(error, SyntaxError):
+    text = (error.text or ("" if error.filename else "; ".join(bindings))).strip()  # gin does not always give the text
+    where = f"line {error.lineno} of {error.filename or '--gin_param'}"
+    return f"gin: {in_words(error.msg)} ('{text}', {where})"
+  if isinstance(error, tokenize.TokenError):
+    return f"gin: {in_words(error.args[0])} ({'; '.join(bindings) or ', '.join(files)})"
+  return f"gin: {in_words(error)}"

@@ -1,7 +1,6 @@
 """A trained model in use: NumPy arrays in, NumPy arrays out."""
 
 import json
-import pathlib
 import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,17 +9,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from tfdisent import checkpoints, codes, plugins, shipped
-from tfdisent.arguments import checked, checked_methods
+from tfdisent import codes
+from tfdisent.arguments import checked_methods
 from tfdisent.checkpoints import Checkpoint, weights_of
+from tfdisent.data.batches import joined
 from tfdisent.data.dataset import check_images
-from tfdisent.data.pixels import WHITE, as_background, read_images
-from tfdisent.errors import DataError, FeatureError, RunError, TfdisentError
+from tfdisent.data.pixels import WHITE, read_images, to_uint8
+from tfdisent.errors import DataError, FeatureError
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.naming import natural_values
 from tfdisent.model.vae import DisentangledVAE
-from tfdisent.paths import quoted
-from tfdisent.run import CLASS_NAMES_FILE, MODEL_FILE, RUN_FILE, read_description
 
 Natural = ArrayLike | Mapping[str, ArrayLike]
 """A feature in its natural form, as a user gives it: values, one value for all images, names, or a dict of these."""
@@ -196,7 +194,7 @@ class TrainedModel:
     if isinstance(feature, Mapping) and not feature:
       raise FeatureError(f"generate must be told the feature: give {{{', '.join(self.feature.part_names)}: …}}.")
     f = self.feature.to_vector(feature)
-    z1 = self._prior_noise(_seeds(seed, len(f))).numpy()
+    z1 = self._prior_noise(codes.seeds_of(seed, len(f))).numpy()
     return to_uint8(self.decode(z1, self.encode_z2(f)))
 
   # --- Codes ----------------------------------------------------------------------------------------------------------
@@ -233,9 +231,7 @@ class TrainedModel:
     if not len(arrays[0]):  # fused convolutions fail on an empty batch: run one dummy image and return 0 rows
       dummy = function(*(np.zeros([1, *array.shape[1:]], np.float32) for array in arrays))
       return tf.nest.map_structure(lambda a: np.asarray(a)[:0], dummy)
-    starts = range(0, len(arrays[0]), self.batch_size)
-    batches = [function(*(array[start : start + self.batch_size] for array in arrays)) for start in starts]
-    return tf.nest.map_structure(lambda *b: np.concatenate([np.asarray(a) for a in b]), *batches)
+    return joined(function, *arrays, size=self.batch_size)
 
   def as_images(self, images, what="images"):
     """Images as float32 [B, H, W, C] in [0, 1], and a function that gives such images the dtype of these.
@@ -283,66 +279,6 @@ def fresh_model(config: Mapping, seed: int) -> DisentangledVAE:
     return DisentangledVAE.from_config(config)
   finally:
     random.setstate(state)
-
-
-@checked("load")
-def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] = ()) -> TrainedModel:
-  """The trained model of a run folder; nothing but the folder is needed.
-
-  A run folder may come from anybody, so no code in it is run: only its JSON and its numbers are read, and only known
-  plug-ins are imported.
-
-  Args:
-    run_dir: the run folder, `--run_dir` of the training; or the name of a model of the package: `tfdisent.models()`.
-    which: the weights: "best", of the lowest validation loss, or "last".
-    trust: packages that may be imported besides; see `tfdisent.plugins.check_import`.
-
-  Raises:
-    RunError: the folder holds no trained model, or a damaged one.
-    ConfigError: the model needs a plug-in of a package that is not known.
-    CheckpointError: no checkpoint can be read.
-  """
-  run_dir = shipped.found(run_dir)
-  file = run_dir / MODEL_FILE
-  if not file.is_file():
-    raise RunError(
-      f"{run_dir} holds no trained model: there is no {MODEL_FILE} in it. "
-      f"Train one with `tfdisent --gin_file=… --run_dir={quoted(run_dir)}`"
-      + (f", or take one of the package: {', '.join(shipped.names())}." if shipped.names() else ".")
-    )
-  try:
-    description = json.loads(file.read_text(encoding="utf-8"))
-    plugins.check_model(description, str(file), trust)
-    model = DisentangledVAE.from_config(description, trust)
-    names = run_dir / CLASS_NAMES_FILE
-    class_names = dict(json.loads(names.read_text(encoding="utf-8"))) if names.is_file() else {}
-    told = read_description(run_dir) if (run_dir / RUN_FILE).is_file() else {}
-    background = as_background(told.get("background", WHITE))
-  except TfdisentError:
-    raise
-  except (ValueError, KeyError, TypeError, AttributeError) as error:  # no UTF-8, no JSON, or JSON of something else
-    raise RunError(
-      f"{file} is damaged ({error}). Start the training again with the same command to write it anew."
-    ) from error
-  checkpoint = checkpoints.restore(run_dir, which, model=model)
-  return TrainedModel(model, class_names=class_names, checkpoint=checkpoint, background=background)
-
-
-def to_uint8(image: np.ndarray) -> np.ndarray:
-  """Images in [0, 1] of any shape as uint8, rounded."""
-  return np.rint(image * 255).astype(np.uint8)
-
-
-def _seeds(seed, count: int) -> np.ndarray:
-  """The seeds of `count` images, int64: those given, or a single one and others that are drawn from it."""
-  seed = np.asarray(seed)
-  if seed.dtype == bool or not np.can_cast(seed.dtype, np.int64) or seed.shape not in ((), (count,)):
-    raise DataError(f"seed is an int of 64 bits, or one for each of the {count} images, not {seed.dtype} {seed.shape}.")
-  if seed.ndim:
-    return seed.astype(np.int64)
-  seeds = tf.random.stateless_uniform([count], [seed, 0], None, None, tf.int64).numpy()
-  seeds[:1] = seed
-  return seeds
 
 
 def _same_length(a, b, a_name, b_name):

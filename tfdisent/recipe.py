@@ -72,6 +72,7 @@ class Recipe:
     """The arguments as a text in gin's language, with those of `training`; the data set has to be added."""
     if self.bindings is None:
       return ""
+    training |= {"evaluate_every": self.evaluate_every, "measurements": tuple(self.measurements)}
     lines = tuples_for_lists({**self.bindings, **_named("train", training)})
     return "".join(f"{name} = {value!r}\n" for name, value in sorted(lines.items()))
 
@@ -99,15 +100,9 @@ def complete(
   Raises:
     ConfigError: a name is unknown, or the same thing is given twice.
   """
-  for maker, instead in (
-    ({"make_model": make_model}, {"preset": preset_name, "objective": objective, "networks": networks, "model": model}),
-    ({"make_optimizer_eg": make_optimizer_eg}, {"optimizer": optimizer, "learning_rate": learning_rate}),
-    ({"make_optimizer_d": make_optimizer_d}, {"optimizer_d": optimizer_d}),
-  ):
-    twice = [name for name, value in instead.items() if value is not None]
-    if None not in maker.values() and twice:
-      raise ConfigError(f"{twice[0]} is given besides {next(iter(maker))}, which decides the same: give one of them.")
-
+  _refuse_twice("make_model", make_model, preset=preset_name, objective=objective, networks=networks, model=model)
+  _refuse_twice("make_optimizer_eg", make_optimizer_eg, optimizer=optimizer, learning_rate=learning_rate)
+  _refuse_twice("make_optimizer_d", make_optimizer_d, optimizer_d=optimizer_d)
   feature = choose(features, dataset).of_dataset(dataset)
   is_plain = make_model is not None or isinstance(objective, Objective)
   chosen = None if is_plain and preset_name is None else preset(preset_name or AUTO, dataset, feature)
@@ -146,6 +141,13 @@ def complete(
     **{**TRAINING, **base.training, **{name: value for name, value in training.items() if value is not None}},
     bindings=bindings,
   )
+
+
+def _refuse_twice(name: str, maker: Callable | None, **instead) -> None:
+  """Raises `ConfigError` if a maker is given, and besides it what decides the same."""
+  twice = [argument for argument, value in instead.items() if value is not None]
+  if maker is not None and twice:
+    raise ConfigError(f"{twice[0]} is given besides {name}, which decides the same: give one of them.")
 
 
 _NOT_OF_MODEL = ("image_shape", "feature", "objective", "seed", "networks")

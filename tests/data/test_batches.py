@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdisent.data.batches import image_reader, steps_per_epoch, training_batches
+from tfdisent.data.batches import image_reader, joined, steps_per_epoch, training_batches
 from tfdisent.errors import DataError
 
 
@@ -211,3 +211,16 @@ def test_a_batch_of_the_whole_split_is_allowed_and_a_larger_one_refused():
   assert draw(12, 12, 1)[0].shape == (1, 12)
   with pytest.raises(DataError, match="batch of 13 is larger than the split of 12 images"):
     draw(12, 13, 1)
+
+
+def test_a_function_sees_so_many_rows_of_every_array_at_a_time():
+  seen = []
+
+  def sum_and_first(a, b):
+    seen.append(len(a))
+    return tf.constant(a + b), {"first": a}
+
+  total, of_name = joined(sum_and_first, np.arange(5), np.arange(10, 15), size=2)
+  np.testing.assert_array_equal(total, [10, 12, 14, 16, 18])
+  np.testing.assert_array_equal(of_name["first"], np.arange(5))
+  assert seen == [2, 2, 1]

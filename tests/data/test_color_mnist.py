@@ -14,7 +14,7 @@ from features.pose import Pose
 from tfdisent.data.color_mnist import _rotate, color_mnist
 from tfdisent.data.dataset import SPLITS, Judge
 from tfdisent.errors import ConfigError, DataError
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature.values import feature_values
 from tfdisent.registry import DATASETS
 
 GREY_SETS = ["mnist", "fashion_mnist", "kmnist", "emnist/digits"]

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from tfdisent.data.arrays import from_arrays
 from tfdisent.data.columns import Column
 from tfdisent.data.look import association, describe
-from tfdisent.data.sources import from_arrays
 
 COUNT = 600
 

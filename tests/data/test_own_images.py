@@ -21,8 +21,8 @@ from tfdisent.data.own_images import image_folder, image_table
 from tfdisent.data.pixels import TWELVE
 from tfdisent.data.sources import folder as folder_source
 from tfdisent.errors import ConfigError, DataError, RunError
-from tfdisent.feature.contract import feature_values
-from tfdisent.inference import load
+from tfdisent.feature.values import feature_values
+from tfdisent.loading import load
 from tfdisent.serving.saved_model import export
 
 

@@ -22,7 +22,7 @@ from tfdisent.data.image_cache import PREPARATION
 from tfdisent.data.tfds_images import KINDS, tfds_images
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.evaluation import case, evaluate
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature.values import feature_values
 from tfdisent.pictures import fusion_grid
 
 NAMES = [name if name != "emnist" else "emnist/digits" for name in KINDS]

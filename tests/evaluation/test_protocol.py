@@ -347,6 +347,18 @@ def test_real_images_and_fusions_are_as_many_as_the_smaller_of_the_two(calls, mo
     assert metrics["quality/kid"]["images"] == limit
 
 
+def scores_of(label):
+  """Every figure of leakage, from the scores that the doubles give, and the labels of each role."""
+  names = [f"{probe}_{kind}" for probe in ("linear", "mlp", "trees") for kind in ("mean", "sample")]
+  names += [f"control_{name}" for name in ("shuffled", "pixels", "untrained", "plain_vae")]
+  return {
+    **{f"leakage/{name}": score for name, score in zip(names, SCORES)},
+    "leakage/worst": 0.9,
+    "leakage/chance": np.mean(label["score"] == np.bincount(label["fit"]).argmax()),
+    "leakage/image": np.mean(label["score"] == 0),  # what the double of `read_images` reads
+  }
+
+
 @pytest.mark.parametrize(("split", "limit"), [("test", None), ("test", 10), ("validation", None)])
 def test_which_images_each_probe_learns_stops_early_and_is_scored_on(calls, split, limit):
   """Neither the model's own training images nor, for choices on validation, the test images are ever encoded."""
@@ -401,15 +413,7 @@ def test_which_images_each_probe_learns_stops_early_and_is_scored_on(calls, spli
   np.testing.assert_array_equal(others[:, :2], fused[:, :2])
 
   scores = {key: figure["value"] for key, figure in metrics.items() if key.startswith("leakage/")}
-  names = [f"{probe}_{kind}" for probe in ("linear", "mlp", "trees") for kind in ("mean", "sample")]
-  names += [f"control_{name}" for name in ("shuffled", "pixels", "untrained", "plain_vae")]
-  most_frequent = np.bincount(label["fit"]).argmax()
-  assert scores == {
-    **{f"leakage/{name}": score for name, score in zip(names, SCORES)},
-    "leakage/worst": 0.9,
-    "leakage/chance": np.mean(label["score"] == most_frequent),
-    "leakage/image": np.mean(label["score"] == 0),  # what the double of `read_images` reads
-  }
+  assert scores == scores_of(label)
   assert metrics["leakage/worst"]["probe"] == "mlp_mean" and metrics["bound/nats"] == {"value": 1.0}
   assert calls["Oracle"][0][0] == (dataset, "label") and calls["plain_vae"][0][0] == (model, dataset)
 

@@ -18,7 +18,7 @@ from tfdisent import __version__, pictures
 from tfdisent.evaluation import report as module
 from tfdisent.evaluation.monitor import write_scalars
 from tfdisent.evaluation.report import draw_curves, read_curves, write_report
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature.values import feature_values
 
 METRICS = {
   "leakage/mlp_mean": {"value": 0.5, "low": 0.4, "high": 0.6},

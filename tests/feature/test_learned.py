@@ -20,7 +20,8 @@ from tfdisent.data.dataset import SPLITS, Dataset, Judge
 from tfdisent.evaluation import Estimator, evaluate, judges
 from tfdisent.feature import learned
 from tfdisent.feature.check import check_feature
-from tfdisent.feature.contract import feature_from_config, feature_values
+from tfdisent.feature.contract import feature_from_config
+from tfdisent.feature.values import feature_values
 from tfdisent.networks import plain as networks
 from tfdisent.registry import FEATURES, register_feature
 from tfdisent.training import loop

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from features.digit_label import DigitLabel
 from tests.conftest import train_tiny
-from tfdisent import inference, losses
+from tfdisent import loading, losses
 from tfdisent.errors import ConfigError
 from tfdisent.model.equivariance import Equivariance
 from tfdisent.model.loss import Forward
@@ -107,4 +107,4 @@ def test_a_model_trains_with_it_by_its_name_and_is_loaded_again(few_digits, tmp_
   trained = train_tiny(tmp_path, few_digits, DigitLabel(), objective=objective, epochs=1)
   (loss,) = trained.model.objective.losses
   assert loss == Equivariance() and "L_T" in [term.name for term in trained.model.records]
-  assert inference.load(tmp_path).model.objective.losses == (Equivariance(),)
+  assert loading.load(tmp_path).model.objective.losses == (Equivariance(),)

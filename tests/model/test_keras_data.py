@@ -16,7 +16,7 @@ from features.pose import Rotation
 from tests.conftest import events, in_new_process
 from tfdisent import presets
 from tfdisent.errors import ConfigError, DataError, FeatureError
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature.values import feature_values
 from tfdisent.model import keras_data
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE

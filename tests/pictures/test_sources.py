@@ -7,7 +7,7 @@ from tests.conftest import small
 from tfdisent import run
 from tfdisent.errors import DataError, FeatureError, RunError
 from tfdisent.examples import save_examples, save_feature_examples
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature.values import feature_values
 from tfdisent.pictures import sources
 
 F = np.eye(10, dtype=np.float32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tfdisent
-from tfdisent import inference, serving
+from tfdisent import loading, serving
 from tfdisent.errors import CheckpointError, RunError
 
 
@@ -48,7 +48,7 @@ def test_it_can_be_exported_and_made_smaller_again(compact, tmp_path):
 
 def test_a_model_of_no_folder_is_refused(digit_run, tmp_path):
   with pytest.raises(RunError, match="is of none"):
-    serving.export(inference.load(digit_run.folder), tmp_path / "small", "compact")
+    serving.export(loading.load(digit_run.folder), tmp_path / "small", "compact")
 
 
 def test_damaged_weights_are_refused_by_name(compact, tmp_path):

@@ -22,7 +22,9 @@ from features.color import Color
 from features.digit_label import DigitLabel
 from features.pose import Pose
 from tests.conftest import CONFIG, TINY, events, in_new_process, train_tiny
-from tfdisent import api, config, inference, pictures, run
+from tests.training.test_signals import handlers, hears_ctrl_c  # noqa: F401
+from tfdisent import api, config, loading, pictures, run
+from tfdisent.api import training
 from tfdisent.checkpoints import Checkpoints
 from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import Dataset
@@ -36,7 +38,8 @@ from tfdisent.errors import (
   RunError,
 )
 from tfdisent.evaluation import evaluate
-from tfdisent.feature.contract import Feature, feature_values
+from tfdisent.feature.contract import Feature
+from tfdisent.feature.values import feature_values
 from tfdisent.model.loss import Term
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -100,7 +103,7 @@ def test_the_curves_have_every_term_and_gradient_of_every_epoch(digit_run):
 def test_the_quick_evaluation_of_validation_images_is_among_them(digit_run, few_digits):
   """By default after every fifth epoch, and after the last, which is the third here."""
   curves = {name: curve for name, curve in events(digit_run.folder).items() if name.startswith("evaluation/")}
-  metrics = evaluate(inference.load(digit_run.folder, "last"), few_digits, "validation", quick=True, progress=None)
+  metrics = evaluate(loading.load(digit_run.folder, "last"), few_digits, "validation", quick=True, progress=None)
   assert set(curves) == {f"evaluation/{name}" for name in metrics}
   for name, figure in metrics.items():
     assert curves[f"evaluation/{name}"] == {3: pytest.approx(figure["value"], rel=1e-5)}
@@ -120,7 +123,7 @@ def test_the_curves_have_a_fusion_grid_of_validation_images(digit_run, few_digit
   np.testing.assert_array_equal(picture, tf.io.decode_png((digit_run.folder / "fusion.png").read_bytes()).numpy())
   x, f = few_digits.validation["image"], feature_values(DigitLabel(), few_digits.validation)
   columns = pictures.pick(f, DigitLabel(), 8)
-  sheet = pictures.fusion_grid(inference.load(digit_run.folder, "last"), x[:8], x[columns], f[columns], f[:8])
+  sheet = pictures.fusion_grid(loading.load(digit_run.folder, "last"), x[:8], x[columns], f[columns], f[:8])
   expected = sheet.titled("digit · after epoch 3 of 3").draw()
   np.testing.assert_allclose(picture.astype(int), expected, atol=1)  # another batch may round in another way
 
@@ -133,7 +136,7 @@ def test_the_learning_rate_falls_to_two_percent_over_the_whole_training(digit_ru
 
 def test_the_curves_of_the_validation_are_the_means_of_its_terms_over_the_validation_split(digit_run, few_digits):
   """Of the weights after the last epoch."""
-  model = inference.load(digit_run.folder, "last").model
+  model = loading.load(digit_run.folder, "last").model
   means = {}
   for split in ("validation", "test"):
     f = np.eye(10, dtype=np.float32)[few_digits[split]["label"]]
@@ -189,7 +192,7 @@ def test_three_epochs_are_the_six_steps_of_adam_by_hand(digit_run, few_digits):
 
   curves = {key: value for key, value in losses_of(digit_run.folder).items() if key in means}
   assert curves == pytest.approx(means, rel=2e-5)
-  trained = inference.load(digit_run.folder, "last").model
+  trained = loading.load(digit_run.folder, "last").model
   for symbol in losses:
     for weight, of_run in zip(weights[symbol], trained.networks[symbol].trainable_variables, strict=True):
       np.testing.assert_allclose(of_run, weight, atol=5e-5, err_msg=of_run.path)  # a step is 1e-3
@@ -204,8 +207,8 @@ def test_the_model_returned_is_the_best_one_on_validation(few_digits, tmp_path):
   folder = tmp_path / "run"
   trained = train_tiny(folder, few_digits, objective=PLAIN, epochs=2, make_optimizer_eg=make_optimizer_eg)
   x, label = few_digits.test["image"] / np.float32(255), few_digits.test["label"]
-  np.testing.assert_array_equal(trained.control(x, label), inference.load(folder).control(x, label))
-  assert (trained.control(x, label) != inference.load(folder, "last").control(x, label)).any()
+  np.testing.assert_array_equal(trained.control(x, label), loading.load(folder).control(x, label))
+  assert (trained.control(x, label) != loading.load(folder, "last").control(x, label)).any()
   assert [path.name for path in folder.glob("checkpoints/best/*.index")] == ["epoch-1.index"]
 
 
@@ -284,61 +287,6 @@ def test_a_signal_that_comes_after_the_last_step_is_seen_as_well():
     callback.on_epoch_end(0, {"val_L": 1.0})
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def handlers():
-  return tuple(map(signal.getsignal, SIGNALS))
-
-
-def test_outside_of_the_main_thread_signals_are_somebody_elses():
-  before, seen = handlers(), []
-
-  def look():
-    with loop._noting_signals() as has_come:
-      seen.append((has_come(), handlers()))
-
-  thread = threading.Thread(target=look)
-  thread.start()
-  thread.join()
-  assert seen == [(False, before)]
-
-
-@pytest.fixture
-def hears_ctrl_c():
-  """The tests may run in the background, where a shell has SIGINT ignored, or under `nohup`."""
-  before = [signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGHUP, signal.SIG_DFL)]
-  yield
-  signal.signal(signal.SIGINT, before[0])
-  signal.signal(signal.SIGHUP, before[1])
-
-
-@pytest.mark.usefixtures("hears_ctrl_c")
-@pytest.mark.parametrize("number", SIGNALS)
-def test_the_first_signal_is_noted_and_the_second_does_what_it_did_before(number, capsys):
-  before = handlers()
-  with loop._noting_signals() as has_come:
-    assert not has_come()
-    signal.raise_signal(number)
-    assert has_come() and handlers() == before
-    assert capsys.readouterr().err.count("Ctrl-C once more stops at once") == (number == signal.SIGINT)
-    if number == signal.SIGINT:
-      with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(number)
-  assert handlers() == before
-
-
-def test_a_ctrl_c_that_is_ignored_stays_so():
-  """As for what a script runs in the background, while the Ctrl-C is for what it runs in the foreground."""
-  before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-  try:
-    with loop._noting_signals() as has_come:
-      signal.raise_signal(signal.SIGINT)
-      assert not has_come()
-  finally:
-    signal.signal(signal.SIGINT, before)
-
-
 def test_the_batches_have_no_thread_that_would_have_to_be_waited_for(begin, few_digits, tmp_path):
   asked = begin(tmp_path / "run", few_digits, objective=PLAIN, evaluate_every=0)
   assert [batches.options().autotune.enabled for batches in (asked.batches, asked.validation_data)] == [False, False]
@@ -399,7 +347,7 @@ def test_two_steps_with_each_feature(feature, objective, terms, few_digits, tmp_
   curves = events(tmp_path / "run")
   assert {tag[len("train/") :] for tag in curves if tag.startswith("train/")} == VAE_TERMS | terms
   assert all(np.isfinite(curves[tag][1]) for tag in curves if tag != "fusion")
-  assert inference.load(tmp_path / "run").feature == trained.feature == feature
+  assert loading.load(tmp_path / "run").feature == trained.feature == feature
 
 
 # --- The same again ---------------------------------------------------------------------------------------------------
@@ -559,7 +507,7 @@ def begin(monkeypatch):
     raise Fitting(self, arguments, keywords)
 
   monkeypatch.setattr(DisentangledVAE, "fit", fit)
-  monkeypatch.setattr(api, "train_judges", lambda dataset: None)  # they take minutes
+  monkeypatch.setattr(training, "train_judges", lambda dataset: None)  # they take minutes
 
   def begin(*arguments, **keywords):
     with pytest.raises(Fitting) as error:
@@ -673,7 +621,7 @@ def test_every_worker_has_the_judges_before_the_first_step(
 
   monkeypatch.setattr(loop, "Worker", OneOfTwo)
   trained = []
-  monkeypatch.setattr(api, "train_judges", trained.append)
+  monkeypatch.setattr(training, "train_judges", trained.append)
   asked = begin(tmp_path / "run", few_digits, objective=PLAIN, evaluate_every=evaluate_every)
   assert trained == ([few_digits] if evaluate_every else [])
   names = [type(callback).__name__ for callback in asked.callbacks]
@@ -684,7 +632,7 @@ def test_every_worker_has_the_judges_before_the_first_step(
 
 def test_callbacks_stand_between_the_check_of_the_loss_and_the_checkpoint(begin, few_digits, tmp_path, monkeypatch):
   """And `prepare` is called before `fit`, if epochs are left."""
-  monkeypatch.setattr(api, "train_model", None)
+  monkeypatch.setattr(training, "train_model", None)
   own, prepared = keras.callbacks.Callback(), []
 
   def make_model(image_shape, feature, seed):
@@ -816,7 +764,7 @@ def test_another_architecture_is_refused_and_the_run_can_still_be_used(digit_run
   with pytest.raises(CheckpointError, match="architecture"):
     train_tiny(folder, few_digits, tiny={**TINY, "z1_width": 5}, describe=lambda: CONFIG)
   x = few_digits.test["image"][:2]
-  np.testing.assert_array_equal(inference.load(folder).reconstruct(x), digit_run.trained.reconstruct(x))
+  np.testing.assert_array_equal(loading.load(folder).reconstruct(x), digit_run.trained.reconstruct(x))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -942,7 +890,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoints(few_digits, t
     train_model(folder, few_digits, DigitLabel(), make_model, epochs=3, batch_size=32)
   assert str(folder) in str(error.value)
   assert [path.name for path in folder.glob("checkpoints/last/*.index")] == ["epoch-1.index"]
-  assert np.isfinite(inference.load(folder, "last").encode(few_digits.test["image"]).z1_mean).all()
+  assert np.isfinite(loading.load(folder, "last").encode(few_digits.test["image"]).z1_mean).all()
 
 
 def test_weights_that_break_in_the_last_step_of_an_epoch_do_not_reach_a_checkpoint(few_digits, tmp_path):
@@ -1105,7 +1053,7 @@ def test_memory_and_open_files_stay_as_they_are_over_5000_steps(digits, tmp_path
 def test_memory_and_open_files_stay_as_they_are_over_ten_evaluations(digits, digit_run):
   seen = []
   for _ in range(10):
-    evaluate(inference.load(digit_run.folder), digits, "validation", quick=True, progress=None)
+    evaluate(loading.load(digit_run.folder), digits, "validation", quick=True, progress=None)
     seen.append(resident_and_open())
   memory, files = zip(*seen)
   print(f"memory {memory}, files {files}")

@@ -9,7 +9,7 @@ import importlib
 _EXPORTS = {
   "from_folder": "sources",
   "from_table": "sources",
-  "from_arrays": "sources",
+  "from_arrays": "arrays",
   "from_dataframe": "sources",
   "from_tfds": "sources",
   "describe": "look",

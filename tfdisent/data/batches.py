@@ -1,6 +1,7 @@
-"""The batches that training draws from a data set, each a function of the seed and the step alone."""
+"""Batches: those that training draws, each a function of the seed and the step alone, and those of a whole array."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -102,6 +103,18 @@ def training_batches(
   # `repeat` marks the data set as infinite. Otherwise several workers synchronise at each step to find out whether one
   # of them has run out of batches.
   return tf.data.Dataset.range(first_step * local_replicas, 2**62).map(batch).repeat().prefetch(2)
+
+
+def joined(function: Callable, *arrays: np.ndarray, size: int) -> Any:
+  """What a function gives for arrays [N, …], N > 0, of which it sees `size` rows at a time: it bounds the memory.
+
+  Args:
+    function: from arrays [B, …] to an array or a tensor [B, …], or several in a structure.
+    size: rows of a call.
+  """
+  starts = range(0, len(arrays[0]), size)
+  batches = [function(*(array[start : start + size] for array in arrays)) for start in starts]
+  return tf.nest.map_structure(lambda *b: np.concatenate([np.asarray(a) for a in b]), *batches)
 
 
 def image_reader(image: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -1,6 +1,7 @@
 """Color MNIST: digits, or other grey images with a label, each in one random colour on black, and rotated on demand."""
 
 import colorsys
+import dataclasses
 import hashlib
 
 import keras
@@ -56,6 +57,50 @@ def color_mnist(
     DataError: the source is not there and cannot be downloaded, or is not grey with labels.
   """
   saturation, value, rotation_degrees = map(tuple, (saturation, value, rotation_degrees))  # the name has tuples
+  fractions = {"probe_fraction": probe_fraction, "validation_fraction": validation_fraction}
+  _check(saturation, value, rotation_degrees, correlation, held_out)
+  check_fractions("color_mnist", fractions)
+
+  (grey, label), test = _embedded() if source == EMBEDDED else _from_tfds(source, data_dir)
+  content = hashlib.sha256()
+  for column in (grey, label, *test):
+    content.update(f"{column.dtype} {column.shape}".encode() + column.tobytes())
+  classes = int(label.max()) + 1
+  painter = _Painter(saturation, value, rotation_degrees, correlation, held_out, classes, seed)
+  order = np.random.Generator(np.random.Philox([seed, 2])).permutation(len(label))
+  probe, validation, train = divide(order, (probe_fraction, validation_fraction))
+  rows = {"probe": probe, "validation": validation, "train": train}
+  check_rows("color_mnist", rows, fractions)
+  pool = painter.paint(grey, label, 0, np.isin(np.arange(len(label)), train))
+  bias = {"correlation": correlation} if correlation else {"held_out": held_out} if held_out else {}
+  return Dataset(
+    **{split: {name: column[of] for name, column in pool.items()} for split, of in rows.items()},
+    test=painter.paint(*test, 1, np.zeros(len(test[1]), bool)),
+    name=(
+      f"color_mnist({source}, {content.hexdigest()[:12]}, {saturation}, {value}, {rotation_degrees}, "
+      f"{probe_fraction}, {validation_fraction}, {seed}{''.join(f', {name}={x}' for name, x in bias.items())})"
+    ),
+    judges=(
+      Judge("digit", "label", "classifier"),
+      Judge("color", "color", "color"),
+      *((Judge("rotation", "angle", "angle", 2 * np.pi), Judge("axis", "axis", "axis")) if painter.turns else ()),
+    ),
+    unbiased=color_mnist(
+      source, data_dir, saturation, value, rotation_degrees, 0.0, 0.0, probe_fraction, validation_fraction, seed
+    )
+    if bias
+    else None,
+    unseen=painter.unseen if held_out else None,
+    columns={
+      "label": Column("label", "category", tuple(map(str, range(classes)))),
+      "color": Column("color", "color"),
+      **({"angle": Column("angle", "angle", turn=2 * np.pi)} if painter.turns else {}),
+    },
+  )
+
+
+def _check(saturation: tuple, value: tuple, rotation_degrees: tuple, correlation: float, held_out: float) -> None:
+  """Raises `ConfigError` if an argument of `color_mnist` is out of its range."""
   for name, (low, high), (least, most) in (
     ("saturation", saturation, (0, 1)),
     ("value", value, (0, 1)),
@@ -69,76 +114,54 @@ def color_mnist(
     )
   if correlation and held_out:
     raise ConfigError("color_mnist: choose correlation or held_out. The colours of a digit's sector cannot be both.")
-  fractions = {"probe_fraction": probe_fraction, "validation_fraction": validation_fraction}
-  check_fractions("color_mnist", fractions)
 
-  def paint(grey: np.ndarray, label: np.ndarray, stream: int, biased: np.ndarray) -> Examples:
-    # Row i of the draws depends only on (seed, stream, i), not on the number of rows.
-    draws = np.random.Generator(np.random.Philox([seed, stream])).random((len(grey), 4))
-    hue, sector = draws[:, 0], _sector(label, classes)
-    if correlation:
-      in_sector = np.random.Generator(np.random.Philox([seed, 3])).random(len(grey)) < correlation
-      hue = np.where(biased & in_sector, sector + hue / classes, hue)
-    if held_out:
-      hue = np.where(biased, (sector + held_out + (1 - held_out) * hue) % 1, hue)
+
+@dataclasses.dataclass(frozen=True)
+class _Painter:
+  """Colours and turns grey images, as the arguments of `color_mnist` say; `classes` is the number of labels."""
+
+  saturation: tuple[float, float]
+  value: tuple[float, float]
+  rotation_degrees: tuple[float, float]
+  correlation: float
+  held_out: float
+  classes: int
+  seed: int
+
+  @property
+  def turns(self) -> bool:
+    """Whether images are rotated."""
+    return any(self.rotation_degrees)
+
+  def paint(self, grey: np.ndarray, label: np.ndarray, stream: int, biased: np.ndarray) -> Examples:
+    """Examples of grey images uint8 [N, H, W]; where `biased` [N], hues follow the correlation or are held out.
+
+    Row i of the draws depends only on (seed, stream, i), not on the number of rows.
+    """
+    draws = np.random.Generator(np.random.Philox([self.seed, stream])).random((len(grey), 4))
+    hue, sector = draws[:, 0], _sector(label, self.classes)
+    if self.correlation:
+      in_sector = np.random.Generator(np.random.Philox([self.seed, 3])).random(len(grey)) < self.correlation
+      hue = np.where(biased & in_sector, sector + hue / self.classes, hue)
+    if self.held_out:
+      hue = np.where(biased, (sector + self.held_out + (1 - self.held_out) * hue) % 1, hue)
     color = np.array(
       [
-        colorsys.hsv_to_rgb(h, np.interp(s, (0, 1), saturation), np.interp(v, (0, 1), value))
+        colorsys.hsv_to_rgb(h, np.interp(s, (0, 1), self.saturation), np.interp(v, (0, 1), self.value))
         for h, (_, s, v, _) in zip(hue, draws)
       ],
       np.float32,
     )
-    angle = np.radians(np.interp(draws[:, 3], (0, 1), rotation_degrees)).astype(np.float32)
-    if any(rotation_degrees):
+    angle = np.radians(np.interp(draws[:, 3], (0, 1), self.rotation_degrees)).astype(np.float32)
+    if self.turns:
       grey = _rotate(grey, angle)
     image = np.rint(grey[..., None] * color[:, None, None, :]).astype(np.uint8)
     return {"image": image, "label": label.astype(np.int64), "color": color, "angle": angle}
 
-  (grey, label), test = _embedded() if source == EMBEDDED else _from_tfds(source, data_dir)
-  content = hashlib.sha256()
-  for column in (grey, label, *test):
-    content.update(f"{column.dtype} {column.shape}".encode() + column.tobytes())
-  classes = int(label.max()) + 1
-  order = np.random.Generator(np.random.Philox([seed, 2])).permutation(len(label))
-  probe, validation, train = divide(order, (probe_fraction, validation_fraction))
-  check_rows("color_mnist", {"probe": probe, "validation": validation, "train": train}, fractions)
-  pool = paint(grey, label, 0, np.isin(np.arange(len(label)), train))
-  test = paint(*test, 1, np.zeros(len(test[1]), bool))
-
-  def unseen(sources: Examples, partners: Examples) -> np.ndarray:
+  def unseen(self, sources: Examples, partners: Examples) -> np.ndarray:
+    """Whether no training image has the colour of a source and the digit of its partner, [N]: of `Dataset.unseen`."""
     hue = np.array([colorsys.rgb_to_hsv(*color)[0] for color in sources["color"]])
-    return (hue - _sector(partners["label"], classes)) % 1 < held_out
-
-  bias = {"correlation": correlation} if correlation else {"held_out": held_out} if held_out else {}
-  return Dataset(
-    **{
-      split: {name: column[rows] for name, column in pool.items()}
-      for split, rows in (("train", train), ("probe", probe), ("validation", validation))
-    },
-    test=test,
-    name=(
-      f"color_mnist({source}, {content.hexdigest()[:12]}, {saturation}, {value}, {rotation_degrees}, "
-      f"{probe_fraction}, {validation_fraction}, {seed}{''.join(f', {name}={x}' for name, x in bias.items())})"
-    ),
-    judges=(
-      Judge("digit", "label", "classifier"),
-      Judge("color", "color", "color"),
-      *(
-        (Judge("rotation", "angle", "angle", 2 * np.pi), Judge("axis", "axis", "axis")) if any(rotation_degrees) else ()
-      ),
-    ),
-    unbiased=color_mnist(
-      source, data_dir, saturation, value, rotation_degrees, 0.0, 0.0, probe_fraction, validation_fraction, seed
-    )
-    if bias
-    else None,
-    unseen=unseen if held_out else None,
-    columns={
-      "label": Column("label", "category", tuple(map(str, range(classes)))),
-      "color": Column("color", "color"),
-      **({"angle": Column("angle", "angle", turn=2 * np.pi)} if any(rotation_degrees) else {}),
-    },
-  )
+    return (hue - _sector(partners["label"], self.classes)) % 1 < self.held_out
 
 
 def _sector(label: np.ndarray, classes: int) -> np.ndarray:

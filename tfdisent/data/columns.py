@@ -22,6 +22,8 @@ from tfdisent.errors import ConfigError, DataError, shown
 
 KINDS = ("attribute", "category", "number", "color", "angle")
 DISCRETE_KINDS = ("attribute", "category")
+Kinds = Mapping[str, str] | Sequence[str]
+"""Kinds that are forced: {"age": "category", "azimuth": "angle=360"}, or the words ("age:category", …)."""
 
 
 @dataclasses.dataclass(frozen=True)

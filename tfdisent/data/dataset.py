@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from tfdisent.data.columns import Column, check_column
-from tfdisent.data.pixels import ROUNDING, WHITE
+from tfdisent.data.pixels import ROUNDING, WHITE, to_uint8
 from tfdisent.errors import DataError
 
 SPLITS = ("train", "probe", "validation", "test")
@@ -215,4 +215,4 @@ def as_pixels(images) -> np.ndarray:
     raise DataError(f"images must be of one size, [N, H, W, C]: {error}.") from error
   images = images[..., None] if images.ndim == 3 else images
   check_images(images, "images")
-  return images if images.dtype == np.uint8 else np.rint(images * 255).astype(np.uint8)
+  return images if images.dtype == np.uint8 else to_uint8(images)

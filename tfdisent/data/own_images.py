@@ -4,6 +4,7 @@ Images are cropped at their centre and resized once; `tfdisent.data.image_cache`
 """
 
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -132,33 +133,16 @@ def image_table(
   kinds = {"category": tuple(discrete), "number": tuple(continuous)}
   asked = [Asked(name, kind) for kind, names in kinds.items() for name in names]
   asked += [Asked(name, "angle", turn) for name, turn in angles.items()]
-  symmetric = dict(symmetric or {})
   rows = _asked_rows(read_table(path, torn="drop" if missing == "drop" else "keep"), file_column, asked, missing)
-  columns: dict[str, np.ndarray] = {}
-  class_names: dict[str, tuple[str, ...]] = {}
-  for wish in asked:
-    names, columns[wish.name] = read_column(wish.name, rows.columns[wish.name], wish, rows.where)
-    if names:
-      class_names[wish.name] = names
-  for name, classes in symmetric.items():
-    if unknown := sorted(set(classes) - set(class_names.get(name, ()))):
-      raise ConfigError(
-        f"image_table.symmetric: {shown(unknown[0])} is no class of '{name}'; those of image_table.discrete = "
-        f"{kinds['category']} are {class_names}."
-      )
-    if set(classes) == set(class_names.get(name, ())):
-      raise ConfigError(f"image_table.symmetric has every class of '{name}': no image is left to judge an angle on.")
-  symmetric_classes = tuple((name, tuple(map(class_names[name].index, classes))) for name, classes in symmetric.items())
+  read = {wish.name: read_column(wish.name, rows.columns[wish.name], wish, rows.where) for wish in asked}
+  class_names = {name: names for name, (names, _) in read.items() if names}
+  symmetric_classes = _symmetric_classes(dict(symmetric or {}), class_names, kinds["category"])
   files = [root / str(name) for name in rows.columns[file_column]]
-  if not any(map(os.path.isfile, files)):
-    what = "is a folder" if os.path.isdir(files[0]) else "is not there"
-    raise DataError(
-      f"image_table.file_column = {shown(file_column)} names no files: {files[0]}, in {rows.where(0)}, {what}."
-    )
+  _check_files(files, file_column, rows)
   return _dataset(
     "image_table",
     files,
-    columns,
+    {name: values for name, (_, values) in read.items()},
     (
       *(Judge(name, name, "classifier") for name in kinds["category"]),
       *(Judge(name, name, "number") for name in kinds["number"]),
@@ -173,6 +157,30 @@ def image_table(
     warnings=rows.warnings,
     where=rows.where,
   )
+
+
+def _symmetric_classes(
+  symmetric: Mapping[str, Sequence[str]], class_names: Mapping[str, tuple[str, ...]], discrete: tuple[str, ...]
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+  """The numbers of the classes that look the same from all sides, by column; refuses others, and all of a column."""
+  for name, classes in symmetric.items():
+    if unknown := sorted(set(classes) - set(class_names.get(name, ()))):
+      raise ConfigError(
+        f"image_table.symmetric: {shown(unknown[0])} is no class of '{name}'; those of image_table.discrete = "
+        f"{discrete} are {class_names}."
+      )
+    if set(classes) == set(class_names.get(name, ())):
+      raise ConfigError(f"image_table.symmetric has every class of '{name}': no image is left to judge an angle on.")
+  return tuple((name, tuple(map(class_names[name].index, classes))) for name, classes in symmetric.items())
+
+
+def _check_files(files: Sequence[pathlib.Path], file_column: str, rows: Table) -> None:
+  """Raises `DataError` if not one of the files is there: the column has other texts, or the folder is another one."""
+  if not any(map(os.path.isfile, files)):
+    what = "is a folder" if os.path.isdir(files[0]) else "is not there"
+    raise DataError(
+      f"image_table.file_column = {shown(file_column)} names no files: {files[0]}, in {rows.where(0)}, {what}."
+    )
 
 
 def _asked_rows(table: Table, file_column: str, asked: Sequence[Asked], missing: str) -> Table:

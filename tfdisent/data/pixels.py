@@ -237,3 +237,8 @@ def _full_of_floats(values) -> int:
       f"its floats, from {low:.7g} to {high:.7g}, are neither in 0 to 1 nor in 0 to 255: scale them to 0 to 1"
     )
   return 1 if is_one else FULL_8
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+  """Images in [0, 1] of any shape as uint8, rounded."""
+  return np.rint(image * 255).astype(np.uint8)

@@ -2,36 +2,28 @@
 
     data = tfdisent.data.from_folder("photos")
     data = tfdisent.data.from_table("photos", kinds={"age": "number", "azimuth": "angle=360"})
-    data = tfdisent.data.from_arrays(images, {"digit": labels, "color": rgb})
 
 `folder` and `table` are the same as registered data sets, for configurations: their arguments are plain data.
 """
 
 import dataclasses
-import hashlib
 import pathlib
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tfdisent.arguments import checked
-from tfdisent.data.alike import warning_of_copies
-from tfdisent.data.assemble import Options, dataset_of, dataset_of_files, judge_of, judged_alone, rows_of_splits
-from tfdisent.data.columns import Column, asked, kind_of_classes
-from tfdisent.data.dataset import SPLITS, Dataset, as_pixels
+from tfdisent.data.assemble import Options, dataset_of_files, judge_of, judged_alone
+from tfdisent.data.columns import Column, Kinds, asked, kind_of_classes
+from tfdisent.data.dataset import Dataset
 from tfdisent.data.detect import Found, complete_rows, find, read_texts
 from tfdisent.data.folders import read_folder, root_folder
-from tfdisent.data.image_cache import update_with_columns
 from tfdisent.data.reading import Table, of_frame, read_table
 from tfdisent.data.splits import check_choice
 from tfdisent.data.tables import find_files, find_splits, find_table
 from tfdisent.errors import ConfigError, DataError, shown
 from tfdisent.paths import expanded
 from tfdisent.registry import register_dataset
-
-Kinds = Mapping[str, str] | Sequence[str]
-"""Kinds that are forced: {"age": "category", "azimuth": "angle=360"}, or the words ("age:category", …)."""
 
 
 @register_dataset("folder")
@@ -193,58 +185,6 @@ def from_dataframe(
     Options(**options),
     missing,
   )
-
-
-@checked("from_arrays")
-def from_arrays(
-  images: np.ndarray | Sequence,
-  columns: Mapping[str, Sequence | np.ndarray] | np.ndarray,
-  kinds: Kinds = (),
-  split: Sequence[str] | None = None,
-  test_fraction: float = 0.1,
-  probe_fraction: float = 0.1,
-  validation_fraction: float = 0.1,
-  seed: int = 0,
-) -> Dataset:
-  """Images in memory with their properties.
-
-      from_arrays(images, {"digit": y, "color": rgb, "age": x}, kinds={"age": "number"})
-
-  Args:
-    images: uint8 or float in [0, 1], [N, H, W, C] with C of 1 or 3, or [N, H, W].
-    columns: for each property its values [N], or colours [N, 3]; one array alone is called "label".
-    kinds: as in `table`.
-    split: "train", "validation" or "test" of each image, [N]; None draws the splits.
-    test_fraction, probe_fraction, validation_fraction, seed: as in `table`.
-
-  Raises:
-    ConfigError, DataError: as `table`; also if a column has not one value for each image.
-  """
-  images = as_pixels(images)
-  columns = dict(columns) if isinstance(columns, Mapping) else {"label": columns}
-  for name, values in [*columns.items(), *([("split", split)] if split is not None else ())]:
-    if not isinstance(name, str) or name == "image":
-      raise ConfigError(f"from_arrays: a column cannot be called {shown(name)}: give it a text that is not 'image'.")
-    if not hasattr(values, "__len__") or isinstance(values, str) or not getattr(values, "ndim", 1):
-      raise DataError(f"column '{name}' must have a value for each image, and is {shown(values)}.")
-    if len(values) != len(images):
-      raise DataError(f"column '{name}' has {len(values)} values, and there are {len(images)} images.")
-  found = find(columns, kinds)
-  fractions = {"test": test_fraction, "probe": probe_fraction, "validation": validation_fraction}
-  given = None if split is None else find_splits([*split])
-  if split is not None and given is None:
-    raise ConfigError("from_arrays: split has no 'train': give train, validation or test for each image.")
-  rows = rows_of_splits(found, given, len(images), fractions, seed)
-  splits = {
-    name: {"image": images[of], **{column: values[of] for column, values in found.values.items()}}
-    for name, of in rows.items()
-  }
-  content = hashlib.sha256(str(found.columns).encode())
-  for name in SPLITS:
-    update_with_columns(content, splits[name])
-  checks = np.array([zlib.crc32(image.tobytes()) for name in SPLITS for image in splits[name]["image"]], np.uint32)
-  copies = warning_of_copies(splits, checks, found.columns, lambda name, row: f"image {rows[name][row]}")
-  return dataset_of("arrays(", splits, found, content.hexdigest()[:12], warnings=copies)
 
 
 @checked("from_tfds")

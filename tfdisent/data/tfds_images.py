@@ -113,29 +113,9 @@ def tfds_images(
     raise ConfigError(f"tfds_images.size = None: the images of '{name}' are of many sizes; say which is wanted.")
   shape = (*height_and_width("tfds_images", shape[:2] if size is None else size), channels or shape[2])
 
-  folder = pathlib.Path(builder.data_dir).absolute()
-  files = [(file.name, *state(file)) for file in sorted(folder.iterdir())] if folder.is_dir() else []
-  key = f"{folder} {files} {builder.info.as_json}"
-  splits, digests = {}, []
-  for split in kind.splits:
-    images, columns, digest, _ = cached_images(
-      f"{key} {name} {split} {limit}",
-      shape,
-      f"'{split}' of {name}",
-      lambda append, split=split: _columns(
-        builder, split, limit, lambda image: append(_fitted(kind.fix(image), shape))
-      ),
-    )
-    splits[split] = {"image": images, **columns}
-    digests.append(digest[:12])
-
-  here = [column for column in splits["train"] if column != "image"]
-  classes = [column for column in here if splits["train"][column].dtype == np.int64]
-  for argument, asked, known in (("judged", judged, classes), ("angles", angles, here)):
-    if unknown := sorted({*(asked or ())} - {*known}):
-      raise ConfigError(
-        f"tfds_images.{argument}: there is no such column '{unknown[0]}': choose of {', '.join(known)}."
-      )
+  read = {split: _read(builder, name, split, shape, limit, kind.fix) for split in kind.splits}
+  splits = {split: columns for split, (columns, _) in read.items()}
+  _check_columns(splits["train"], judged=judged, angles=angles)
   missing = {split: fractions[split] for split in ("probe", "validation", "test") if split not in splits}
   divided = {column: divide(values, missing.values(), at_least=1) for column, values in splits["train"].items()}
   for number, split in enumerate((*missing, "train")):
@@ -148,7 +128,7 @@ def tfds_images(
     **splits,
     name=(
       f"tfds_images({name}, {builder.version}, {shape}, {limit}, {tuple(fractions.values())}, {dict(angles)}, "
-      f"{', '.join(digests)})"
+      f"{', '.join(digest for _, digest in read.values())})"
     ),
     judges=(
       *(Judge("digit" if column == "label" and "mnist" in name else column, column, "classifier") for column in judged),
@@ -164,6 +144,32 @@ def tfds_images(
       )
     },
   )
+
+
+def _read(
+  builder, name: str, split: str, shape: tuple[int, int, int], limit: int | None, fix: Callable
+) -> tuple[dict[str, np.ndarray], str]:
+  """The columns of a split of TFDS, of which the images are kept in the cache, and a digest of them."""
+  folder = pathlib.Path(builder.data_dir).absolute()
+  files = [(file.name, *state(file)) for file in sorted(folder.iterdir())] if folder.is_dir() else []
+  images, columns, digest, _ = cached_images(
+    f"{folder} {files} {builder.info.as_json} {name} {split} {limit}",
+    shape,
+    f"'{split}' of {name}",
+    lambda append: _columns(builder, split, limit, lambda image: append(_fitted(fix(image), shape))),
+  )
+  return {"image": images, **columns}, digest[:12]
+
+
+def _check_columns(columns: Mapping[str, np.ndarray], judged, angles) -> None:
+  """Raises `ConfigError` if the data set has no such columns."""
+  here = [column for column in columns if column != "image"]
+  classes = [column for column in here if columns[column].dtype == np.int64]
+  for argument, asked, known in (("judged", judged, classes), ("angles", angles, here)):
+    if unknown := sorted({*(asked or ())} - {*known}):
+      raise ConfigError(
+        f"tfds_images.{argument}: there is no such column '{unknown[0]}': choose of {', '.join(known)}."
+      )
 
 
 def _known(name: str, values: Sequence[np.ndarray], feature, turn: float) -> Column | None:

@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tfdisent.data.dataset import Dataset, Examples, Judge
+from tfdisent.data.pixels import to_uint8
 from tfdisent.errors import DataError
 from tfdisent.evaluation.probes import ProbeData
 from tfdisent.evaluation.readers import Reader, readers
 from tfdisent.evaluation.worst import Judged
-from tfdisent.feature.contract import DISCRETE, Feature, feature_values
-from tfdisent.inference import TrainedModel, to_uint8
+from tfdisent.feature.contract import DISCRETE, Feature
+from tfdisent.feature.values import feature_values
+from tfdisent.inference import TrainedModel
 
 TRAINING_FUSIONS = 12_000
 ROLES = ("score", "fit", "select")

@@ -27,16 +27,18 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfdisent.data.batches import joined
 from tfdisent.data.dataset import Examples, Judge
+from tfdisent.data.pixels import to_uint8
 from tfdisent.evaluation import strokes
 from tfdisent.evaluation.case import Case, Part, other_feature
 from tfdisent.evaluation.intervals import median_with_interval, with_interval
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
 from tfdisent.evaluation.readers import class_column, feature_reader
 from tfdisent.evaluation.worst import Judged
-from tfdisent.feature.contract import DISCRETE, feature_values
+from tfdisent.feature.contract import DISCRETE
 from tfdisent.feature.learned import LearnedFeature
-from tfdisent.inference import to_uint8
+from tfdisent.feature.values import feature_values
 from tfdisent.pictures import value_words
 from tfdisent.registry import register_measurement
 
@@ -267,10 +269,9 @@ def _unjudged(case, part, swap) -> Metrics:
   return metrics
 
 
-def _f_of_images(feature, image, size=512):
+def _f_of_images(feature, image):
   """f of uint8 images, [N, width]; unlike in `feature_values`, it may be the same for all."""
-  batches = (tf.image.convert_image_dtype(image[i : i + size], tf.float32) for i in range(0, len(image), size))
-  return np.concatenate([np.asarray(feature.of_image(batch)) for batch in batches])
+  return joined(lambda x: feature.of_image(tf.image.convert_image_dtype(x, tf.float32)), image, size=512)
 
 
 def _shape(case: Case, controlled: Judge | None, swap: Swap) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

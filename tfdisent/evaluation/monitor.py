@@ -13,7 +13,7 @@ from tfdisent.data.pixels import as_png
 from tfdisent.distribution import Worker
 from tfdisent.evaluation.measurement import Metrics, printed_figures, without_part
 from tfdisent.evaluation.protocol import evaluate
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature.values import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.run import FUSION_FILE, MAKE_ROOM, writing
 

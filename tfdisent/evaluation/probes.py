@@ -98,8 +98,8 @@ def _fit_linear(z, target, seed):
   return Ridge(alpha=1.0).fit(z["fit"], target["fit"]).predict
 
 
-def _fit_mlp(z, target, seed, epochs=100, patience=10):
-  """Two hidden layers of 256; the epoch that scores best on "select" is kept.
+def _fit_mlp(z, target, seed):
+  """Two hidden layers of 256; the epoch that scores best on "select" is kept, and ten that are no better end the fit.
 
   scikit-learn's own early stopping would take its validation from the training data.
   """
@@ -108,11 +108,11 @@ def _fit_mlp(z, target, seed, epochs=100, patience=10):
   mlp = MLPClassifier(**arguments) if classes else MLPRegressor(**arguments)
   first = {"classes": np.unique(target["fit"])} if classes else {}
   best, best_score, best_epoch = None, -np.inf, 0
-  for epoch in range(epochs):
+  for epoch in range(100):
     mlp.partial_fit(z["fit"], target["fit"], **(first if not epoch else {}))
     if (now := mlp.score(z["select"], target["select"])) > best_score:
       best, best_score, best_epoch = copy.deepcopy(mlp), now, epoch
-    elif epoch - best_epoch >= patience:
+    elif epoch - best_epoch >= 10:
       break
   return best.predict
 

@@ -13,6 +13,7 @@ import copy
 import numpy as np
 import tensorflow as tf
 
+from tfdisent.data.batches import joined
 from tfdisent.evaluation.case import Case
 from tfdisent.evaluation.intervals import with_interval
 from tfdisent.evaluation.judges import FIDExtractor
@@ -101,7 +102,7 @@ class FID(Measurement):
 
 def psnr(x: np.ndarray, x_rec: np.ndarray) -> np.ndarray:
   """PSNR in dB of each reconstruction, [N]: 10 log10(255² / mean squared error); infinite on a perfect one."""
-  return _in_batches(lambda a, b: tf.image.psnr(a, b, 255), x, x_rec)
+  return joined(lambda a, b: tf.image.psnr(a, b, 255), x, x_rec, size=1000)
 
 
 def ssim(x: np.ndarray, x_rec: np.ndarray) -> np.ndarray:
@@ -110,7 +111,7 @@ def ssim(x: np.ndarray, x_rec: np.ndarray) -> np.ndarray:
   The Gaussian window is of 11 pixels, or as large as a smaller image.
   """
   size = min(11, *x.shape[1:3])
-  return _in_batches(lambda a, b: tf.image.ssim(a, b, 255, filter_size=size), x, x_rec)
+  return joined(lambda a, b: tf.image.ssim(a, b, 255, filter_size=size), x, x_rec, size=1000)
 
 
 LUMA = np.float32([0.299, 0.587, 0.114])
@@ -129,12 +130,7 @@ def edge_variance(image: np.ndarray) -> np.ndarray:
     up, down, left, right = luma[:, :-2, 1:-1], luma[:, 2:, 1:-1], luma[:, 1:-1, :-2], luma[:, 1:-1, 2:]
     return (up + down + left + right - 4 * luma[:, 1:-1, 1:-1]).var(axis=(1, 2))
 
-  return _in_batches(of_batch, image)
-
-
-def _in_batches(function, *arrays, size=1000):
-  starts = range(0, len(arrays[0]), size)
-  return np.concatenate([np.asarray(function(*(array[start : start + size] for array in arrays))) for start in starts])
+  return joined(of_batch, image, size=1000)
 
 
 def fid(features: np.ndarray, other: np.ndarray) -> float:

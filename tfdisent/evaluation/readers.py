@@ -14,7 +14,8 @@ import numpy as np
 from tfdisent.data.dataset import Dataset, Judge
 from tfdisent.evaluation import judges, strokes
 from tfdisent.evaluation.heads import ClassHead, Head, joined_target, make_head, sum_of_losses
-from tfdisent.feature.contract import Feature, feature_values
+from tfdisent.feature.contract import Feature
+from tfdisent.feature.values import feature_values
 
 Reader = Callable[[np.ndarray], np.ndarray]
 """From images uint8 [N, H, W, C] to a property of them, [N] or [N, K], in its unit.

@@ -17,7 +17,7 @@ from tfdisent import __version__, pictures
 from tfdisent.data.dataset import Examples
 from tfdisent.evaluation.measurement import Metrics
 from tfdisent.evaluation.probes import PROBES
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature.values import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.pictures.words import listed, names_of
 from tfdisent.run import write

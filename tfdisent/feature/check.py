@@ -12,16 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent.errors import FeatureError, TfdisentError, shown
-from tfdisent.feature.contract import (
-  COMPOSITE,
-  CONTINUOUS,
-  DISCRETE,
-  Feature,
-  check_gradient,
-  check_shape,
-  feature_from_config,
-  feature_values,
-)
+from tfdisent.feature.contract import COMPOSITE, CONTINUOUS, DISCRETE, Feature, check_shape, feature_from_config
+from tfdisent.feature.values import check_gradient, feature_values
 
 TOLERANCE = 1e-4  # by which values that must agree may differ, relative to their spread
 GRADIENT_TOLERANCE = 0.05  # by which the gradient may differ from finite differences, relative
@@ -192,11 +184,11 @@ def _check_configuration(feature, batch, spread):
     )
 
 
-def _check_gradient_value(feature, image, steps=(0.004, 0.001, 0.0003)):
+def _check_gradient_value(feature, image):
   """The gradient agrees with central differences along its own direction.
 
   They are taken on images whose pixels differ and are neither 0 nor 1, where a maximum or a clipping has no gradient.
-  A large step is wrong where f is curved, and a small step is lost in the rounding of float32; one of `steps` that
+  A large step is wrong where f is curved, and a small step is lost in the rounding of float32; one of several that
   agrees is therefore enough.
   """
   random_state = np.random.default_rng(0)
@@ -215,7 +207,8 @@ def _check_gradient_value(feature, image, steps=(0.004, 0.001, 0.0003)):
   direction = gradient / np.maximum(norm, 1e-12)  # a pixel then changes by about a step
   exact = (gradient * direction).sum((1, 2, 3))
   changes = [
-    (value(np.float32(image + h * direction)) - value(np.float32(image - h * direction))) / (2 * h) for h in steps
+    (value(np.float32(image + h * direction)) - value(np.float32(image - h * direction))) / (2 * h)
+    for h in (0.004, 0.001, 0.0003)
   ]
   ratios = [np.nanmedian(change / np.where(np.abs(exact) < 1e-9, np.nan, exact)) for change in changes]
   ratio = min(ratios, key=lambda ratio: abs(ratio - 1))

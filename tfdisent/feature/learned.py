@@ -29,7 +29,8 @@ from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, FeatureError, RunError
-from tfdisent.feature.contract import DISCRETE, Feature, feature_values
+from tfdisent.feature.contract import DISCRETE, Feature
+from tfdisent.feature.values import feature_values
 from tfdisent.networks import fitting
 from tfdisent.paths import expanded
 

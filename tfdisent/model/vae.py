@@ -1,4 +1,4 @@
-"""The model of the paper's Fig. 1: its networks, its posteriors and its generator. `terms.py` has the notation."""
+"""The model of the paper's Fig. 1: its arguments and its networks. `terms.py` has the notation."""
 
 import numbers
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,14 @@ import tensorflow as tf
 
 from tfdisent import keras_names, plugins, presets
 from tfdisent.arguments import checked
-from tfdisent.codes import Code, diagonal_gaussian, make_code, reparameterise
-from tfdisent.errors import ConfigError, FeatureError, shown
+from tfdisent.codes import Code, make_code
+from tfdisent.errors import ConfigError, shown
 from tfdisent.feature.contract import CONTINUOUS, DISCRETE, Feature, feature_from_config
 from tfdisent.model.averages import Averages
 from tfdisent.model.keras_data import vectors
 from tfdisent.model.loss import Term
 from tfdisent.model.objective import Objective
+from tfdisent.model.posteriors import Posteriors
 from tfdisent.model.step import TrainingStep
 from tfdisent.model.terms import records, terms
 from tfdisent.networks import Family, describe, make
@@ -22,7 +23,7 @@ from tfdisent.registry import FEATURES
 
 
 @keras.saving.register_keras_serializable("tfdisent")
-class DisentangledVAE(TrainingStep):
+class DisentangledVAE(Posteriors, TrainingStep):
   """A VAE with a latent code of two parts, trained so that z2 alone decides f of the output.
 
   Args:
@@ -85,49 +86,37 @@ class DisentangledVAE(TrainingStep):
       "ema": ema,
       "seed": seed,
     }
-    if not (isinstance(ema, numbers.Real) and 0 <= ema < 1):
-      raise ConfigError(f"model.ema = {shown(ema)} must be a number of at least 0 and less than 1, as in 0.999.")
-    if precision not in ("float32", "mixed_bfloat16"):
-      raise ConfigError(f"model.precision = {shown(precision)}: choose 'float32' or 'mixed_bfloat16'.")
-    for name, width in (("z1_width", z1_width), ("z2_width", z2_width)):
-      if not isinstance(width, int) or not 1 <= width <= 2**16:
-        raise ConfigError(f"model.{name} = {shown(width)} must be a whole number of at least 1, at most {2**16}.")
+    _check(z1_width, z2_width, precision, ema)
     self.image_shape, self.feature, self.objective = tuple(image_shape), feature, objective
     self.z1_width, self.seed = z1_width, seed
-    for part in feature.parts:
-      if part.kind == CONTINUOUS and code not in (None, "gaussian"):
-        raise ConfigError(
-          f"model.code = {shown(code)} takes f(x) of 0 and 1, and the feature '{part.name}' is continuous: use "
-          "'gaussian'."
-        )
-    self.codes = tuple(
-      make_code(code or ("gaussian" if part.kind == CONTINUOUS else part.code), part.width, z2_width)
-      for part in feature.parts
-    )
+    self.codes = tuple(_code(part, code, z2_width) for part in feature.parts)
     self.z2_width = sum(part_code.width for part_code in self.codes)
     self.feature_losses = tuple(
       objective.feature_loss or ("f1" if part.kind == DISCRETE else "f2") for part in feature.parts
     )
     feature.build(self.image_shape)
-
-    x, z1, z2 = tf.zeros([1, *image_shape]), tf.zeros([1, z1_width]), tf.zeros([1, self.z2_width])
-    self.E1 = self.make_network("E1", 2 * z1_width, x)
-    self.G = self.make_network("G", None, z1, z2)
-    self.E2 = tuple(
-      self.make_network(name, 2 * part_code.width, tf.zeros([1, part.width])) if part_code.learned else None
-      for name, part_code, part in zip(self.names_of_parts("E2"), self.codes, feature.parts)
-    )
-    self.q = self.D = None
-    if objective.lambda3 and "f1" in self.feature_losses:
-      self.q = self.make_network("q", sum(part_code.parameters for part_code in self._codes_of_q), z1, x)
-    if objective.lambda4:
-      self.D = self.make_network("D", 1, z2, x)
-    self.networks_of_losses = [(loss, dict(loss.make_networks(self))) for loss in objective.beyond]
-    if twice := {*self.inference_networks, "D"} & {symbol for _, of in self.networks_of_losses for symbol in of}:
-      raise ConfigError(f"a loss calls a network '{min(twice)}', as the paper does: give it another symbol.")
+    self._make_networks()
     if ema:
       self.averages = Averages(ema, self.averaged)
     self.built = True
+
+  def _make_networks(self) -> None:
+    """Makes all networks, in the order in which their initial weights are drawn."""
+    x, z1, z2 = tf.zeros([1, *self.image_shape]), tf.zeros([1, self.z1_width]), tf.zeros([1, self.z2_width])
+    self.E1 = self.make_network("E1", 2 * self.z1_width, x)
+    self.G = self.make_network("G", None, z1, z2)
+    self.E2 = tuple(
+      self.make_network(name, 2 * part_code.width, tf.zeros([1, part.width])) if part_code.learned else None
+      for name, part_code, part in zip(self.names_of_parts("E2"), self.codes, self.feature.parts)
+    )
+    self.q = self.D = None
+    if self.objective.lambda3 and "f1" in self.feature_losses:
+      self.q = self.make_network("q", sum(part_code.parameters for part_code in self._codes_of_q), z1, x)
+    if self.objective.lambda4:
+      self.D = self.make_network("D", 1, z2, x)
+    self.networks_of_losses = [(loss, dict(loss.make_networks(self))) for loss in self.objective.beyond]
+    if twice := {*self.inference_networks, "D"} & {symbol for _, of in self.networks_of_losses for symbol in of}:
+      raise ConfigError(f"a loss calls a network '{min(twice)}', as the paper does: give it another symbol.")
 
   @property
   def averaged(self) -> list[keras.Variable]:
@@ -189,84 +178,6 @@ class DisentangledVAE(TrainingStep):
     of_losses = {symbol: network for _, of_loss in self.networks_of_losses for symbol, network in of_loss.items()}
     return self.inference_networks | ({"D": self.D} if self.D else {}) | of_losses
 
-  def names_of_parts(self, symbol: str) -> list[str]:
-    """The symbol for each part of the feature: "E2", or "E2/digit_label" and "E2/color"."""
-    names = self.feature.part_names
-    return [symbol] if len(names) == 1 else [f"{symbol}/{name}" for name in names]
-
-  @property
-  def _codes_of_q(self) -> list[Code]:
-    """Of the parts that q reads."""
-    return [code for code, loss in zip(self.codes, self.feature_losses) if loss == "f1"]
-
-  # --- The two posteriors and the generator, for training and for use -------------------------------------------------
-
-  def posterior_z1(self, x: tf.Tensor):
-    """q(z1 | x), a TFP distribution over [B, Z1], from images float32 [B, H, W, C] in [0, 1]."""
-    return diagonal_gaussian(self.E1(x))
-
-  def posterior_z2(self, f: tf.Tensor) -> list:
-    """q(z2 | f(x)) of each part of the feature, from f(x) [B, width].
-
-    A TFP distribution over [B, the part's Z2]; None where z2 is f(x) itself.
-    """
-    pairs = zip(self.E2, self.feature.split(f))
-    return [diagonal_gaussian(encoder(f_part)) if encoder else None for encoder, f_part in pairs]
-
-  def mean_z2(self, f: tf.Tensor) -> tf.Tensor:
-    """The mean of q(z2 | f(x)), [B, Z2], from f(x) [B, width]."""
-    pairs = zip(self.posterior_z2(f), self.feature.split(f))
-    return tf.concat([f_part if q_z2 is None else q_z2.mean() for q_z2, f_part in pairs], 1)
-
-  def variational_z2(self, z1: tf.Tensor, x: tf.Tensor) -> list:
-    """q(z̃2 | z1, x̂) of each part of the feature, a TFP distribution over [B, the part's Z2].
-
-    None for a part that is trained with L_f2.
-    """
-    if not self.q:
-      return [None] * len(self.codes)
-    parameters = iter(tf.split(self.q(z1, x), [code.parameters for code in self._codes_of_q], 1))
-    return [
-      code.posterior(next(parameters)) if loss == "f1" else None for code, loss in zip(self.codes, self.feature_losses)
-    ]
-
-  def read_f(self, z1: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """f(x) of an image, [B, width]: of its pixels where it can be, else the most likely one under q(z̃2 | z1, x).
-
-    See `check_reading`.
-    """
-    parts = zip(self.feature.parts, self.variational_z2(z1, x))
-    return tf.concat([part.of_image(x) if part.has_pixels else q.mode() for part, q in parts], 1)
-
-  def read_z2(self, z1: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """z2 of an image, [B, Z2]: the mean of q(z2 | f(x)), where f is one of pixels, else the mode of q(z̃2 | z1, x).
-
-    See `check_reading`.
-    """
-    z2 = []
-    for part, encoder, q in zip(self.feature.parts, self.E2, self.variational_z2(z1, x)):
-      if not part.has_pixels:
-        z2.append(q.mode())
-      else:
-        f_part = part.of_image(x)
-        z2.append(diagonal_gaussian(encoder(f_part)).mean() if encoder else f_part)
-    return tf.concat(z2, 1)
-
-  def check_reading(self, of_f: bool = False) -> None:
-    """Raises `FeatureError` if z2, or f(x), cannot be read from an image, neither from its pixels nor by q."""
-    for part, code, loss in zip(self.feature.parts, self.codes, self.feature_losses):
-      if part.has_pixels:
-        continue
-      if not (self.q and loss == "f1"):
-        raise FeatureError(
-          f"feature '{part.name}' cannot be computed from pixels, and the model was trained without a q(z̃2 | z1, x̂) "
-          "that reads it: give f(x) itself, as in `control(images, feature)` or `model(x, f)`."
-        )
-      if of_f and code.learned:
-        raise FeatureError(
-          f"feature '{part.name}' cannot be computed from pixels, and its Gaussian code cannot be read back as f(x)."
-        )
-
   def call(self, x: tf.Tensor, f: tf.Tensor | None = None) -> tf.Tensor:
     """x' = G(z1, z2), float32 [B, H, W, C] in [0, 1], with the means of q(z1 | x) and q(z2 | f(x)).
 
@@ -284,10 +195,6 @@ class DisentangledVAE(TrainingStep):
     self.check_reading()
     return self.decode(z1, self.read_z2(z1, x))
 
-  def decode(self, z1: tf.Tensor, z2: tf.Tensor) -> tf.Tensor:
-    """G(z1, z2) as images, float32 [B, H, W, C] in [0, 1]."""
-    return tf.sigmoid(self.G(z1, z2))
-
   # --- Training -------------------------------------------------------------------------------------------------------
 
   def terms(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -299,20 +206,6 @@ class DisentangledVAE(TrainingStep):
     """What is to be known of each term: see `tfdisent.model.terms.records`."""
     return records(self)
 
-  def sample_z2(self, f: tf.Tensor, q_z2: list, noise: tf.Tensor) -> tf.Tensor:
-    """z2 [B, Z2]: f(x) itself, or a sample of q(z2 | f(x)) with `noise` [B, Z2], of each part."""
-    parts = zip(q_z2, self.feature.split(f), self.split_z2(noise))
-    return tf.concat([f_part if q is None else reparameterise(q, noise_part) for q, f_part, noise_part in parts], 1)
-
-  def hold_for_f1(self, z2_partner: tf.Tensor) -> tf.Tensor:
-    """z̃2 without a gradient in the parts that are trained with L_f1: see `losses.feature_loss_f1`."""
-    parts = zip(self.split_z2(z2_partner), self.feature_losses)
-    return tf.concat([tf.stop_gradient(z2_part) if loss == "f1" else z2_part for z2_part, loss in parts], 1)
-
-  def split_z2(self, z2: tf.Tensor) -> list[tf.Tensor]:
-    """z2 [B, Z2] as a list of the codes of its parts."""
-    return tf.split(z2, [code.width for code in self.codes], 1)
-
   def noise(self, position: tf.Tensor, step: tf.Tensor, width: int, stream: int = 0) -> tf.Tensor:
     """Standard normal noise [B, width].
 
@@ -321,6 +214,26 @@ class DisentangledVAE(TrainingStep):
     global_batch = tf.size(position) * tf.distribute.get_strategy().num_replicas_in_sync
     seed = tf.stack([tf.constant(self.seed, tf.int64), 2 * tf.cast(step, tf.int64) + stream])
     return tf.gather(tf.random.stateless_normal([global_batch, width], seed), position)
+
+
+def _check(z1_width: int, z2_width: int, precision: str, ema: float) -> None:
+  """Raises `ConfigError` if an argument of a model is out of its range."""
+  if not (isinstance(ema, numbers.Real) and 0 <= ema < 1):
+    raise ConfigError(f"model.ema = {shown(ema)} must be a number of at least 0 and less than 1, as in 0.999.")
+  if precision not in ("float32", "mixed_bfloat16"):
+    raise ConfigError(f"model.precision = {shown(precision)}: choose 'float32' or 'mixed_bfloat16'.")
+  for name, width in (("z1_width", z1_width), ("z2_width", z2_width)):
+    if not isinstance(width, int) or not 1 <= width <= 2**16:
+      raise ConfigError(f"model.{name} = {shown(width)} must be a whole number of at least 1, at most {2**16}.")
+
+
+def _code(part: Feature, code: str | None, z2_width: int) -> Code:
+  """The code of a part of f: the one that is asked for, or its own; raises `ConfigError` if f(x) has none of that."""
+  if part.kind == CONTINUOUS and code not in (None, "gaussian"):
+    raise ConfigError(
+      f"model.code = {shown(code)} takes f(x) of 0 and 1, and the feature '{part.name}' is continuous: use 'gaussian'."
+    )
+  return make_code(code or ("gaussian" if part.kind == CONTINUOUS else part.code), part.width, z2_width)
 
 
 def _described(arguments):

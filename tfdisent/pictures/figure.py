@@ -4,8 +4,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfdisent.arguments import checked
+from tfdisent.data.pixels import to_uint8
 from tfdisent.errors import DataError
-from tfdisent.inference import Natural, TrainedModel, to_uint8
+from tfdisent.inference import Natural, TrainedModel
 from tfdisent.pictures.grids import fusion_grid
 from tfdisent.pictures.sheet import Sheet
 from tfdisent.pictures.words import run_words

@@ -7,8 +7,9 @@ import numpy as np
 
 from tfdisent import run
 from tfdisent.data.dataset import Examples
+from tfdisent.data.pixels import to_uint8
 from tfdisent.feature.contract import Feature
-from tfdisent.inference import TrainedModel, to_uint8
+from tfdisent.inference import TrainedModel
 from tfdisent.pictures.choice import path, pick
 from tfdisent.pictures.sheet import Block, Sheet
 from tfdisent.pictures.words import feature_words, file_name, listed, names_of, part_words, run_words

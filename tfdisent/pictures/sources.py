@@ -11,7 +11,7 @@ from tfdisent import run
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import FeatureError, RunError, TfdisentError
 from tfdisent.examples import load_examples, of_feature
-from tfdisent.feature.contract import feature_values
+from tfdisent.feature.values import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.pictures.choice import pick
 from tfdisent.pictures.grids import SIDE, fused

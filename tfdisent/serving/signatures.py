@@ -162,64 +162,64 @@ class ServedModel:
       for name, part in zip(self.feature_names(), model.feature.parts)
     ]
 
-    def encode(image):
-      x, count = self._to_float(image), tf.shape(image)[0]
-      q_z1 = model.posterior_z1(x)
-      outputs = {"z1_mean": q_z1.mean(), "z1_stddev": q_z1.stddev(), **self._read_features(q_z1.mean(), x)}
-      return {name: output[:count] for name, output in outputs.items()}
-
-    def reconstruct(image):
-      x, count = self._to_float(image), tf.shape(image)[0]
-      z1 = model.posterior_z1(x).mean()
-      return {"image": self._given(model.decode(z1, model.read_z2(z1, x)))[:count]}
-
-    def fuse(image, feature_image):
-      image, feature_image = _check_same_count("there must be as many feature images as images", image, feature_image)
-      x, x_partner, count = self._to_float(image), self._to_float(feature_image), tf.shape(image)[0]
-      z2_partner = model.read_z2(model.posterior_z1(x_partner).mean(), x_partner)
-      return {"image": self._given(model.decode(model.posterior_z1(x).mean(), z2_partner))[:count]}
-
-    def control(image, *features):
-      image, *features = _check_same_count("there must be as many features as images", image, *features)
-      x, count = self._to_float(image), tf.shape(image)[0]
-      return {"image": self._given(model.decode(model.posterior_z1(x).mean(), self._z2_of(features)))[:count]}
-
-    def decode_z1(z1, *features):
-      return {"image": self._given(model.decode(z1, self._z2_of(features)))}
-
-    def generate(seed, *features):
-      seed, _ = _check_same_count("there must be as many seeds as features", seed, features[0])
-      z2, count = self._z2_of(features), tf.shape(seed)[0]
-      z1 = codes.prior_noise(self._pad(seed), model.z1_width)
-      return {"image": self._given(model.decode(z1, z2))[:count]}
-
     decode = functools.partial(decode_images, shape=model.image_shape, background=self._background)
     decode = tf.function(decode, [encoded], autograph=False)  # one for two signatures: it takes seconds to trace
 
     def encode_png(image_bytes):
-      return encode(decode(image_bytes))
+      return self._encode(decode(image_bytes))
 
     def control_png(image_bytes, *features):
-      image = control(decode(image_bytes), *features)["image"]
+      image = self._control(decode(image_bytes), *features)["image"]
       return {"image_bytes": tf.map_fn(tf.io.encode_png, image, fn_output_signature=tf.string)}
 
-    reading = {"reconstruct": (reconstruct, [image]), "fuse": (fuse, [image, feature_image])}
+    reading = {"reconstruct": (self._reconstruct, [image]), "fuse": (self._fuse, [image, feature_image])}
     functions = {
-      "encode": (encode, [image]),
+      "encode": (self._encode, [image]),
       **(reading if self._can_read_z2 else {}),
-      "control": (control, [image, *features]),
-      "serving_default": (control, [image, *features]),
-      "generate": (generate, [seed, *features]),
+      "control": (self._control, [image, *features]),
+      "serving_default": (self._control, [image, *features]),
+      "generate": (self._generate, [seed, *features]),
       "encode_png": (encode_png, [encoded]),
       "control_png": (control_png, [encoded, *features]),
     }
     if names is not None and "decode" in names:  # a format asks for it, and a server has no use for it
-      functions["decode"] = (decode_z1, [z1, *features])
+      functions["decode"] = (self._decode_z1, [z1, *features])
     return {
       name: tf.function(self._guard(function, specs)).get_concrete_function(*map(self._taken, specs))
       for name, (function, specs) in functions.items()
       if names is None or name in names
     }
+
+  def _encode(self, image):
+    x, count = self._to_float(image), tf.shape(image)[0]
+    q_z1 = self._model.posterior_z1(x)
+    outputs = {"z1_mean": q_z1.mean(), "z1_stddev": q_z1.stddev(), **self._read_features(q_z1.mean(), x)}
+    return {name: output[:count] for name, output in outputs.items()}
+
+  def _reconstruct(self, image):
+    x, count = self._to_float(image), tf.shape(image)[0]
+    z1 = self._model.posterior_z1(x).mean()
+    return {"image": self._given(self._model.decode(z1, self._model.read_z2(z1, x)))[:count]}
+
+  def _fuse(self, image, feature_image):
+    image, feature_image = _check_same_count("there must be as many feature images as images", image, feature_image)
+    x, x_partner, count = self._to_float(image), self._to_float(feature_image), tf.shape(image)[0]
+    z2_partner = self._model.read_z2(self._model.posterior_z1(x_partner).mean(), x_partner)
+    return {"image": self._given(self._model.decode(self._model.posterior_z1(x).mean(), z2_partner))[:count]}
+
+  def _control(self, image, *features):
+    image, *features = _check_same_count("there must be as many features as images", image, *features)
+    x, count = self._to_float(image), tf.shape(image)[0]
+    return {"image": self._given(self._model.decode(self._model.posterior_z1(x).mean(), self._z2_of(features)))[:count]}
+
+  def _decode_z1(self, z1, *features):
+    return {"image": self._given(self._model.decode(z1, self._z2_of(features)))}
+
+  def _generate(self, seed, *features):
+    seed, _ = _check_same_count("there must be as many seeds as features", seed, features[0])
+    z2, count = self._z2_of(features), tf.shape(seed)[0]
+    z1 = codes.prior_noise(self._pad(seed), self._model.z1_width)
+    return {"image": self._given(self._model.decode(z1, z2))[:count]}
 
   def requests(self) -> dict[str, dict[str, np.ndarray]]:
     """A request of one example for each signature, as arrays by the names of its inputs."""

@@ -4,9 +4,7 @@ import contextlib
 import math
 import numbers
 import pathlib
-import signal
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -22,13 +20,15 @@ from tfdisent.data.pixels import WHITE
 from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, DataError, FeatureError, shown
 from tfdisent.feature import learned
-from tfdisent.feature.contract import Feature, feature_values
+from tfdisent.feature.contract import Feature
+from tfdisent.feature.values import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.paths import expanded
 from tfdisent.training.callbacks import Progress, SaveCheckpoints, StopOnNonFinite
 from tfdisent.training.optimizers import check_gradients, make_optimizer, make_optimizer_of_d
 from tfdisent.training.same_data import described, refuse_other_data
+from tfdisent.training.signals import noting_signals
 
 
 def train_model(
@@ -88,10 +88,9 @@ def train_model(
     Interrupted: on Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is written. It is no return, since the model would look
       like a trained one to the cells or lines that follow.
   """
+  # --- Check everything that can be checked before hours are spent ---
   strategy = strategy or tf.distribute.get_strategy()
   run_dir, worker = expanded(run_dir), Worker(strategy)
-
-  # --- Check everything that can be checked before hours are spent ---
   check_counts(1, epochs=epochs, batch_size=batch_size)
   check_counts(0, checkpoint_every=checkpoint_every)
   unfitted = learned.unfitted(feature)
@@ -106,46 +105,29 @@ def train_model(
     model.compile(make_optimizer_eg(steps), make_optimizer_d(steps), jit_compile=jit_compile)
   check_gradients(model, strategy, dataset.train["image"][:32])
 
-  with contextlib.ExitStack() as stack:
-    stack.enter_context(worker.naming_the_lost())
-
+  with worker.naming_the_lost(), contextlib.ExitStack() as stack:
     # --- Begin the run folder, or go on with it ---
-    if worker.is_chief:
-      stack.enter_context(run.alone_in(run_dir))
-    config, data = describe(), described(dataset)
-    run.refuse_another(run_dir, config)
-    refuse_other_data(run_dir, data)
-    begun_with = run.refuse_fewer_epochs(run_dir, epochs)
-    checkpoints = _restored(run_dir, model, worker, epochs)
-    if worker.is_chief:
-      if 0 < begun_with < epochs:
-        _tell_of_rate(model, make_optimizer_eg(begun_with * batches.steps_per_epoch), begun_with, epochs)
-      description = {"dataset": None, **(description or {}), "epochs": epochs, "data": data}
-      if dataset.background != WHITE:
-        description["background"] = list(dataset.background)
-      run.write_description(run_dir, config, model.get_config(), dataset.class_names, description)
+    stack.enter_context(run.alone_in(run_dir) if worker.is_chief else contextlib.nullcontext())
+    checkpoints, begun_with = _begun(run_dir, model, dataset, worker, epochs, describe(), description)
+    if worker.is_chief and 0 < begun_with < epochs:
+      _tell_of_rate(model, make_optimizer_eg(begun_with * batches.steps_per_epoch), begun_with, epochs)
 
     # --- Fit what is learned and was not fitted before; a checkpoint holds it ---
     if unfitted:
       if not (checkpoints.epoch or checkpoints.step):
-        # With the noise of L_f2, in which the network will read fusions.
-        usual = {"seed": seed, "noise": model.objective.q_noise}
+        usual = {"seed": seed, "noise": model.objective.q_noise}  # of L_f2: the network will read fusions in it
         learned.fit_missing(unfitted, dataset, run_dir / run.FEATURES_FOLDER, worker, **usual | dict(fitting or {}))
       batches.read()
 
     # --- Train ---
     if checkpoints.epoch < epochs:
-      if worker.is_chief:
-        (run_dir / run.FEATURE_EXAMPLES_FILE).unlink(missing_ok=True)  # that of fewer epochs would say: trained
       prepare()
-      must_stop = stack.enter_context(_noting_signals())
+      must_stop = stack.enter_context(noting_signals())
       saving = SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(must_stop()))
-      progress = [Progress()] if worker.is_chief else []
-      _fit(model, batches, checkpoints, epochs, [*progress, StopOnNonFinite(run_dir), *callbacks, saving])
+      _fit(model, batches, checkpoints, epochs, worker, [StopOnNonFinite(run_dir), *callbacks, saving])
 
-    # --- Take the best weights ---
-    checkpoint = restore(run_dir, "best", model)
-  return TrainedModel(model, class_names=dataset.class_names, checkpoint=checkpoint, background=dataset.background)
+    best = restore(run_dir, "best", model)
+  return TrainedModel(model, class_names=dataset.class_names, checkpoint=best, background=dataset.background)
 
 
 def check_counts(least: int, **counts: int) -> None:
@@ -223,6 +205,35 @@ class _Batches:
     )
 
 
+def _begun(
+  run_dir: pathlib.Path,
+  model: DisentangledVAE,
+  dataset: Dataset,
+  worker: Worker,
+  epochs: int,
+  config: str,
+  description: Mapping | None,
+) -> tuple[Checkpoints, int]:
+  """Begins a run folder, or goes on with one of the same configuration and data.
+
+  Gives its checkpoints, and the number of epochs that it was begun with; 0 for a new one. The arguments are those of
+  `train_model`, and `config` is the configuration as text.
+  """
+  data = described(dataset)
+  run.refuse_another(run_dir, config)
+  refuse_other_data(run_dir, data)
+  begun_with = run.refuse_fewer_epochs(run_dir, epochs)
+  checkpoints = _restored(run_dir, model, worker, epochs)
+  if worker.is_chief:
+    description = {"dataset": None, **(description or {}), "epochs": epochs, "data": data}
+    if dataset.background != WHITE:
+      description["background"] = list(dataset.background)
+    run.write_description(run_dir, config, model.get_config(), dataset.class_names, description)
+    if checkpoints.epoch < epochs:
+      (run_dir / run.FEATURE_EXAMPLES_FILE).unlink(missing_ok=True)  # that of fewer epochs would say: trained
+  return checkpoints, begun_with
+
+
 def _restored(run_dir: pathlib.Path, model: DisentangledVAE, worker: Worker, epochs: int) -> Checkpoints:
   """The checkpoints of a run, with the newest one restored into the model, if there is any.
 
@@ -249,8 +260,9 @@ def _tell_of_rate(model: DisentangledVAE, before: keras.optimizers.Optimizer, be
   )
 
 
-def _fit(model, batches: _Batches, checkpoints: Checkpoints, epochs: int, callbacks) -> None:
+def _fit(model, batches: _Batches, checkpoints: Checkpoints, epochs: int, worker: Worker, callbacks) -> None:
   """Trains the epochs that are left: first the rest of an epoch that was interrupted, then all others."""
+  progress = [Progress()] if worker.is_chief else []
   while checkpoints.epoch < epochs and not model.stop_training:
     epoch, steps_before = checkpoints.epoch, checkpoints.step
     model.fit(
@@ -262,38 +274,5 @@ def _fit(model, batches: _Batches, checkpoints: Checkpoints, epochs: int, callba
       validation_steps=batches.validation_steps,
       verbose=0,  # `Progress` prints the figures
       shuffle=False,  # the batches are shuffled already
-      callbacks=callbacks,
+      callbacks=[*progress, *callbacks],
     )
-
-
-@contextlib.contextmanager
-def _noting_signals() -> Iterator[Callable[[], bool]]:
-  """Gives a function that tells whether Ctrl-C, SIGTERM or SIGHUP (of a closed terminal) has come; it stops nothing.
-
-  A second signal does what it did before: Ctrl-C raises `KeyboardInterrupt`, the others end the process. One that is
-  ignored stays so: a shell's script lets what runs in its background ignore the Ctrl-C of the foreground, and `nohup`
-  the SIGHUP.
-  """
-  before, came = {}, []
-
-  def restore():
-    for number, handler in before.items():
-      signal.signal(number, handler)
-
-  def note(number, frame):
-    came.append(number)
-    restore()
-    if number == signal.SIGINT:
-      with contextlib.suppress(RuntimeError):  # it may have come while another line was written
-        say("\nStopping after this step; Ctrl-C once more stops at once.", file=sys.stderr)
-
-  try:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-      if signal.getsignal(number) is not signal.SIG_IGN:
-        before[number] = signal.signal(number, note)
-  except ValueError:  # Python sets signals in the main thread alone; in another one the caller has to
-    pass
-  try:
-    yield lambda: bool(came)
-  finally:
-    restore()

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent.errors import ConfigError, shown
-from tfdisent.feature.contract import check_gradient
+from tfdisent.feature.values import check_gradient
 from tfdisent.model.vae import DisentangledVAE
 
 
