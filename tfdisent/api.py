@@ -34,6 +34,7 @@ from tfdisent.errors import ConfigError, Interrupted, RunError
 from tfdisent.evaluation import report, words
 from tfdisent.evaluation.monitor import TensorBoard, write_scalars
 from tfdisent.evaluation.protocol import Metrics, train_judges
+from tfdisent.evaluation.small_judges import save_judges
 from tfdisent.evaluation.worst import Judged, judged_fusions
 from tfdisent.examples import save_examples, save_feature_examples
 from tfdisent.feature import learned
@@ -460,6 +461,11 @@ def _measure(run_dir, trained, dataset, split, progress, measurements, quick=Fal
   fusions that were judged worst, if any were judged.
   """
   judged: list[Judged] = []
+
+  def look(case):
+    judged.extend(case.worst.values())
+    save_judges(run_dir, dataset, split, case.readers)
+
   metrics = evaluation.evaluate(
     trained,
     dataset,
@@ -467,7 +473,7 @@ def _measure(run_dir, trained, dataset, split, progress, measurements, quick=Fal
     quick=quick,
     progress=progress,
     measurements=measurements,
-    look=lambda case: judged.extend(case.worst.values()),
+    look=look,
   )
   title = pictures.run_words(run_dir.absolute().name, trained.checkpoint)
   worst = judged_fusions(judged, title) if judged else None

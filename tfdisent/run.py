@@ -14,6 +14,7 @@
 | `fusion*.png`, …        | pictures of the validation split                                                        |
 | `fusion_worst.png`      | the fusions that the judges find worst, of the newest figures                           |
 | `examples.png`          | eight images of the validation split, side by side, to be fused without the data        |
+| `judges.npz`            | the networks that judge its images, small: see `tfdisent.evaluation.small_judges`       |
 | `feature_examples.json` | values of f for the columns of samples; written last, so its presence means: trained    |
 | `metrics*.json`         | `{"provenance": …, "metrics": …}` of one split and one checkpoint; see `named`          |
 | `README.md`             | the newest of these figures in plain words, and what to try                             |
@@ -47,7 +48,7 @@ from tfdisent.registry import DATASETS, MEASUREMENTS, Registry, tuples_for_lists
 
 LOCK_FILE, RUN_FILE, CONFIG_FILE, MODEL_FILE = "lock", "run.json", "config.gin", "model.json"
 CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE = "class_names.json", "feature_examples.json"
-EXAMPLES_FILE, WEIGHTS_FILE = "examples.png", "weights.npz"
+EXAMPLES_FILE, WEIGHTS_FILE, JUDGES_FILE = "examples.png", "weights.npz", "judges.npz"
 METRICS_FILE, REPORT_FILE, TEST_READS_FILE = "metrics.json", "report.html", "test_reads.jsonl"
 WORDS_FILE = "README.md"
 FUSION_FILE, WORST_FILE, SAMPLES_FILE = "fusion.png", "fusion_worst.png", "samples.png"
