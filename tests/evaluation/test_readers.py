@@ -7,28 +7,14 @@ import keras
 import numpy as np
 import pytest
 
-from tests.bands import bands_dataset
+from tests.evaluation.conftest import ALL, BAND, COLOR, HUE, RED
 from tfdisent.data.dataset import Judge
 from tfdisent.evaluation import Estimator, Oracle, judges, readers, strokes, train_judges
 
-BAND, RED, COLOR = Judge("band", "label", "classifier"), Judge("red", "red", "number"), Judge("ink", "color", "color")
-HUE = Judge("hue", "hue", "angle", 360.0)
-ALL = (BAND, COLOR, RED, HUE)
-
 
 @pytest.fixture(scope="module")
-def dataset():
-  """Bands with their red as a number, and the angle of their red and green."""
-  bands = bands_dataset(train=300, test=40)
-  splits = {
-    split: {
-      **bands[split],
-      "red": bands[split]["color"][:, 0],
-      "hue": np.degrees(np.arctan2(bands[split]["color"][:, 1] - 0.6, bands[split]["color"][:, 0] - 0.6)),
-    }
-    for split in ("train", "probe", "validation", "test")
-  }
-  return dataclasses.replace(bands, **splits, judges=ALL)
+def dataset(judged_bands):
+  return judged_bands
 
 
 def with_judges(dataset, *of):

@@ -11,6 +11,7 @@ from tfdisent.errors import RunError
 from tfdisent.evaluation import report, words
 from tfdisent.evaluation.monitor import write_scalars
 from tfdisent.evaluation.protocol import Metrics
+from tfdisent.evaluation.small_judges import save_judges
 from tfdisent.evaluation.worst import Judged, judged_fusions
 
 
@@ -73,6 +74,11 @@ def measure_run(run_dir, trained, dataset, split, progress, measurements, quick=
   fusions that were judged worst, if any were judged.
   """
   judged: list[Judged] = []
+
+  def look(case):
+    judged.extend(case.worst.values())
+    save_judges(run_dir, dataset, split, case.readers)
+
   metrics = evaluation.evaluate(
     trained,
     dataset,
@@ -80,7 +86,7 @@ def measure_run(run_dir, trained, dataset, split, progress, measurements, quick=
     quick=quick,
     progress=progress,
     measurements=measurements,
-    look=lambda case: judged.extend(case.worst.values()),
+    look=look,
   )
   title = pictures.run_words(run_dir.absolute().name, trained.checkpoint)
   worst = judged_fusions(judged, title) if judged else None

@@ -159,11 +159,11 @@ def _of_judges(case: Case, judge_errors: dict[Judge, np.ndarray]) -> Metrics:
   for judge, error in judge_errors.items():
     comparison = COMPARISONS[judge.kind]
     name = comparison.figure if classifiers == [judge] else f"{judge.name}_{comparison.figure}"
-    metrics[f"oracle/{case.split}_{name}"] = comparison.summary(error[_readable(judge, case.examples)])
+    metrics[f"oracle/{case.split}_{name}"] = comparison.summary(error[is_readable(judge, case.examples)])
   return metrics
 
 
-def _readable(judge: Judge, examples: Examples) -> np.ndarray:
+def is_readable(judge: Judge, examples: Examples) -> np.ndarray:
   """Which examples a judge judges, bool [N]: none of a class that looks the same whatever the property is."""
   readable = np.ones(len(examples["image"]), bool)
   for column, classes in judge.symmetric:
@@ -180,7 +180,7 @@ def _of_part(case: Case, part: Part, swap: Swap, judge_errors: dict[Judge, np.nd
   }
   for judge, read in case.readers.items():
     figure, compare, summary = COMPARISONS[judge.kind]
-    truth, readable = case.truth[judge], _readable(judge, target)
+    truth, readable = case.truth[judge], is_readable(judge, target)
     if judge is controlled:
       errors = {z1: compare(read(x), truth[swap.partner], judge.turn) for z1, x in swap.fusions.items()}
       metrics |= {part.key(f"control/{figure}_{z1}"): summary(error[readable]) for z1, error in errors.items()}

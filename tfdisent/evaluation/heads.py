@@ -6,7 +6,8 @@ A head is made from the true values of the images that are learned. It has
   outputs   how many numbers the network gives for an image,
   loss      of these, as Keras names it or describes it in JSON,
   dropout   before the layer that gives them,
-  read      from the outputs, float [N, outputs], to the property in its unit, [N] or [N, K].
+  read      from the outputs, float [N, outputs], to the property in its unit, [N] or [N, K],
+  values    few values that make a head which reads in the same way, [M] or [M, K].
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ class ClassHead:
 
   def __init__(self, values: np.ndarray):
     self.target, self.outputs, self.loss = values, int(values.max()) + 1, CROSS_ENTROPY
+    self.values = np.array([self.outputs - 1])
 
   def read(self, outputs: np.ndarray) -> np.ndarray:
     return np.argmax(outputs, axis=1)
@@ -43,6 +45,7 @@ class AngleHead:
   def __init__(self, values: np.ndarray, turn: float):
     theta = values.astype(np.float32) * np.float32(2 * np.pi / turn)
     self._turn, self.target = turn, np.stack([np.cos(theta), np.sin(theta)], 1)
+    self.values = values[:1]
 
   def read(self, outputs: np.ndarray) -> np.ndarray:
     return np.arctan2(outputs[:, 1], outputs[:, 0]) * (self._turn / (2 * np.pi))
@@ -59,6 +62,7 @@ class NumberHead:
     values = values.reshape(len(values), -1)
     self._mean, self._scale = values.mean(0), np.maximum(values.std(0), 1e-6)
     self.target, self.outputs = (values - self._mean) / self._scale, values.shape[1]
+    self.values = np.stack([self._mean - self._scale, self._mean + self._scale]).reshape(-1, *self._shape)
 
   def read(self, outputs: np.ndarray) -> np.ndarray:
     return (outputs * self._scale + self._mean).reshape(-1, *self._shape)

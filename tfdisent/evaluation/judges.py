@@ -16,7 +16,7 @@ of stride 2), and so do their seeds. `read_images` trains a network of the same 
 
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -37,7 +37,27 @@ EPOCH_IMAGES = 20_000
 """A network learns from at least so many images an epoch: a small set is seen as often as a large one."""
 
 
-class CachedNetwork:
+class ReadOnce:
+  """A network whose outputs are kept as long as the images are there: several judges read the same ones."""
+
+  def __init__(self):
+    self._read: list[tuple[weakref.ref, np.ndarray]] = []
+
+  def outputs(self, image: np.ndarray) -> np.ndarray:
+    """What the network gives for uint8 [N, H, W, C], [N, outputs]."""
+    self._read = [(of, outputs) for of, outputs in self._read if of() is not None]
+    for of, outputs in self._read:
+      if of() is image:
+        return outputs
+    outputs = self._compute(image)
+    self._read.append((weakref.ref(image), outputs))
+    return outputs
+
+  def _compute(self, image: np.ndarray) -> np.ndarray:
+    raise NotImplementedError
+
+
+class CachedNetwork(ReadOnce):
   """A network that learns a column of real images, once, on the `train` split of a data set.
 
   Args:
@@ -54,14 +74,14 @@ class CachedNetwork:
   batch_size: int | None = None
 
   def __init__(self, dataset: Dataset, what: str, epochs: int, values: Callable[[Examples], np.ndarray] | None = None):
+    super().__init__()
     train = (dataset.unbiased or dataset).train
-    outputs, target, loss = self._task(values(train) if values else train[what])
+    self.heads, target, loss = self._task(values(train) if values else train[what])
     count, batch_size = len(target), self.batch_size or BATCH_SIZE
     rounds = max(1, round(EPOCH_IMAGES / count))
     epochs *= rounds
     steps = epochs * max(1, count // batch_size)
-    self._network = self._make(dataset.image_shape, outputs)
-    self._read: list[tuple[weakref.ref, np.ndarray]] = []
+    self._network = self.make(dataset.image_shape, self.heads)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))
     recipe = {"optimizer": keras.optimizers.serialize(optimizer), "loss": loss, "seed": self.seed}
     recipe |= {"steps": steps, "batch_size": batch_size}
@@ -89,23 +109,23 @@ class CachedNetwork:
       recipe,
     )
 
-  def outputs(self, image: np.ndarray) -> np.ndarray:
-    """What the network gives for uint8 [N, H, W, C], [N, outputs].
+  def _compute(self, image):
+    return self._network.predict(image, batch_size=500, verbose=0)
 
-    It is kept as long as the array is there: several judges, or several questions, read the same images.
-    """
-    self._read = [(of, outputs) for of, outputs in self._read if of() is not None]
-    for of, outputs in self._read:
-      if of() is image:
-        return outputs
-    outputs = self._network.predict(image, batch_size=500, verbose=0)
-    self._read.append((weakref.ref(image), outputs))
-    return outputs
+  @property
+  def weights(self) -> list[np.ndarray]:
+    """Those of the network."""
+    return self._network.get_weights()
+
+  @staticmethod
+  def make(image_shape: tuple[int, int, int], heads: Sequence[Head]) -> keras.Model:
+    """The network, untrained: from images, uint8 [N, H, W, C], to the outputs of its heads side by side."""
+    raise NotImplementedError
 
   def _task(self, values: np.ndarray):
-    """The number of outputs, what they learn from `values`, and their loss as data of JSON. Here, one head's."""
+    """The heads, what they learn from `values`, and their loss as data of JSON. Here, one head's."""
     self._head = self._make_head(values)
-    return self._head.outputs, self._head.target, self._head.loss
+    return [self._head], self._head.target, self._head.loss
 
   def _make_head(self, values: np.ndarray) -> Head:
     return ClassHead(values)
@@ -126,10 +146,10 @@ class Oracle(CachedNetwork):
   def __init__(self, dataset: Dataset, column: str = "label", epochs: int = 6):
     super().__init__(dataset, column, epochs)
 
-  def _make(self, image_shape, classes):
-    return keras.Sequential(
-      [keras.Input(image_shape), *convolutions(ORACLE_SEED), *head_layers(classes, ORACLE_SEED)], name="oracle"
-    )
+  @staticmethod
+  def make(image_shape, heads):
+    layers = [*convolutions(ORACLE_SEED), *head_layers(heads[0].outputs, ORACLE_SEED)]
+    return keras.Sequential([keras.Input(image_shape), *layers], name="oracle")
 
   def __call__(self, image: np.ndarray) -> np.ndarray:
     """The class of each image, [N], from uint8 [N, H, W, C]."""
@@ -165,9 +185,10 @@ class Estimator(CachedNetwork):
   def _make_head(self, values):
     return make_head("angle", values, self._turn)
 
-  def _make(self, image_shape, outputs):
-    layers = [keras.Input(image_shape), *convolutions(ORACLE_SEED), *head_layers(outputs, ORACLE_SEED, dropout=0.0)]
-    return keras.Sequential(layers, name="estimator")
+  @staticmethod
+  def make(image_shape, heads):
+    layers = [*convolutions(ORACLE_SEED), *head_layers(heads[0].outputs, ORACLE_SEED, dropout=0.0)]
+    return keras.Sequential([keras.Input(image_shape), *layers], name="estimator")
 
   def __call__(self, image: np.ndarray) -> np.ndarray:
     """The angle [N] or the numbers [N] or [N, K] of each image, in their unit, from uint8 [N, H, W, C]."""
@@ -187,7 +208,8 @@ class FIDExtractor(CachedNetwork):
     super().__init__(dataset, column, epochs)
     self._features = keras.Model(self._network.inputs, self._network.layers[-2].output)
 
-  def _make(self, image_shape, classes):
+  @staticmethod
+  def make(image_shape, heads):
     layers, seeds = keras.layers, keras.random.SeedGenerator(EXTRACTOR_SEED)
     initializer = lambda: keras.initializers.GlorotUniform(seed=seeds)  # noqa: E731
     return keras.Sequential(
@@ -205,7 +227,7 @@ class FIDExtractor(CachedNetwork):
         layers.Flatten(),
         layers.Dense(64, activation="elu", kernel_initializer=initializer()),
         layers.BatchNormalization(center=False, scale=False),
-        layers.Dense(classes, kernel_initializer=initializer()),
+        layers.Dense(heads[0].outputs, kernel_initializer=initializer()),
       ],
       name="fid_extractor",
     )

@@ -6,7 +6,7 @@
 | two or more | one network that learns all of their columns at once: `Trunk` |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -82,17 +82,17 @@ class Trunk(judges.CachedNetwork):
     super().__init__(dataset, ", ".join(judge.column for judge in self._judges), epochs, lambda examples: examples)
 
   def _task(self, values):
-    self._heads = [make_head(judge.kind, values[judge.column], judge.turn) for judge in self._judges]
-    losses = [[head.outputs, head.loss] for head in self._heads]
-    return [head.outputs for head in self._heads], joined_target(self._heads), losses
+    heads = [make_head(judge.kind, values[judge.column], judge.turn) for judge in self._judges]
+    return heads, joined_target(heads), [[head.outputs, head.loss] for head in heads]
 
   def _loss(self, described):
-    return sum_of_losses(self._heads)
+    return sum_of_losses(self.heads)
 
-  def _make(self, image_shape, outputs):
+  @staticmethod
+  def make(image_shape, heads):
     # Each has a name of its own: Keras would number them, and the key in the cache would change with the numbers.
     image = keras.Input(image_shape, name="image")
-    layers = judges.convolutions(self.seed, channels=CHANNELS)
+    layers = judges.convolutions(Trunk.seed, channels=CHANNELS)
     if (times := min(image_shape[:2]) // LARGEST) > 1:
       layers.insert(1, keras.layers.AveragePooling2D(times))
     # Colours are told by the mean of a place, which normalised and pooled maxima tell badly.
@@ -102,33 +102,44 @@ class Trunk(judges.CachedNetwork):
       keras.Sequential([keras.layers.Rescaling(1 / 255), places, keras.layers.Flatten()], name="places")(image),
     ]
     seen = keras.layers.Concatenate(name="seen")(seen)
-    heads = [judges.head_layers(head.outputs, self.seed, head.dropout) for head in self._heads]
-    read = [keras.Sequential(layers, name=f"head_{number}")(seen) for number, layers in enumerate(heads)]
+    of_heads = [judges.head_layers(head.outputs, Trunk.seed, head.dropout) for head in heads]
+    read = [keras.Sequential(layers, name=f"head_{number}")(seen) for number, layers in enumerate(of_heads)]
     return keras.Model(image, keras.layers.Concatenate(name="outputs")(read), name="trunk")
 
   def reader(self, judge: Judge) -> Reader:
     """What reads the property of one of the judges."""
-    index = self._judges.index(judge)
-    start = sum(head.outputs for head in self._heads[:index])
-    head = self._heads[index]
-    kind = _ClassReader if isinstance(head, ClassHead) else _HeadReader
-    return kind(self, head, slice(start, start + head.outputs))
+    return head_readers(self, self.heads)[self._judges.index(judge)]
 
 
-class _HeadReader:
-  """Reads one property by a trunk."""
+class HeadReader:
+  """Reads one property by a network that gives the outputs of several heads side by side.
 
-  def __init__(self, trunk: Trunk, head: Head, columns: slice):
-    self._trunk, self._head, self._columns = trunk, head, columns
+  Args:
+    network: whose `outputs` are those of images.
+    head: of the property.
+    columns: of the outputs, that are the head's.
+  """
+
+  def __init__(self, network, head: Head, columns: slice):
+    self.network, self.head, self.columns = network, head, columns
 
   def _of(self, image):
-    return self._trunk.outputs(image)[:, self._columns]
+    return self.network.outputs(image)[:, self.columns]
 
   def __call__(self, image: np.ndarray) -> np.ndarray:
-    return self._head.read(self._of(image))
+    return self.head.read(self._of(image))
 
 
-class _ClassReader(_HeadReader):
+class _ClassReader(HeadReader):
   def probabilities(self, image: np.ndarray) -> np.ndarray:
     """Of each class, [N, classes]."""
-    return self._head.probabilities(self._of(image))
+    return self.head.probabilities(self._of(image))
+
+
+def head_readers(network, heads: Sequence[Head]) -> list[HeadReader]:
+  """What reads the property of each head of a network, in their order."""
+  ends = np.cumsum([head.outputs for head in heads])
+  return [
+    (_ClassReader if isinstance(head, ClassHead) else HeadReader)(network, head, slice(end - head.outputs, end))
+    for head, end in zip(heads, ends.tolist())
+  ]

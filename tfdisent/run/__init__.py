@@ -14,6 +14,7 @@
 | `fusion*.png`, …        | pictures of the validation split                                                        |
 | `fusion_worst.png`      | the fusions that the judges find worst, of the newest figures                           |
 | `examples.png`          | eight images of the validation split, side by side, to be fused without the data        |
+| `judges.npz`            | the networks that judge its images, small: see `tfdisent.evaluation.small_judges`       |
 | `feature_examples.json` | values of f for the columns of samples; written last, so its presence means: trained    |
 | `metrics*.json`         | `{"provenance": …, "metrics": …}` of one split and one checkpoint; see `named`          |
 | `README.md`             | the newest of these figures in plain words, and what to try                             |
@@ -53,6 +54,7 @@ from tfdisent.run.files import (
   FEATURES_FOLDER,
   FUSION_FILE,
   GO_ON,
+  JUDGES_FILE,
   LOCK_FILE,
   MAKE_ROOM,
   METRICS_FILE,
@@ -90,6 +92,7 @@ __all__ = [
   "FEATURE_WEIGHTS_FILE",
   "FUSION_FILE",
   "GO_ON",
+  "JUDGES_FILE",
   "LOCK_FILE",
   "MAKE_ROOM",
   "METRICS_FILE",

@@ -13,7 +13,7 @@ from tfdisent.errors import RunError
 
 LOCK_FILE, RUN_FILE, CONFIG_FILE, MODEL_FILE = "lock", "run.json", "config.gin", "model.json"
 CLASS_NAMES_FILE, FEATURE_EXAMPLES_FILE = "class_names.json", "feature_examples.json"
-EXAMPLES_FILE, WEIGHTS_FILE = "examples.png", "weights.npz"
+EXAMPLES_FILE, WEIGHTS_FILE, JUDGES_FILE = "examples.png", "weights.npz", "judges.npz"
 METRICS_FILE, REPORT_FILE, TEST_READS_FILE = "metrics.json", "report.html", "test_reads.jsonl"
 WORDS_FILE = "README.md"
 FUSION_FILE, WORST_FILE = "fusion.png", "fusion_worst.png"

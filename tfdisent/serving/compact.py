@@ -22,6 +22,7 @@ KEPT = (
   run.CLASS_NAMES_FILE,
   run.FEATURE_EXAMPLES_FILE,
   run.EXAMPLES_FILE,
+  run.JUDGES_FILE,
 )
 """Files of a run folder, as far as they are there; and its figures."""
 
