@@ -191,6 +191,7 @@ def test_every_test_mirrors_a_module():
     "configs",
     "mutants",
     "project",
+    "tables",
     "properties",
     "serving/server",
     "examples/examples",
