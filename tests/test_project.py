@@ -1,6 +1,11 @@
 """What holds of the project as a whole: the direction of imports, Bazel's targets, the packages, the README."""
 
 import ast
+import doctest
+import functools
+import importlib
+import inspect
+import operator
 import pathlib
 import re
 import subprocess
@@ -134,6 +139,7 @@ def test_type_checkers_see_every_export():
   assert (ROOT / "tfdisent" / "py.typed").exists()
 
 
+@functools.cache
 def bazel_targets() -> list[dict]:
   """The targets of BUILD: Starlark is close enough to Python to be run as such."""
   targets = []
@@ -297,6 +303,26 @@ def test_the_lines_of_the_readme_fit_a_keras_model(tmp_path, monkeypatch):
     {"images": images, "labels": labels},
   )
   assert keras.models.load_model("m.keras")(images[:2]).shape == (2, 64, 64, 3)
+
+
+PUBLIC = {
+  **{name: "tfdisent" for name in tfdisent.__all__ if name.islower()},
+  **{name: "tfdisent.data" for name in tfdisent.data.__all__ if name.islower()},
+}
+"""Public functions, and where each is."""
+
+
+@pytest.mark.parametrize("name, module", PUBLIC.items())
+def test_a_public_function_has_an_example(name, module):
+  docstring = inspect.getdoc(getattr(importlib.import_module(module), name))
+  assert re.search(rf"\b({name}|register_\w+)\(", docstring)
+
+
+@pytest.mark.parametrize("name", ["TrainedModel", "models", "data.from_arrays"])
+def test_the_examples_of_docstrings_run(name):
+  example = operator.attrgetter(name)(tfdisent)
+  (test,) = doctest.DocTestFinder(recurse=False).find(example, name, globs={"tfdisent": tfdisent, "np": np})
+  assert doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test).failed == 0 < len(test.examples)
 
 
 PAGES = sorted(
