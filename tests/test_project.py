@@ -1,6 +1,11 @@
 """What holds of the project as a whole: the direction of imports, Bazel's targets, the packages, the README."""
 
 import ast
+import doctest
+import functools
+import importlib
+import inspect
+import operator
 import pathlib
 import re
 import subprocess
@@ -173,6 +178,7 @@ def test_type_checkers_see_every_export():
   assert (ROOT / "tfdisent" / "py.typed").exists()
 
 
+@functools.cache
 def bazel_targets() -> list[dict]:
   """The targets of BUILD: Starlark is close enough to Python to be run as such."""
   targets = []
@@ -210,12 +216,56 @@ def test_bazel_and_pip_name_the_same_dependencies():
   assert {dependency.removeprefix("@pypi//") for dependency in library["deps"]} == wanted
 
 
-def test_the_wheel_has_every_package():
-  tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-  packages = {
-    str(path.parent).replace("/", ".") for path in SOURCES if path.name == "__init__.py" and path.parts[0] != "tests"
+def test_bazel_finds_every_dependency_in_the_lock():
+  lock = (ROOT / "requirements_lock.txt").read_text(encoding="utf-8")
+  locked = {name.replace("-", "_").lower() for name in re.findall(r"^([\w.-]+)==", lock, flags=re.MULTILINE)}
+  named = {name for target in bazel_targets() for name in target.get("deps", ()) if name.startswith("@pypi//")}
+  assert {name.removeprefix("@pypi//") for name in named} <= locked
+
+
+@pytest.fixture(scope="module")
+def contents() -> dict[str, set[pathlib.Path]]:
+  """What the build backend would put into the wheel and the sdist."""
+  plugin = pytest.importorskip("hatchling.plugin.manager", reason="hatchling is not installed").PluginManager()
+  builders = {name: plugin.builder.get(name)(str(ROOT), plugin_manager=plugin) for name in ("wheel", "sdist")}
+  return {
+    name: {pathlib.Path(file.distribution_path) for file in builder.recurse_included_files()}
+    for name, builder in builders.items()
   }
-  assert set(tool["packages"]) == packages
+
+
+def test_the_wheel_has_all_that_a_user_needs(contents):
+  needed = {path for path in SOURCES if path.parts[0] != "tests"}
+  for pattern in ("gin_configs/**/*.gin", "tfdisent/models/*/*", "tfdisent/serving/page/*", "tfdisent/*.pyi"):
+    needed |= {path.relative_to(ROOT) for path in ROOT.glob(pattern) if path.is_file()}
+  assert needed | {pathlib.Path("tfdisent/py.typed")} <= contents["wheel"]
+
+
+def test_the_wheel_has_nothing_else(contents):
+  kinds = {".py", ".pyi", ".gin", ".json", ".npz", ".png", ".html", ".css", ".js"}
+  other = {path for path in contents["wheel"] if path.suffix not in kinds}
+  pages = {path for path in other if path.match("models/*/README.md")}
+  assert other - pages == {pathlib.Path("tfdisent/py.typed"), pathlib.Path("gin_configs/results/tables.md")}
+  assert {path.parts[0] for path in contents["wheel"]} == {"tfdisent", "features", "gin_configs"}
+  assert sum((ROOT / path).stat().st_size for path in contents["wheel"]) < 8e6
+
+
+def test_the_sdist_has_the_wheel_and_the_tests(contents):
+  pages = {path.relative_to(ROOT) for path in ROOT.glob("*.md")}
+  tests = {path for path in SOURCES if path.parts[0] == "tests"}
+  assert contents["wheel"] | pages | tests <= contents["sdist"]
+  assert not {path for path in contents["sdist"] if {"runs", "build", "dist", "__pycache__"} & set(path.parts)}
+
+
+def test_one_version_is_told_everywhere():
+  told = {
+    "MODULE.bazel": r'version = "([\d.]+)"\)',
+    "CITATION.cff": r"^version: ([\d.]+)$",
+    "CHANGELOG.md": r"^## ([\d.]+)",
+  }
+  for file, pattern in told.items():
+    text = (ROOT / file).read_text(encoding="utf-8")
+    assert re.search(pattern, text, flags=re.MULTILINE)[1] == tfdisent.__version__, file
 
 
 def test_every_test_mirrors_a_module():
@@ -231,6 +281,7 @@ def test_every_test_mirrors_a_module():
     "configs",
     "mutants",
     "project",
+    "tables",
     "properties",
     "serving/server",
     "examples/examples",
@@ -292,6 +343,26 @@ def test_the_lines_of_the_readme_fit_a_keras_model(tmp_path, monkeypatch):
     {"images": images, "labels": labels},
   )
   assert keras.models.load_model("m.keras")(images[:2]).shape == (2, 64, 64, 3)
+
+
+PUBLIC = {
+  **{name: "tfdisent" for name in tfdisent.__all__ if name.islower()},
+  **{name: "tfdisent.data" for name in tfdisent.data.__all__ if name.islower()},
+}
+"""Public functions, and where each is."""
+
+
+@pytest.mark.parametrize("name, module", PUBLIC.items())
+def test_a_public_function_has_an_example(name, module):
+  docstring = inspect.getdoc(getattr(importlib.import_module(module), name))
+  assert re.search(rf"\b({name}|register_\w+)\(", docstring)
+
+
+@pytest.mark.parametrize("name", ["TrainedModel", "models", "data.from_arrays"])
+def test_the_examples_of_docstrings_run(name):
+  example = operator.attrgetter(name)(tfdisent)
+  (test,) = doctest.DocTestFinder(recurse=False).find(example, name, globs={"tfdisent": tfdisent, "np": np})
+  assert doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test).failed == 0 < len(test.examples)
 
 
 PAGES = sorted(

@@ -12,7 +12,7 @@ import importlib
 
 from tfdisent import keras_names, moved
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 moved.install()
 keras_names.install()

@@ -52,6 +52,15 @@ class TrainedModel:
   `Feature.to_vector`). Where f has several parts, a feature is a dict of them by their names:
   {"digit_label": [B], "color": [B, 3]}.
 
+      >>> m = tfdisent.load("glyphs")
+      >>> letters = m.generate(["A", "A", "B"], seed=1)  # new images
+      >>> letters.shape, str(letters.dtype)
+      ((3, 64, 64, 1), 'uint8')
+      >>> fusions = m.fuse(letters, letters[::-1])  # each with the letter of another
+      >>> asked = m.control(letters, "Q")  # one value for all
+      >>> m.encode(asked).z1_mean.shape
+      (3, 24)
+
   Args:
     model: a model with its weights.
     batch_size: the number of images in one call of the networks, which bounds the memory.

@@ -65,7 +65,14 @@ class Registry:
       binder.add(name, plugin)
 
   def register(self, name: str) -> Callable[[Plugin], Plugin]:
-    """Decorator that registers a class or factory under `name`; raises `RegistryError` on a duplicate."""
+    """Decorator that registers a class or factory under `name`.
+
+        @tfdisent.register_feature("brightness")
+        class Brightness(tfdisent.Feature): ...
+
+    Raises:
+      RegistryError: the name is taken.
+    """
 
     def decorate(plugin: Plugin) -> Plugin:
       other = self._entries.get(name)

@@ -28,8 +28,11 @@ def names() -> list[str]:
 def models() -> dict[str, dict]:
   """The models that come with the package, by name: what each is, the shape of its images, and its figures by split.
 
-      tfdisent.models()["glyphs"]
-      # {"about": "…", "image_shape": (64, 64, 1), "figures": {"validation": {"control/accuracy_mean": 0.97, …}}}
+      >>> glyphs = tfdisent.models()["glyphs"]
+      >>> glyphs["image_shape"]
+      (64, 64, 1)
+      >>> glyphs["figures"]["validation"]["control/accuracy_mean"] > 0.9
+      True
 
   The figures are those of `tfdisent.evaluate`.
   """

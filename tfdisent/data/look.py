@@ -57,7 +57,12 @@ class Findings:
 
 
 def describe(dataset: Dataset) -> Findings:
-  """What is worth knowing of a data set, from its columns, its counts, and what was said when it was read."""
+  """What is worth knowing of a data set, to be printed.
+
+      print(tfdisent.data.describe(data))  # columns, classes, splits, and warnings
+
+  It is told by the columns, the counts, and what was said when the data set was read.
+  """
   counts = [len(dataset[split]["image"]) for split in SPLITS]
   height, width, channels = dataset.image_shape
   of_splits = ", ".join(f"{split} {count:,}" for split, count in zip(SPLITS, counts))

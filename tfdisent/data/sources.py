@@ -136,13 +136,20 @@ def table(
 
 @checked("from_folder")
 def from_folder(path: str | pathlib.Path, **arguments) -> Dataset:
-  """The images of a folder for each class; see `folder` for the arguments."""
+  """The images of a folder for each class.
+
+      data = tfdisent.data.from_folder("photos", size=64)  # photos/cat/1.jpg, photos/dog/1.jpg, …
+
+  The arguments are those of `folder`.
+  """
   return folder(data_dir=str(path), **arguments)
 
 
 @checked("from_table")
 def from_table(path: str | pathlib.Path, **arguments) -> Dataset:
   """The images that a table names; see `table` for the arguments.
+
+      data = tfdisent.data.from_table("photos/table.csv", kinds={"age": "number"})
 
   Args:
     path: the table, "photos/people.csv", or its folder.
@@ -165,6 +172,8 @@ def from_dataframe(
   **options,
 ) -> Dataset:
   """Images that a data frame of pandas names, one in each row.
+
+      data = tfdisent.data.from_dataframe(df, file_column="file", root="photos")
 
   Args:
     df: the data frame.
@@ -190,6 +199,8 @@ def from_dataframe(
 @checked("from_tfds")
 def from_tfds(name: str, **arguments) -> Dataset:
   """A data set of TensorFlow Datasets with a judge for every column that it knows.
+
+      data = tfdisent.data.from_tfds("fashion_mnist", data_dir="~/tensorflow_datasets")
 
   Args:
     name: the name of the data set, with its configuration: "emnist/digits".
