@@ -68,7 +68,7 @@ def to_begin_with(trained: TrainedModel, count: int = COUNT) -> np.ndarray:
   Raises:
     RunError: the file of the run is damaged.
   """
-  run_dir = getattr(trained, "run_dir", None)
+  run_dir = trained.run_dir
   if run_dir and len(images := load_examples(run_dir, trained.image_shape)):
     return images[:count]
   return trained.generate(trained.feature.to_natural(features_to_begin_with(trained, count)), seed=1)
@@ -76,7 +76,7 @@ def to_begin_with(trained: TrainedModel, count: int = COUNT) -> np.ndarray:
 
 def features_to_begin_with(trained: TrainedModel, count: int = COUNT) -> np.ndarray:
   """Values of f, float32 [N, width]: those that the run has kept, or some in which parts go through their range."""
-  f = of_feature(getattr(trained, "run_dir", None))
+  f = of_feature(trained.run_dir)
   if f is not None:
     return np.resize(f, (count, f.shape[1]))
   controls = controls_of(trained.feature, trained.class_names)

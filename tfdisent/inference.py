@@ -1,6 +1,7 @@
 """A trained model in use: NumPy arrays in, NumPy arrays out."""
 
 import json
+import pathlib
 import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -67,6 +68,7 @@ class TrainedModel:
     class_names: the names of the classes by column of the data set, in the order of the labels 0, 1, …
     checkpoint: the checkpoint that the weights are from; None if they are from no run folder.
     background: the colour that transparent pixels of files are composed on: that of the training.
+    run_dir: the run folder that the weights are from; None if they are from none.
   """
 
   def __init__(
@@ -76,12 +78,14 @@ class TrainedModel:
     class_names: Mapping[str, Sequence[str]] | None = None,
     checkpoint: Checkpoint | None = None,
     background: tuple[int, int, int] = WHITE,
+    run_dir: pathlib.Path | None = None,
   ):
     self.model = model
     self.batch_size = batch_size
     self.class_names = dict(class_names or {})
     self.checkpoint = checkpoint
     self.background = tuple(background)
+    self.run_dir = run_dir
     image = tf.TensorSpec([None, *model.image_shape])
     z1, z2, f = (
       tf.TensorSpec([None, model.z1_width]),

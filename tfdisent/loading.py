@@ -54,4 +54,4 @@ def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] 
       f"{file} is damaged ({error}). Start the training again with the same command to write it anew."
     ) from error
   checkpoint = checkpoints.restore(run_dir, which, model=model)
-  return TrainedModel(model, class_names=class_names, checkpoint=checkpoint, background=background)
+  return TrainedModel(model, class_names=class_names, checkpoint=checkpoint, background=background, run_dir=run_dir)

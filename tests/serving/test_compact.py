@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import tfdisent
-from tfdisent import loading, serving
+from tfdisent import serving
 from tfdisent.errors import CheckpointError, RunError
+from tfdisent.inference import TrainedModel
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_it_can_be_exported_and_made_smaller_again(compact, tmp_path):
 
 def test_a_model_of_no_folder_is_refused(digit_run, tmp_path):
   with pytest.raises(RunError, match="is of none"):
-    serving.export(loading.load(digit_run.folder), tmp_path / "small", "compact")
+    serving.export(TrainedModel(digit_run.trained.model), tmp_path / "small", "compact")
 
 
 def test_damaged_weights_are_refused_by_name(compact, tmp_path):

@@ -39,8 +39,8 @@ class TrainedRun(TrainedModel):
     trust: Sequence[str] = (),
     is_temporary: bool = False,
   ):
-    super().__init__(trained.model, trained.batch_size, trained.class_names, trained.checkpoint, trained.background)
-    self.run_dir = expanded(run_dir)
+    of_model = (trained.model, trained.batch_size, trained.class_names, trained.checkpoint, trained.background)
+    super().__init__(*of_model, expanded(run_dir))
     self._dataset, self._trust = dataset, trust
     if is_temporary:
       weakref.finalize(self, shutil.rmtree, self.run_dir, ignore_errors=True)

@@ -61,6 +61,6 @@ def show_fusions(
       raise DataError(f"{name} are none: give one or more.")
   if len(f) != len(columns):
     raise DataError(f"feature has {len(f)} values, and there are {len(columns)} feature_images.")
-  folder = getattr(trained, "run_dir", None)
+  folder = trained.run_dir
   title = run_words(folder.absolute().name if folder else "", trained.checkpoint)
   return Picture(fusion_grid(trained, rows, columns, f).titled(title))

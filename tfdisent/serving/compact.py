@@ -34,7 +34,7 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
   Raises:
     RunError: the model is of no run folder, the folder holds something else, or it cannot be written.
   """
-  source = getattr(trained, "run_dir", None)
+  source = trained.run_dir
   if source is None:
     raise RunError("the format 'compact' is a run folder, and this model is of none: give what tfdisent.load gives.")
   if folder.exists() and not (folder / run.WEIGHTS_FILE).is_file():

@@ -163,7 +163,7 @@ def _described(trained: TrainedModel, names: Sequence[str], read: Container[str]
     names: of the inputs of the signatures, one for each part.
     read: the names of those that `encode` gives.
   """
-  controls = controls_of(trained.feature, trained.class_names, of_feature(getattr(trained, "run_dir", None)))
+  controls = controls_of(trained.feature, trained.class_names, of_feature(trained.run_dir))
   parts = zip(controls, trained.feature.parts, names)
   return [_one_described(control, part, name, name in read) for control, part, name in parts]
 
