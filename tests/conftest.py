@@ -161,6 +161,18 @@ def browser():
     one.close()
 
 
+@pytest.fixture(scope="session")
+def screenshot(tmp_path_factory):
+  """Keeps a picture of a page: in $TFDISENT_SCREENSHOTS, or in pytest's temporary folder."""
+  folder = os.environ.get("TFDISENT_SCREENSHOTS")
+  folder = pathlib.Path(folder) if folder else tmp_path_factory.mktemp("screenshots")
+
+  def keep(page, name):
+    page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+  return keep
+
+
 def faults_for_screen_readers(page) -> list[tuple[str, str]]:
   """What axe-core finds on a page: the rule, and the first element that breaks it."""
   axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")

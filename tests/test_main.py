@@ -65,7 +65,7 @@ def test_help_teaches_and_does_not_wait_for_tensorflow():
 def test_a_training_leaves_all_that_it_promises(run_dir):
   for name in ("config.gin", "run.json", "model.json", "metrics_validation.json", "feature_examples.json"):
     assert (run_dir / name).stat().st_size > 0
-  for name in ("fusion.png", "reconstruction.png", "traversal.png", "fusion_worst.png"):
+  for name in ("fusion.png", "reconstruction.png", "traversal.png", "fusion_worst.png", "judges.npz"):
     assert (run_dir / name).stat().st_size > 0
   assert not (run_dir / "metrics.json").exists() and not run.reads_of_test(run_dir)  # nothing is of the test split
   assert list(run_dir.glob("checkpoints/last/epoch-1.index")) and list(run_dir.glob("tensorboard/events*"))

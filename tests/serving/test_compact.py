@@ -42,8 +42,11 @@ def test_it_is_replaced_but_nothing_else_is(digit_run, tmp_path):
   assert not list((tmp_path / "mine").iterdir())
 
 
-def test_it_can_be_exported_and_made_smaller_again(compact, tmp_path):
-  again = tfdisent.export(compact, "compact", tmp_path, "again")
+def test_it_can_be_exported_and_made_smaller_again_with_its_judges(compact, tmp_path):
+  judged = shutil.copytree(compact, tmp_path / "judged")
+  (judged / "judges.npz").write_bytes(b"judges")
+  again = tfdisent.export(judged, "compact", tmp_path, "again")
+  assert (again / "judges.npz").read_bytes() == b"judges" and not (compact / "judges.npz").exists()
   assert (again / "weights.npz").read_bytes() == (compact / "weights.npz").read_bytes()
 
 

@@ -1,5 +1,7 @@
 """The page: what its folder holds, what its model answers, and what it does in a browser."""
 
+import base64
+import contextlib
 import functools
 import http.server
 import io
@@ -14,6 +16,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
+import tfdisent
 from features.attribute import Attribute
 from features.category import Category
 from features.color import Color
@@ -239,6 +242,12 @@ def address(folder):
 @pytest.fixture(scope="module")
 def page(browser, address):
   """The page, ready; nothing but this machine can be reached."""
+  with opened(browser, address) as one:
+    yield one
+
+
+@contextlib.contextmanager
+def opened(browser, address):
   context = browser.new_context(viewport={"width": 360, "height": 740})
   context.set_default_timeout(60_000)
   one, elsewhere = context.new_page(), []
@@ -374,6 +383,22 @@ def test_a_file_that_is_no_image_gets_a_sentence(page):
   page.wait_for_selector("#status:not(.bad)", state="attached")
   ready(page)
   assert picture(page, "source") != before
+
+
+def test_a_donor_is_uploaded_on_the_page_of_a_model_of_the_package(browser, address, tmp_path, screenshot):
+  """`address` skips where there is no LiteRT.js."""
+  model = tfdisent.load("avatars")
+  x = load_examples(model.run_dir, model.image_shape)
+  PIL.Image.fromarray(x[5]).save(tmp_path / "donor.png")
+  server = Server(web.export(model, tmp_path / "avatars"))
+  with opened(browser, f"http://127.0.0.1:{server.server_port}/") as page:
+    page.get_by_label("Copy all from an image of yours").set_input_files(tmp_path / "donor.png")
+    ready(page)
+    canvas = PIL.Image.open(io.BytesIO(base64.b64decode(picture(page).partition(",")[2]))).convert("RGB")
+    screenshot(page, "web_avatars")
+  server.shutdown()
+  right = model.control(x[:1], model.encode(x[5:6]).feature)[0]
+  np.testing.assert_allclose(np.asarray(canvas).astype(int), right, atol=3)
 
 
 def test_a_narrow_window_has_no_bar_and_every_widget_a_name(page):

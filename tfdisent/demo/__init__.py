@@ -3,7 +3,8 @@
     from tfdisent import demo
     demo.serve([("glyphs", tfdisent.load("glyphs"))])
 
-`room.py` computes for one model, and `page.py` draws it with Gradio, which the extra `demo` brings.
+`room.py` computes for one model, `drawing.py` shows that as HTML, and `page.py` has the widgets of Gradio, which the
+extra `demo` brings.
 """
 
 import os
@@ -41,7 +42,7 @@ def launched(runs: Sequence[tuple[str, TrainedRun]], host: str = "127.0.0.1", po
   """The page of `serve`, in a thread of its own: a `gradio.Blocks`, whose `local_url` tells the address."""
   os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # Gradio would call home
   try:
-    from tfdisent.demo import page
+    from tfdisent.demo import drawing, page
   except ImportError as error:
     raise ConfigError(f"--mode=demo needs Gradio: pip install 'tfdisent[demo]' ({error}).") from error
 
@@ -58,7 +59,7 @@ def launched(runs: Sequence[tuple[str, TrainedRun]], host: str = "127.0.0.1", po
     ssr_mode=False,
     footer_links=[],
     theme=page.theme(),
-    css=page.STYLE,
+    css=drawing.STYLE,
   )
   return app
 

@@ -1,10 +1,9 @@
 """The demo's page: widgets of Gradio around a `Room` for each model.
 
-What a visitor has chosen is kept in the page (`gr.State`), so visitors do not disturb each other. Images are sent as
-`data:` addresses, so the server writes no files, except what somebody uploads, which is removed after an hour.
+What a visitor has chosen is kept in the page (`gr.State`), so visitors do not disturb each other. The server writes no
+files, except what somebody uploads, which is removed after an hour. `drawing.py` makes what is shown of a model.
 """
 
-import base64
 import functools
 import html
 from collections.abc import Callable, Sequence
@@ -14,26 +13,16 @@ import numpy as np
 
 from tfdisent.api import TrainedRun
 from tfdisent.controls import Control
-from tfdisent.data.pixels import as_png
+from tfdisent.demo import drawing
 from tfdisent.demo.room import DONOR, SOURCE, VALUE, Codes, Room
 from tfdisent.errors import TfdisentError
-from tfdisent.pictures import Sheet
 
 HOUR = 3600
 """Seconds."""
 FEW = 6
 """So many classes are buttons, and more of them are a list."""
-STYLE = """
-.tfd-images {display: flex; flex-wrap: wrap; gap: 16px}
-.tfd-images figure {margin: 0; flex: 1 1 128px; max-width: 320px}
-.tfd-images img, .tfd-picture img {image-rendering: pixelated; width: 100%; height: auto; border-radius: 4px}
-.tfd-images figcaption {padding: 4px 0}
-.tfd-color {border: none !important}
-.tfd-read {border-collapse: collapse; width: 100%; margin-top: 8px}
-.min_value, .max_value, button[role=tab].selected {color: var(--body-text-color) !important}
-.tfd-read td, .tfd-read th {padding: 2px 8px 2px 0; text-align: left; border: none}
-"""
-ORIGINS = [("of the source", SOURCE), ("of the donor", DONOR), ("set here", VALUE)]
+ORIGINS = [("from source", SOURCE), ("from donor", DONOR), ("set here", VALUE)]
+"""Where a part of the feature comes from, in words."""
 
 
 def theme() -> gr.themes.Base:
@@ -45,8 +34,7 @@ def make(runs: Sequence[tuple[str, TrainedRun]]) -> gr.Blocks:
   """The page, not served yet: a tab for each of the models, `runs`, which are given by their names."""
   with gr.Blocks(title="tfdisent", analytics_enabled=False, delete_cache=(HOUR, HOUR)) as app:
     gr.Markdown(
-      "# tfdisent\nAn image x̂ = G(z1, z̃2) has everything of its source but the features, which you set or take from "
-      "a donor."
+      "# tfdisent\nTake an image and turn its features. The fusion x̂ = G(z1, z̃2) keeps all the rest of its source."
     )
     if len(runs) == 1:
       Tab(*runs[0])
@@ -68,28 +56,33 @@ class Tab:
 
   def __init__(self, name: str, trained: TrainedRun):
     self.room = room = Room(trained)
-    self.controls, self.names = room.controls, [control.name for control in room.controls]
+    self.controls = room.controls
     start, other = room.codes(room.examples[0]), room.codes(room.examples[-1])
     values = room.values_of(start.f) if start.f is not None else [c.of_natural(c.path()[0]) for c in self.controls]
     origin = SOURCE if room.reads else VALUE
     self.source, self.donor = gr.State(start, time_to_live=HOUR), gr.State(other, time_to_live=HOUR)
+    shown = self.show_all(start, other, [origin] * len(values), values)
     with gr.Row():
-      with gr.Column(scale=3, min_width=300):
-        gr.Markdown(f"## {name}")
-        self.note = gr.HTML()
-        self.fusion = gr.HTML(_fusion(room, start, other, [origin] * len(values), values))
+      with gr.Column(min_width=300):
+        self.note = gr.HTML(visible=False)
+        self.images = gr.HTML(shown[0])
         self.sources, self.source_upload = _images("Source", room.examples)
-        with gr.Row(equal_height=True):
+        with gr.Accordion("A new source", open=False), gr.Row(equal_height=True):
           self.seed = gr.Number(0, label="Seed of z1", precision=0, minimum=0, maximum=2**31 - 1, min_width=120)
           self.prior = gr.Button("Draw z1 from its prior", min_width=160)
-      with gr.Column(scale=2, min_width=300):
-        gr.Markdown("## Features")
-        shown = [_widget(control, value, origin, room.reads) for control, value in zip(self.controls, values)]
-        self.fields, self.origins = [fields for fields, _ in shown], [where for _, where in shown]
         with gr.Accordion("A donor of features", open=False, visible=room.reads):
           self.donors, self.donor_upload = _images("Donor", room.examples)
+      with gr.Column(min_width=300):
+        gr.Markdown("## Features")
+        widgets = [_widget(*one, origin, room.reads) for one in zip(room.names, self.controls, values)]
+        self.fields, self.origins = [fields for fields, _ in widgets], [where for _, where in widgets]
+        gr.Markdown("## What is read in the images")
+        self.reading = gr.HTML(shown[1])
+        with gr.Accordion("What else the judge sees", open=False, visible=bool(room.other_judges)):
+          self.others = gr.HTML(shown[2])
+    self.shown = [self.images, self.reading, self.others]
     with gr.Accordion("One feature across its range", open=False):
-      self.which = gr.Dropdown(self.names, value=self.names[0], label="Feature", visible=len(self.names) > 1)
+      self.which = gr.Dropdown(room.names, value=room.names[0], label="Feature", visible=len(room.names) > 1)
       self.across, self.strip = gr.Button("Draw the strip"), gr.HTML()
     with gr.Accordion("Images by images", open=False, visible=room.reads):
       gr.Markdown("Rows keep z1 of the image at their left, columns have the features of the image above.")
@@ -102,17 +95,23 @@ class Tab:
     chosen = [self.source, self.donor, *self.origins, *flat]
     for number, fields in enumerate(self.fields):
       for field in fields:
-        _on(field.input, functools.partial(self.set_part, number), chosen, [self.fusion, self.origins[number]])
+        # At once: what is used next must not be told that this part still comes from elsewhere.
+        field.input(None, None, self.origins[number], js=f"() => '{VALUE}'", queue=False, api_visibility="private")
+        if self.controls[number].kind == "color":  # its text has no event `input`
+          answer = functools.partial(self.set_color, number)
+          _on(field.change, answer, chosen, [*self.shown, self.origins[number]])
+        else:
+          _on(field.input, functools.partial(self.set_part, number), chosen, self.shown)
     for origin in self.origins:
-      _on(origin.input, self.show, chosen, self.fusion)
+      _on(origin.input, self.show, chosen, self.shown)
     for take, choice, upload, outputs in (
-      (self.take_source, self.sources, self.source_upload, [self.source, *flat, self.fusion]),
-      (self.take_donor, self.donors, self.donor_upload, [self.donor, *self.origins, self.fusion]),
+      (self.take_source, self.sources, self.source_upload, [self.source, *flat, *self.shown]),
+      (self.take_donor, self.donors, self.donor_upload, [self.donor, *self.origins, *self.shown]),
     ):
       _on(choice.select, _selected(self.room, take), chosen, outputs)
       answer = functools.partial(self.upload, take, len(outputs))
       _on(upload.upload, answer, [upload, *chosen], [*outputs, self.note])
-    _on(self.prior.click, self.draw_prior, [self.seed, *chosen], [self.source, *flat, self.fusion])
+    _on(self.prior.click, self.draw_prior, [self.seed, *chosen], [self.source, *flat, *self.shown])
     _on(self.across.click, self.draw_strip, [self.which, *chosen], self.strip)
     _on(self.by_images.click, self.draw_grid, None, self.grid)
 
@@ -124,13 +123,27 @@ class Tab:
     count = len(self.controls)
     return source, donor, list(rest[:count]), _values(self.controls, rest[count:])
 
+  def show_all(self, source: Codes, donor: Codes, origins: Sequence[str], values: Sequence) -> tuple[str, str, str]:
+    """The images, what is read in them, and what else the judges see."""
+    look = self.room.look(source, self.room.feature_of(source, donor, origins, values))
+    others = drawing.others(self.room, look) if self.room.other_judges else ""
+    donor = donor if DONOR in origins else None
+    return drawing.images(source, donor, look), drawing.reading(self.room, look), others
+
   def show(self, *chosen):
-    return _fusion(self.room, *self.read(chosen))
+    return self.show_all(*self.read(chosen))
 
   def set_part(self, number: int, *chosen):
     source, donor, origins, values = self.read(chosen)
     origins[number] = VALUE
-    return _fusion(self.room, source, donor, origins, values), VALUE
+    return self.show_all(source, donor, origins, values)
+
+  def set_color(self, number: int, *chosen):
+    """As `set_part`, unless the colour is only shown, since it is the source's."""
+    source, _, origins, values = self.read(chosen)
+    if origins[number] != VALUE and source.f is not None and values[number] == self.room.values_of(source.f)[number]:
+      return [gr.skip()] * (len(self.shown) + 1)
+    return *self.set_part(number, *chosen), VALUE
 
   def take_source(self, source: Codes, chosen: Sequence):
     """Another source: controls that follow it show its values."""
@@ -138,20 +151,21 @@ class Tab:
     if source.f is not None:
       new = self.room.values_of(source.f)
       values = [now if origin == VALUE else of for origin, now, of in zip(origins, values, new)]
-    return source, *_fields(self.controls, values), _fusion(self.room, source, donor, origins, values)
+    return source, *_fields(self.controls, values), *self.show_all(source, donor, origins, values)
 
   def take_donor(self, donor: Codes, chosen: Sequence):
     """Another donor, which gives all of its features."""
     source, _, origins, values = self.read(chosen)
     origins = [DONOR] * len(origins)
-    return donor, *origins, _fusion(self.room, source, donor, origins, values)
+    return donor, *origins, *self.show_all(source, donor, origins, values)
 
   def upload(self, take: Callable, count: int, file: str, *chosen):
     """`take` of a file, whose `count` outputs stay as they are if it is no image; and a note that says so."""
     try:
-      return *take(self.room.codes(file), chosen), ""
+      return *take(self.room.codes(file), chosen), gr.update(visible=False)
     except TfdisentError as error:
-      return *[gr.skip()] * count, f'<p role="alert">{html.escape(str(error))}</p>'
+      note = f'<p role="alert">{html.escape(str(error))}</p>'
+      return *[gr.skip()] * count, gr.update(value=note, visible=True)
 
   def draw_prior(self, seed: int | None, *chosen):
     return self.take_source(self.room.prior(seed or 0, chosen[0].f), chosen)
@@ -159,10 +173,10 @@ class Tab:
   def draw_strip(self, part: str, *chosen):
     source, donor, origins, values = self.read(chosen)
     f = self.room.feature_of(source, donor, origins, values)
-    return _picture(self.room.strip(source.z1, f, self.names.index(part)))
+    return drawing.picture(self.room.strip(source.z1, f, self.room.names.index(part)))
 
   def draw_grid(self):
-    return _picture(self.room.grid())
+    return drawing.picture(self.room.grid())
 
 
 def _on(event: Callable, function: Callable, inputs, outputs) -> None:
@@ -174,35 +188,33 @@ def _on(event: Callable, function: Callable, inputs, outputs) -> None:
 
 def _images(what: str, examples: Sequence[np.ndarray]) -> tuple[gr.Gallery, gr.UploadButton]:
   with gr.Row(equal_height=True):
-    gr.Markdown(f"### {what}")
+    gr.Markdown(f"## {what}")
     upload = gr.UploadButton(f"{what}: use an image of yours", file_types=["image"], size="sm", min_width=160)
   gallery = gr.Gallery(
     [image if image.shape[2] == 3 else np.repeat(image, 3, 2) for image in examples],
     label=f"{what}: choose an image",
     show_label=False,
-    columns=8,
-    height=110,
     object_fit="contain",
     allow_preview=False,
     interactive=False,
     format="png",
     buttons=[],
-    elem_classes=f"tfd-{what.lower()}s",
+    elem_classes=["tfd-pick", f"tfd-{what.lower()}s"],
   )
   return gallery, upload
 
 
-def _widget(control: Control, value, origin: str, reads: bool) -> tuple[list, gr.Radio]:
+def _widget(name: str, control: Control, value, origin: str, reads: bool) -> tuple[list, gr.Radio]:
   """The fields of a control, and the choice of where its value comes from."""
-  with gr.Group():
+  with gr.Group(elem_classes="tfd-part"):
     if control.kind == "choice" and len(control.choices) <= FEW:
-      fields = [gr.Radio(list(control.choices), value=value, label=control.name)]
+      fields = [gr.Radio(list(control.choices), value=value, label=name)]
     elif control.kind == "choice":
-      fields = [gr.Dropdown(list(control.choices), value=value, label=control.name)]
+      fields = [gr.Dropdown(list(control.choices), value=value, label=name)]
     elif control.kind == "check":
-      fields = [gr.Checkbox(value=value, label=control.name)]
+      fields = [gr.Checkbox(value=value, label=name)]
     elif control.kind == "color":
-      fields = [gr.ColorPicker(value=value, label=control.name, elem_classes="tfd-color")]
+      fields = [gr.ColorPicker(value=value, label=name, elem_classes="tfd-color")]
     else:
       fields = [
         gr.Slider(
@@ -210,12 +222,17 @@ def _widget(control: Control, value, origin: str, reads: bool) -> tuple[list, gr
           slider.high,
           value=number,
           step=slider.step,
-          label=" ".join(filter(None, (control.name, slider.label, f"({slider.unit})" if slider.unit else ""))),
+          label=" ".join(filter(None, (name, slider.label, f"({slider.unit})" if slider.unit else ""))),
         )
         for slider, number in zip(control.sliders, value)
       ]
     where = gr.Radio(
-      ORIGINS, value=origin, label=f"{control.name}: where it comes from", show_label=False, visible=reads
+      ORIGINS,
+      value=origin,
+      label=f"{name}: where it comes from",
+      show_label=False,
+      visible=reads,
+      elem_classes="tfd-where",
     )
   return fields, where
 
@@ -248,45 +265,3 @@ def _selected(room: Room, take: Callable) -> Callable:
     return take(room.codes(room.examples[event.index]), arguments)
 
   return select
-
-
-def _fusion(room: Room, source: Codes, donor: Codes, origins: Sequence[str], values: Sequence) -> str:
-  """Source, donor and fusion, and what the model reads in them, as HTML."""
-  f = room.feature_of(source, donor, origins, values)
-  image = room.fusion(source.z1, f)
-  images = [("Source", source.image), *([("Donor", donor.image)] if DONOR in origins else [])]
-  address = _address(image)
-  figures = "".join(_figure(one, name, name) for name, one in images)
-  save = f'Fusion <a href="{address}" download="fusion.png">(save as PNG)</a>'
-  figures += f'<figure><img src="{address}" alt="The fusion"><figcaption>{save}</figcaption></figure>'
-  read = room.reading(image)
-  rows = [room.words_of(f), *([room.words_of(read)] if read is not None else [])]
-  columns = ["Feature", "Asked for", "Read in the fusion"][: len(rows) + 1]
-  head = "".join(f'<th scope="col">{column}</th>' for column in columns)
-  body = "".join(
-    f'<tr><th scope="row">{html.escape(control.name)}</th>'
-    + "".join(f"<td>{_swatch(control, word)}{html.escape(word)}</td>" for word in words)
-    + "</tr>"
-    for control, *words in zip(room.controls, *rows)
-  )
-  return f'<div class="tfd-images">{figures}</div><table class="tfd-read"><tr>{head}</tr>{body}</table>'
-
-
-def _figure(image: np.ndarray, caption: str, alt: str) -> str:
-  return f'<figure><img src="{_address(image)}" alt="{alt}"><figcaption>{caption}</figcaption></figure>'
-
-
-def _swatch(control: Control, word: str) -> str:
-  style = f"display:inline-block;width:1em;height:1em;margin-right:4px;vertical-align:-2px;background:{word}"
-  return f'<span style="{style}" aria-hidden="true"></span>' if control.kind == "color" else ""
-
-
-def _picture(sheet: Sheet) -> str:
-  pixels = sheet.draw()
-  address, alt = _address(pixels), html.escape(sheet.words)
-  return f'<div class="tfd-picture" style="max-width:{pixels.shape[1]}px"><img src="{address}" alt="{alt}"></div>'
-
-
-def _address(image: np.ndarray) -> str:
-  """An image, uint8 [H, W, C], as a `data:` address of a PNG."""
-  return f"data:image/png;base64,{base64.b64encode(as_png(image)).decode()}"

@@ -10,9 +10,11 @@ from tfdisent.api import TrainedRun
 from tfdisent.controls import controls_of
 from tfdisent.data.pixels import decode
 from tfdisent.errors import DataError, FeatureError
+from tfdisent.evaluation.small_judges import load_judges
 from tfdisent.examples import of_feature, to_begin_with
 from tfdisent.pictures import Block, Sheet, fusion_grid, part_words
 from tfdisent.pictures.grids import fused, with_part
+from tfdisent.pictures.words import names_of
 
 SOURCE, DONOR, VALUE = "source", "donor", "value"
 """Where a part of the feature comes from."""
@@ -29,6 +31,20 @@ class Codes(NamedTuple):
   """Mean of q(z1 | x), float32 [1, Z1]."""
   f: np.ndarray | None
   """The feature, read from the image, float32 [1, width]; None where it cannot be read."""
+  judged: list[str]
+  """What each of the run's judges reads in the image, in words."""
+
+
+class Look(NamedTuple):
+  """A fusion, and what is read in it and in its source: words for each part of the feature, or for each judge."""
+
+  image: np.ndarray
+  """uint8 [H, W, C]."""
+  asked: list[str]
+  by_model: tuple[list[str], list[str]] | None
+  """Of the source and of the fusion; None where the model reads no feature."""
+  by_judges: tuple[list[str], list[str]]
+  """Of the source and of the fusion; empty where the run has no judges."""
 
 
 class Room:
@@ -42,12 +58,14 @@ class Room:
     self.trained = trained
     self.feature = trained.feature
     self.examples = to_begin_with(trained)
+    self.names = [name.replace("_", " ") for name in names_of(self.feature)]
     self.controls = controls_of(self.feature, trained.class_names, of_feature(trained.run_dir))
     try:
       trained.model.check_reading(of_f=True)
       self.reads = True
     except FeatureError:
       self.reads = False
+    self.judges = load_judges(trained.run_dir, trained.image_shape)
     self.codes(self.examples[0])  # traces the graphs, so that the first visitor does not wait
 
   def codes(self, image: Any) -> Codes:
@@ -62,17 +80,25 @@ class Room:
       except ValueError as error:
         name = pathlib.Path(image).name  # the server's own path means nothing to a visitor
         raise DataError(f"{name} cannot be used as an image: {str(error).replace(image, name)}.") from error
-    return Codes(image, self.trained.encode_z1(image[None])[0], self.reading(image))
+    return Codes(image, self.trained.encode_z1(image[None])[0], self.reading(image), self.judged(image))
 
   def prior(self, seed: int, f: np.ndarray | None) -> Codes:
     """A z1 from its prior that follows `seed`, with the image that it gives with the feature f [1, width]."""
     z1 = np.random.default_rng(int(seed)).standard_normal((1, self.trained.model.z1_width)).astype(np.float32)
     f = f if f is not None else self._vector([control.path()[0] for control in self.controls])
-    return Codes(self.fusion(z1, f), z1, f)
+    image = self.fusion(z1, f)
+    return Codes(image, z1, f, self.judged(image))
 
   def fusion(self, z1: np.ndarray, f: np.ndarray) -> np.ndarray:
     """G(z1, z̃2), uint8 [H, W, C], of z1 [1, Z1] and f [1, width]."""
     return fused(self.trained, z1, f[None])[0, 0]
+
+  def look(self, source: Codes, f: np.ndarray) -> Look:
+    """The fusion of a source with the feature f [1, width], and what is read in both."""
+    image = self.fusion(source.z1, f)
+    read = self.reading(image)
+    of_model = None if read is None or source.f is None else (self.words_of(source.f), self.words_of(read))
+    return Look(image, self.words_of(f), of_model, (source.judged, self.judged(image)))
 
   def feature_of(self, source: Codes, donor: Codes | None, origins: Sequence[str], values: Sequence) -> np.ndarray:
     """f of the fusion, [1, width]: each part from its origin, as `SOURCE`, and its value where that is `VALUE`."""
@@ -99,7 +125,7 @@ class Room:
     images, words = fused(self.trained, z1, with_part(self.feature, f, number, path))[0], self._words(number, path)
     starts = range(0, len(images), STEPS)
     blocks = [Block([images[start : start + STEPS]], words[start : start + STEPS]) for start in starts]
-    return Sheet(tuple(blocks), f"{self.controls[number].name} across its range, and nothing else changes.")
+    return Sheet(tuple(blocks), f"{self.names[number]} across its range, and nothing else changes.")
 
   def grid(self) -> Sheet:
     """Fusions of the example images: rows keep z1, columns give the whole feature."""
@@ -109,6 +135,22 @@ class Room:
   def reading(self, image: np.ndarray) -> np.ndarray | None:
     """f, [1, width], that the model reads in an image, uint8 [H, W, C]; None where it cannot read."""
     return self._read(image[None]) if self.reads else None
+
+  def judged(self, image: np.ndarray) -> list[str]:
+    """What each judge reads in an image, uint8 [H, W, C], in words; [] where the run has no judges."""
+    return self.judges.words(image[None])[0] if self.judges else []
+
+  @property
+  def judges_of_parts(self) -> list[int | None]:
+    """Which of the run's judges reads each part of the feature, by its place; None where none does."""
+    columns = [one.judge.column for one in self.judges.judges] if self.judges else []
+    return [columns.index(part.column) if part.column in columns else None for part in self.feature.parts]
+
+  @property
+  def other_judges(self) -> list[int]:
+    """The places of the judges that read what is no part of the feature."""
+    own = self.judges_of_parts
+    return [number for number in range(len(self.judges.judges) if self.judges else 0) if number not in own]
 
   def _words(self, number: int, f: np.ndarray) -> list[str]:
     part = self.feature.parts[number]

@@ -177,8 +177,9 @@ def _made(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> SmallJu
     judge = Judge(**{**told["judge"], "symmetric": symmetric})
     read = OF_PIXELS[judge.kind] if told["head"] is None else of_heads[told["head"]]
     figure = COMPARISONS[judge.kind].figure
-    judges.append(SmallJudge(judge, read, tuple(told["classes"]), told["is_color"], figure, told["value"]))
-  return SmallJudges(tuple(judges), about["images"])
+    value = None if told["value"] is None else float(told["value"])
+    judges.append(SmallJudge(judge, read, tuple(told["classes"]), bool(told["is_color"]), figure, value))
+  return SmallJudges(tuple(judges), int(about["images"]))
 
 
 # --- What the file says -----------------------------------------------------------------------------------------------

@@ -319,6 +319,15 @@ async function takeSource(blob, words) {
   paint(element("source"), image, words);
 }
 
+/** Takes all features that the model reads in another image. */
+async function copyFrom(blob) {
+  const { values } = await encode(await prepare(blob));
+  for (const { control, follow, set } of rows.filter(({ control }) => control.is_read)) {
+    follow.checked = false;
+    set(values[control.name]);
+  }
+}
+
 const fetched = async (file) => (await fetch(file)).blob();
 
 /** Numbers of the normal distribution that follow a seed. */
@@ -354,11 +363,12 @@ function connect() {
   element("copy").prepend(make("option", { value: "", selected: true }, "choose an example"));
   element("copying").hidden = element("reset").hidden = !readable.length;
   element("copy").addEventListener("change", ({ target }) => target.value && attempt(async () => {
-    const { values } = await encode(await prepare(await fetched(target.value)));
-    for (const { control, follow, set } of rows.filter(({ control }) => control.is_read)) {
-      follow.checked = false;
-      set(values[control.name]);
-    }
+    await copyFrom(await fetched(target.value));
+    element("donor").value = "";
+  }));
+  element("donor").addEventListener("change", ({ target }) => target.files[0] && attempt(async () => {
+    await copyFrom(target.files[0]);
+    element("copy").value = "";
   }));
   element("file").addEventListener("change", ({ target }) => target.files[0] && attempt(async () => {
     await takeSource(target.files[0], `Source: ${target.files[0].name}`);
