@@ -40,6 +40,7 @@ UNEQUAL = [np.zeros([2, 2]), np.zeros([3, 2])]
     (Callable[[int], int], [len, int], ["len", None]),
     (ArrayLike | Mapping[str, ArrayLike], [3, "a", [[1], [2]], {"a": [1]}, np.zeros(2)], [UNEQUAL]),
     (np.ndarray, [np.zeros(2), [[1, 2]], 3, "a"], [UNEQUAL]),
+    (ArrayLike, [np.zeros(2), [[1, 2]], 3, "a"], [UNEQUAL]),
     (Registry, [Registry("a", "b")], [Registry, "feature", None]),
     (Any, [None, object()], []),
     (Sequence, [(), [None]], ["a", None]),

@@ -35,6 +35,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfdisent.errors import ConfigError, shown
 
@@ -160,7 +161,7 @@ def _is_union(value, inner) -> bool:
 
 def _is_array_like(inner) -> bool:
   """Whether these are the parts of `numpy.typing.ArrayLike`, perhaps with others."""
-  return any(getattr(typing.get_origin(one), "__name__", "") == "_SupportsArray" for one in inner)
+  return any(one is ArrayLike or getattr(typing.get_origin(one), "__name__", "") == "_SupportsArray" for one in inner)
 
 
 def _is_list(value, inner) -> bool:
@@ -189,6 +190,7 @@ _TESTS = {
   str: lambda value, inner: _is_text(value),
   pathlib.Path: lambda value, inner: _is_text(value),
   np.ndarray: lambda value, inner: _is_array(value),
+  ArrayLike: lambda value, inner: _is_array(value),  # a name of its own since NumPy 2.5, a union before
   typing.Union: _is_union,
   types.UnionType: _is_union,
   typing.Literal: lambda value, inner: any(type(value) is type(one) and value == one for one in inner),
@@ -220,6 +222,7 @@ _NAMES = {
   str: ("a text", "texts"),
   pathlib.Path: ("a path", "paths"),
   np.ndarray: ("an array", "arrays"),
+  ArrayLike: ("an array", "arrays"),
   collections.abc.Sequence: ("a tuple", "tuples"),
   list: ("a list", "lists"),
   tuple: ("a tuple", "tuples"),

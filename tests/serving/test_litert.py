@@ -73,9 +73,9 @@ def test_an_image_of_another_shape_fails(path, shape):
 @pytest.mark.parametrize("name", FEATURES)
 @pytest.mark.parametrize("count", [0, 1, 3, 5])
 def test_features_are_as_many_as_images(path, name, count):
-  """One feature is not spread over four images."""
+  """One feature is not spread over four images. LiteRT of TensorFlow 2.18 fails in the other operation."""
   other = np.resize(FEATURES[name], (count, *FEATURES[name].shape[1:]))
-  with pytest.raises(RuntimeError, match="gather index out of bounds"):
+  with pytest.raises(RuntimeError, match=r"gather index out of bounds|CONCATENATION"):
     ask(path, "control", image=IMAGE, **{**FEATURES, name: other})
 
 
