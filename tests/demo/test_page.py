@@ -186,6 +186,7 @@ def test_uploads_are_shown_as_training_makes_them_and_a_text_gets_a_sentence(pag
   changed(page, lambda: page.locator(".tfd-sources:visible button.thumbnail-item").nth(2).click())
   examples = load_examples(models[model].run_dir, models[model].image_shape)
   np.testing.assert_array_equal(picture(page, "Source"), examples[2])
+  page.get_by_role("alert").wait_for(state="hidden")
 
 
 def test_the_strip_and_the_grid_are_drawn(page, screenshot):
