@@ -266,7 +266,7 @@ def test_a_screen_reader_finds_no_fault_and_a_narrow_window_needs_no_scrolling(
   browser, address, width, scheme, screenshot
 ):
   page = opened(browser, address, width, color_scheme=scheme)
-  for model in NAMES:
+  for model in NAMES if width == 360 else NAMES[:1]:
     go_to(page, model)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert faults_for_screen_readers(page) == []
