@@ -186,6 +186,7 @@ def test_uploads_are_shown_as_training_makes_them_and_a_text_gets_a_sentence(pag
   changed(page, lambda: page.locator(".tfd-sources:visible button.thumbnail-item").nth(2).click())
   examples = load_examples(models[model].run_dir, models[model].image_shape)
   np.testing.assert_array_equal(picture(page, "Source"), examples[2])
+  page.get_by_role("alert").wait_for(state="hidden")
 
 
 def test_the_strip_and_the_grid_are_drawn(page, screenshot):
@@ -265,7 +266,7 @@ def test_a_screen_reader_finds_no_fault_and_a_narrow_window_needs_no_scrolling(
   browser, address, width, scheme, screenshot
 ):
   page = opened(browser, address, width, color_scheme=scheme)
-  for model in NAMES:
+  for model in NAMES if width == 360 else NAMES[:1]:
     go_to(page, model)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert faults_for_screen_readers(page) == []

@@ -385,20 +385,22 @@ def test_a_file_that_is_no_image_gets_a_sentence(page):
   assert picture(page, "source") != before
 
 
-def test_a_donor_is_uploaded_on_the_page_of_a_model_of_the_package(browser, address, tmp_path, screenshot):
+def test_a_donor_is_uploaded_on_the_page_of_a_model_of_the_package(browser, address, tmp_path, screenshot, monkeypatch):
   """`address` skips where there is no LiteRT.js."""
+  monkeypatch.setattr(web, "SIGNATURES", ("encode", "decode"))  # what the page itself asks for; each takes seconds
   model = tfdisent.load("avatars")
   x = load_examples(model.run_dir, model.image_shape)
   PIL.Image.fromarray(x[5]).save(tmp_path / "donor.png")
   server = Server(web.export(model, tmp_path / "avatars"))
   with opened(browser, f"http://127.0.0.1:{server.server_port}/") as page:
-    page.get_by_label("Copy all from an image of yours").set_input_files(tmp_path / "donor.png")
+    page.get_by_label("Or from a donor of yours").set_input_files(tmp_path / "donor.png")
     ready(page)
     canvas = PIL.Image.open(io.BytesIO(base64.b64decode(picture(page).partition(",")[2]))).convert("RGB")
     screenshot(page, "web_avatars")
   server.shutdown()
   right = model.control(x[:1], model.encode(x[5:6]).feature)[0]
-  np.testing.assert_allclose(np.asarray(canvas).astype(int), right, atol=3)
+  error = np.abs(np.asarray(canvas).astype(int) - right)
+  assert error.mean() < 1 and error.max() <= 8  # colours pass through widgets of 8 bits
 
 
 def test_a_narrow_window_has_no_bar_and_every_widget_a_name(page):

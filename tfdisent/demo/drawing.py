@@ -15,6 +15,7 @@ from tfdisent.pictures import Sheet
 
 STYLE = """
 .prose h2 {font-size: var(--text-lg) !important; margin: 0 !important}
+.gradio-container > main {max-width: 1400px}
 .html-container {padding: 0 !important}
 .tfd-images {display: flex; flex-wrap: wrap; gap: 16px}
 .tfd-images figure {margin: 0; flex: 1 1 0; min-width: 112px; max-width: 336px}
@@ -49,11 +50,13 @@ STYLE = """
   height: auto !important; gap: 6px; padding: 8px}
 .tfd-pick .thumbnail-item {aspect-ratio: 1; height: auto; border: none}
 .min_value, .max_value, button[role=tab].selected {color: var(--body-text-color) !important}
+@media (max-width: 1120px) {
+  .tfd-hex {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)}
+}
 @media (max-width: 640px) {
   .tfd-read {font-size: var(--text-sm)}
   .tfd-read td, .tfd-read th {padding-right: 4px !important}
   .tfd-read .tfd-start {padding-left: 5px !important}
-  .tfd-hex {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)}
   .tfd-where label {padding-right: 8px !important}
   .tfd-where span {margin-left: 4px !important}
   .tfd-pick .grid-container {grid-template-columns: repeat(4, minmax(0, 1fr)) !important}

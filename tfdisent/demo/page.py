@@ -32,7 +32,7 @@ def theme() -> gr.themes.Base:
 
 def make(runs: Sequence[tuple[str, TrainedRun]]) -> gr.Blocks:
   """The page, not served yet: a tab for each of the models, `runs`, which are given by their names."""
-  with gr.Blocks(title="tfdisent", analytics_enabled=False, delete_cache=(HOUR, HOUR)) as app:
+  with gr.Blocks(title="tfdisent", analytics_enabled=False, delete_cache=(HOUR, HOUR), fill_width=True) as app:
     gr.Markdown(
       "# tfdisent\nTake an image and turn its features. The fusion x̂ = G(z1, z̃2) keeps all the rest of its source."
     )
@@ -108,7 +108,7 @@ class Tab:
       (self.take_source, self.sources, self.source_upload, [self.source, *flat, *self.shown]),
       (self.take_donor, self.donors, self.donor_upload, [self.donor, *self.origins, *self.shown]),
     ):
-      _on(choice.select, _selected(self.room, take), chosen, outputs)
+      _on(choice.select, _selected(self.room, take), chosen, [*outputs, self.note])
       answer = functools.partial(self.upload, take, len(outputs))
       _on(upload.upload, answer, [upload, *chosen], [*outputs, self.note])
     _on(self.prior.click, self.draw_prior, [self.seed, *chosen], [self.source, *flat, *self.shown])
@@ -262,6 +262,6 @@ def _hexadecimal(color: str) -> str:
 
 def _selected(room: Room, take: Callable) -> Callable:
   def select(event: gr.SelectData, *arguments):
-    return take(room.codes(room.examples[event.index]), arguments)
+    return *take(room.codes(room.examples[event.index]), arguments), gr.update(visible=False)
 
   return select

@@ -32,13 +32,14 @@ not include
 
 from tfdisent.evaluation.bound import cells, entropy, information_bound
 from tfdisent.evaluation.case import Case, other_feature
+from tfdisent.evaluation.image_probe import read_images
 from tfdisent.evaluation.intervals import (
   bootstrap_interval,
   median_with_interval,
   proportion_interval,
   with_interval,
 )
-from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae, read_images
+from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics, printed_figures, without_part
 from tfdisent.evaluation.probes import PROBES, chance, leakage, predict, score
 from tfdisent.evaluation.protocol import evaluate, train_judges

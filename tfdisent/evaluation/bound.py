@@ -26,8 +26,8 @@ from scipy.special import log_softmax
 from sklearn.cluster import KMeans
 
 from tfdisent.evaluation.case import Case
+from tfdisent.evaluation.image_probe import read_images
 from tfdisent.evaluation.intervals import with_interval
-from tfdisent.evaluation.judges import read_images
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
 from tfdisent.evaluation.probes import ProbeData
 from tfdisent.feature.contract import DISCRETE

@@ -11,7 +11,8 @@
 import numpy as np
 
 from tfdisent.evaluation.case import Case, targets
-from tfdisent.evaluation.judges import plain_vae, read_images
+from tfdisent.evaluation.image_probe import read_images
+from tfdisent.evaluation.judges import plain_vae
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
 from tfdisent.evaluation.probes import PROBES, chance, is_classes, leakage, score
 from tfdisent.feature.contract import DISCRETE
