@@ -126,7 +126,6 @@ def test_every_room_has_its_place():
 
 
 LONG = {
-  "tfdisent/evaluation/judges.py": "every judge, which are alike, beside what they share",
   "tfdisent/model/terms.py terms": "the paper's loss, in the paper's order, to be read beside it",
   "tests/model/world.py known_terms": "the same loss once more, in NumPy",
 }
