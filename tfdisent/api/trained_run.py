@@ -31,6 +31,8 @@ class TrainedRun(TrainedModel):
     is_temporary: whether the folder is removed once nobody holds this object.
   """
 
+  run_dir: pathlib.Path
+
   def __init__(
     self,
     trained: TrainedModel,
