@@ -4,9 +4,15 @@ The models of the package are used, and an untrained one for the kinds of widget
 """
 
 import base64
+import contextlib
 import functools
 import io
+import pathlib
 import re
+import socket
+import subprocess
+import sys
+import time
 
 import numpy as np
 import PIL.Image
@@ -277,6 +283,51 @@ def test_a_screen_reader_finds_no_fault_and_a_narrow_window_needs_no_scrolling(
     assert faults_for_screen_readers(page) == []
     screenshot(page, f"{model}_{width}_{scheme}")
   page.close()
+
+
+# The time from a click to a new picture, which the page itself notes.
+WATCH = """
+() => {
+  const fusion = () => document.querySelector("img[alt='The fusion']").src;
+  window.times = [];
+  window.shown = fusion();
+  new MutationObserver(() => {
+    if (fusion() !== window.shown) {
+      window.shown = fusion();
+      window.times.push(performance.now() - window.clicked);
+    }
+  }).observe(document.body, {subtree: true, childList: true, attributes: true});
+}
+"""
+
+
+@pytest.mark.long
+def test_a_thousand_changes_are_answered_soon_and_need_no_more_memory(browser):
+  """Prints milliseconds; they are those of the READMEs on a machine that does nothing else."""
+  changes, port = 1000, 7999
+  server = subprocess.Popen(
+    [sys.executable, "-m", "tfdisent.main", "--mode=demo", "--run_dir=avatars", f"--port={port}"]
+  )
+  try:
+    for _ in range(120):
+      with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        break
+      time.sleep(0.5)
+    page, memory = opened(browser, f"http://127.0.0.1:{port}"), []
+    page.evaluate(WATCH)
+    boxes = [page.get_by_role("checkbox", name=name).element_handle() for name in ("smile", "glasses")]
+    for number in range(changes):
+      boxes[number % 2].evaluate("box => { window.clicked = performance.now(); box.click(); }")
+      page.wait_for_function("count => window.times.length > count", arg=number, polling=5)
+      if number % 100 == 99:
+        memory.append(int(pathlib.Path(f"/proc/{server.pid}/statm").read_text().split()[1]))
+    times = np.percentile(page.evaluate("window.times"), [50, 95, 100])
+    print("median, 95th percentile and longest: {:.0f}, {:.0f}, {:.0f} ms".format(*times))
+    assert max(memory) < 1.02 * memory[0]
+    page.close()
+  finally:
+    server.kill()
+    server.wait()
 
 
 # --- Widgets that they have not ---------------------------------------------------------------------------------------

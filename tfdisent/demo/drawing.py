@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfdisent.data.pixels import as_png
-from tfdisent.demo.room import Codes, Look, Room
+from tfdisent.demo.room import Codes, Look, Room, label
 from tfdisent.pictures import Sheet
 
 STYLE = """
@@ -64,11 +64,6 @@ STYLE = """
 """
 
 
-def label(name: str) -> str:
-  """The name of a part or of a column, as people write it."""
-  return name.replace("_", " ")
-
-
 def images(source: Codes, donor: Codes | None, look: Look) -> str:
   """Source, donor and fusion beside one another."""
   fusion = _address(look.image)
@@ -101,13 +96,13 @@ def reading(room: Room, look: Look) -> str:
     before, after = words
     rows.append((room.names[part], [*before, look.asked[part], *after]))
   count, start = len(readers), ' class="tfd-start"'
-  group = lambda name, rest="": f'<th scope="colgroup" colspan="{count}"{start}>{name}{rest}</th>' if count else ""  # noqa: E731
+  group = f'<th scope="colgroup" colspan="{count}"{start}>In the {{}}</th>' if count else ""
   names = "".join(
     f'<th scope="col"{start if number == 0 else ""}>{reader}</th>' for number, reader in enumerate(readers)
   )
   head = (
-    f'<tr><th scope="col" rowspan="2">Feature</th>{group("In the source")}'
-    f'<th scope="col" rowspan="2"{start}>Asked for</th>{group("In the fusion")}</tr><tr>{names}{names}</tr>'
+    f'<tr><th scope="col" rowspan="2">Feature</th>{group.format("source")}'
+    f'<th scope="col" rowspan="2"{start}>Asked for</th>{group.format("fusion")}</tr><tr>{names}{names}</tr>'
   )
   starts = {0, count, count + 1}
   is_color = [control.kind == "color" for control in room.controls]

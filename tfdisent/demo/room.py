@@ -47,6 +47,11 @@ class Look(NamedTuple):
   """Of the source and of the fusion; empty where the run has no judges."""
 
 
+def label(name: str) -> str:
+  """The name of a part or of a column, as people write it."""
+  return name.replace("_", " ")
+
+
 class Room:
   """One model behind the page: what is computed for its tab, without a widget.
 
@@ -58,7 +63,7 @@ class Room:
     self.trained = trained
     self.feature = trained.feature
     self.examples = to_begin_with(trained)
-    self.names = [name.replace("_", " ") for name in names_of(self.feature)]
+    self.names = list(map(label, names_of(self.feature)))
     self.controls = controls_of(self.feature, trained.class_names, of_feature(trained.run_dir))
     try:
       trained.model.check_reading(of_f=True)
