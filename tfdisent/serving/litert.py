@@ -101,8 +101,10 @@ def converted(served: ServedModel, functions: Mapping[str, Callable], weights: s
     with tempfile.TemporaryDirectory() as folder:
       tf.saved_model.save(module, folder, signatures=functions)
       converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
-      converter.optimizations = [] if weights == "float32" else [tf.lite.Optimize.DEFAULT]
-      converter.target_spec.supported_types = [tf.float16] if weights == "float16" else []
+      if weights != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+      if weights == "float16":
+        converter.target_spec.supported_types = [tf.float16]
       return converter.convert()
   except Exception as error:  # the converter raises errors of many kinds
     raise RunError(f"the model cannot be converted to LiteRT: {reason(error)}") from error
