@@ -34,6 +34,7 @@ ALWAYS_SO = frozenset(
     "objective.r1_every = 16",
     "model.networks = 'plain'",
     "model.ema = 0.0",
+    "model.z1_stddev = None",
     "train.augment = None",
     "train.measurements = ()",
     *(f"{dataset}.background = 'white'" for dataset in ("image_folder", "image_table", "folder", "table")),
