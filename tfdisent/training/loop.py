@@ -21,6 +21,7 @@ from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, DataError, FeatureError, shown
 from tfdisent.feature import learned
 from tfdisent.feature.contract import Feature
+from tfdisent.feature.independence import Independence
 from tfdisent.feature.values import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
@@ -46,6 +47,8 @@ def train_model(
   strategy: tf.distribute.Strategy | None = None,
   fitting: Mapping | None = None,
   augment: Mapping | None = None,
+  independent_of: Sequence[str] = (),
+  largest_weight: float = 50.0,
   callbacks: Sequence[keras.callbacks.Callback] = (),
   prepare: Callable[[], None] = lambda: None,
   describe: Callable[[], str] = str,
@@ -73,6 +76,8 @@ def train_model(
     fitting: arguments of `tfdisent.fit_feature` for the learned features that were not fitted before. Its noise is
       that of `objective.q_noise` unless it is given.
     augment: arguments of `tfdisent.data.augment.Augment`, which changes the images of the split `train`.
+    independent_of, largest_weight: of `tfdisent.feature.independence.Independence`: what goes together with f in the
+      split `train`, and shall not.
     callbacks: for `fit`, of every worker. They are called once the loss was checked and before a checkpoint is written.
     prepare: called by every worker before `fit`, if epochs are left. What takes long on the chief alone must be done
       here (as the training of judges): within `fit` the other workers wait for the chief, and time out.
@@ -95,7 +100,8 @@ def train_model(
   check_counts(0, checkpoint_every=checkpoint_every)
   unfitted = learned.unfitted(feature)
   refuse_alike(dataset)
-  batches = _Batches(dataset, feature, batch_size, seed, strategy, make_augment(augment))
+  independence = Independence(dataset, feature, independent_of, largest_weight)
+  batches = _Batches(dataset, feature, batch_size, seed, strategy, make_augment(augment), independence)
 
   # --- Build ---
   keras.utils.set_random_seed(seed)
@@ -153,6 +159,7 @@ class _Batches:
     seed: int,
     strategy: tf.distribute.Strategy,
     augment: Augment | None,
+    independence: Independence,
   ):
     multiple = 2 * strategy.num_replicas_in_sync  # q_data='pairs' swaps the z1 of examples 2k and 2k+1 of a replica
     if batch_size % multiple:
@@ -162,7 +169,7 @@ class _Batches:
     with strategy.scope():
       feature.build(dataset.image_shape)  # the values of a learned f are read by its network
     self._dataset, self._feature, self._batch_size = dataset, feature, batch_size
-    self._seed, self._strategy, self._augment = seed, strategy, augment
+    self._seed, self._strategy, self._augment, self._independence = seed, strategy, augment, independence
     self.read()
     self.steps_per_epoch = steps_per_epoch(dataset.train, batch_size)
     if len(dataset.validation["image"]) < 2:
@@ -186,7 +193,8 @@ class _Batches:
 
   def training(self, first_step: int) -> tf.distribute.DistributedDataset:
     """Batches of the training split, from a step of the whole training on."""
-    return self._distributed("train", self._batch_size, first_step=first_step, augment=self._augment)
+    changed = {"augment": self._augment, "frequency": self._independence.frequency(self._values["train"])}
+    return self._distributed("train", self._batch_size, first_step=first_step, **changed)
 
   def validation(self) -> tf.distribute.DistributedDataset:
     """Batches of the validation split, in its order."""
