@@ -98,10 +98,8 @@ def train_model(
   run_dir, worker = expanded(run_dir), Worker(strategy)
   check_counts(1, epochs=epochs, batch_size=batch_size)
   check_counts(0, checkpoint_every=checkpoint_every)
-  unfitted = learned.unfitted(feature)
-  refuse_alike(dataset)
-  independence = Independence(dataset, feature, independent_of, largest_weight)
-  batches = _Batches(dataset, feature, batch_size, seed, strategy, make_augment(augment), independence)
+  unfitted, drawn = learned.unfitted(feature), (independent_of, largest_weight)
+  batches = _Batches(dataset, feature, batch_size, seed, strategy, make_augment(augment), *drawn)
 
   # --- Build ---
   keras.utils.set_random_seed(seed)
@@ -159,8 +157,10 @@ class _Batches:
     seed: int,
     strategy: tf.distribute.Strategy,
     augment: Augment | None,
-    independence: Independence,
+    independent_of: Sequence[str],
+    largest_weight: float,
   ):
+    refuse_alike(dataset)
     multiple = 2 * strategy.num_replicas_in_sync  # q_data='pairs' swaps the z1 of examples 2k and 2k+1 of a replica
     if batch_size % multiple:
       raise ConfigError(
@@ -169,7 +169,8 @@ class _Batches:
     with strategy.scope():
       feature.build(dataset.image_shape)  # the values of a learned f are read by its network
     self._dataset, self._feature, self._batch_size = dataset, feature, batch_size
-    self._seed, self._strategy, self._augment, self._independence = seed, strategy, augment, independence
+    self._seed, self._strategy, self._augment = seed, strategy, augment
+    self._independence = Independence(dataset, feature, independent_of, largest_weight)
     self.read()
     self.steps_per_epoch = steps_per_epoch(dataset.train, batch_size)
     if len(dataset.validation["image"]) < 2:
