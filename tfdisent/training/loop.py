@@ -13,7 +13,7 @@ from tfdisent import run
 from tfdisent.checkpoints import Checkpoints, restore
 from tfdisent.console import say
 from tfdisent.data.alike import refuse_alike
-from tfdisent.data.augment import Augment, make_augment
+from tfdisent.data.augment import make_augment
 from tfdisent.data.batches import steps_per_epoch, training_batches, validation_steps
 from tfdisent.data.dataset import Dataset
 from tfdisent.data.pixels import WHITE
@@ -95,11 +95,10 @@ def train_model(
   """
   # --- Check everything that can be checked before hours are spent ---
   strategy = strategy or tf.distribute.get_strategy()
-  run_dir, worker = expanded(run_dir), Worker(strategy)
+  run_dir, worker, unfitted = expanded(run_dir), Worker(strategy), learned.unfitted(feature)
   check_counts(1, epochs=epochs, batch_size=batch_size)
   check_counts(0, checkpoint_every=checkpoint_every)
-  unfitted, drawn = learned.unfitted(feature), (independent_of, largest_weight)
-  batches = _Batches(dataset, feature, batch_size, seed, strategy, make_augment(augment), *drawn)
+  batches = _Batches(dataset, feature, batch_size, seed, strategy, augment, independent_of, largest_weight)
 
   # --- Build ---
   keras.utils.set_random_seed(seed)
@@ -156,7 +155,7 @@ class _Batches:
     batch_size: int,
     seed: int,
     strategy: tf.distribute.Strategy,
-    augment: Augment | None,
+    augment: Mapping | None,
     independent_of: Sequence[str],
     largest_weight: float,
   ):
@@ -169,7 +168,7 @@ class _Batches:
     with strategy.scope():
       feature.build(dataset.image_shape)  # the values of a learned f are read by its network
     self._dataset, self._feature, self._batch_size = dataset, feature, batch_size
-    self._seed, self._strategy, self._augment = seed, strategy, augment
+    self._seed, self._strategy, self._augment = seed, strategy, make_augment(augment)
     self._independence = Independence(dataset, feature, independent_of, largest_weight)
     self.read()
     self.steps_per_epoch = steps_per_epoch(dataset.train, batch_size)
