@@ -183,7 +183,7 @@ class _Batches:
 
   def read(self) -> None:
     """Reads f(x) of the examples: at first, and again once a network that reads it in their pixels was fitted."""
-    self._values = {}
+    self._values, self._frequency = {}, None
     for split, hint in (("train", ""), ("validation", ", of which validation_fraction says how many")):
       try:
         self._values[split] = feature_values(self._feature, self._dataset[split])
@@ -193,8 +193,10 @@ class _Batches:
 
   def training(self, first_step: int) -> tf.distribute.DistributedDataset:
     """Batches of the training split, from a step of the whole training on."""
-    changed = {"augment": self._augment, "frequency": self._independence.frequency(self._values["train"])}
-    return self._distributed("train", self._batch_size, first_step=first_step, **changed)
+    if self._frequency is None:
+      self._frequency = self._independence.frequency(self._values["train"])
+    drawn = {"augment": self._augment, "frequency": self._frequency}
+    return self._distributed("train", self._batch_size, first_step=first_step, **drawn)
 
   def validation(self) -> tf.distribute.DistributedDataset:
     """Batches of the validation split, in its order."""
