@@ -180,6 +180,8 @@ TRAIN = {
   "evaluate_every": 14,
   "checkpoint_every": 15,
   "augment": {"shear": 0.1},
+  "independent_of": ("color",),
+  "largest_weight": 30.0,
   "jit_compile": True,
   "measurements": ("sharpness",),
 }

@@ -16,8 +16,13 @@ tfd = tfp.distributions
 MIN_STDDEV = 1e-4  # the softplus of a very negative number is 0 in float32, and log σ would be infinite
 
 
-def diagonal_gaussian(parameters: tf.Tensor) -> tfd.MultivariateNormalDiag:
-  """N(mean, diag(stddev²)) over [B, Z] from `parameters` [B, 2 Z]: Z means, then Z scales before the softplus."""
+def diagonal_gaussian(parameters: tf.Tensor, stddev: float | None = None) -> tfd.MultivariateNormalDiag:
+  """N(mean, diag(stddev²)) over [B, Z] from `parameters` [B, 2 Z]: Z means, then Z scales before the softplus.
+
+  With a fixed `stddev` they are [B, Z], the means alone.
+  """
+  if stddev is not None:
+    return tfd.MultivariateNormalDiag(parameters, stddev * tf.ones_like(parameters))
   mean, raw = tf.split(parameters, 2, axis=-1)
   return tfd.MultivariateNormalDiag(mean, tf.nn.softplus(raw) + MIN_STDDEV)
 

@@ -119,6 +119,8 @@ def train(
   evaluate_every: int = 5,
   checkpoint_every: int = 500,
   augment: Mapping[str, Any] | None = None,
+  independent_of: Sequence[str] = (),
+  largest_weight: float = 50.0,
   jit_compile: bool = False,
   measurements: Sequence[str] = (),
   measure: bool = True,
@@ -131,7 +133,8 @@ def train(
     dataset: name of a registered data set, whose arguments are plain data: `run.json` keeps them.
     feature: name of a registered feature; or of a column of the data set, or several, as `tfdisent.train` takes them.
     data_dir: where the data lies; None is the data set's own default.
-    epochs, batch_size, seed, evaluate_every, checkpoint_every, augment, jit_compile: as in `tfdisent.api.train`.
+    epochs, batch_size, seed, evaluate_every, checkpoint_every, augment, independent_of, largest_weight, jit_compile: as
+      in `tfdisent.api.train`.
     measurements: names of registered measurements, whose arguments are plain data as well.
     measure: as in `tfdisent.api.train`.
     annotate: what becomes of the configuration's text before it is written.
@@ -152,6 +155,8 @@ def train(
     evaluate_every=evaluate_every,
     checkpoint_every=checkpoint_every,
     augment=augment,
+    independent_of=independent_of,
+    largest_weight=largest_weight,
     jit_compile=jit_compile,
     strategy=devices,
     fitting=gin.get_bindings("tfdisent.fit_feature"),

@@ -214,6 +214,54 @@ def equivariance_loss(x_fusion_of_moved: tf.Tensor, moved_x_fusion: tf.Tensor, s
   return tf.reduce_sum(tf.square(x_fusion_of_moved - tf.stop_gradient(moved_x_fusion)), [1, 2, 3]) / (2 * stddev**2)
 
 
+def change_loss(of_x: Sequence[tf.Tensor], of_x_fusion: Sequence[tf.Tensor]) -> tf.Tensor:
+  """L_change = c(x, x̂) [B]: the mean absolute difference of two images, or of what some layers make of them.
+
+  That z1 tells nothing of f, and that x̂ shows f(x̃), does not say which x̂ belongs to which x. It says that x ↦ x̂ maps
+  p(x | f(x)) to p(x | f(x̃)), and a duck that turns into a car does that, too. The wanted map changes x least: it solves
+  Monge's problem of optimal transport, min E c(x, x̂) among all maps from the one distribution to the other (of cycles
+  of GANs: de Bézenac et al. 2021). L_f is the constraint, and a weight that is small against λ3 chooses among the maps
+  that it leaves. c is a mean over pixels, since L_f does not grow with the image either.
+
+  Args:
+    of_x: x, [B, H, W, C], or what each layer makes of it, [B, H_l, W_l, C_l].
+    of_x_fusion: x̂ likewise.
+  """
+  return sum(tf.reduce_mean(tf.abs(a - b), [1, 2, 3]) for a, b in zip(of_x, of_x_fusion)) / len(of_x)
+
+
+def smooth_loss(length: tf.Tensor, mean_length: tf.Tensor) -> tf.Tensor:
+  """L_smooth = (l / l̄ - 1)² [B], with l = ‖G(z1, z̃2 + δ) - G(z1, z̃2)‖ / ‖δ‖, the length of G's path at z̃2.
+
+  Images of neighbouring values of a continuous f share their complement. Where G jumps from one object to another as z̃2
+  moves on, its path is much longer than elsewhere. So the path shall be as long everywhere: the path length
+  regularisation of Karras et al. 2020, with a finite step in place of the Jacobian, and the mean of the batch in place
+  of a running mean. It is relative to the mean, so that it depends neither on the image's size nor on z2's scale.
+
+  Args:
+    length: l, [B].
+    mean_length: l̄, its mean over the batch, a constant scalar.
+  """
+  return tf.square(tf.math.divide_no_nan(length, mean_length) - 1)
+
+
+def fusion_cycle_loss(x: tf.Tensor, x_back: tf.Tensor, stddev: float) -> tf.Tensor:
+  """L_back = -log p(x | E1(x̂), z2) = ‖x - G(E1(x̂), z2)‖² / (2 σ²) [B], up to a constant.
+
+  L_mirror asks x̂ for z1, and this asks for all of x that z2 does not tell, by a bound of the same kind:
+
+    I(x; x̂ | z2) ≥ H(x | z2) + E[log p(x | E1(x̂), z2)],
+
+  with the decoder of L_VAE at the mean of q(z1 | x̂) as p. It is the cycle of Zhu et al. 2017 through the fusion.
+
+  Args:
+    x: [B, H, W, C].
+    x_back: G(E1(x̂), z2), [B, H, W, C].
+    stddev: σ of the likelihood.
+  """
+  return tf.reduce_sum(tf.math.squared_difference(x, x_back), [1, 2, 3]) / (2 * stddev**2)
+
+
 def cycle_loss(posterior: tfd.Distribution, posterior_partner: tfd.Distribution) -> tf.Tensor:
   """L_cycle = ‖E1(G(z1, z2)) - E1(G(z1, z̃2))‖₁ [B], with z1 from the prior: the reverse cycle of Jha et al. 2018.
 

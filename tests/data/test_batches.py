@@ -224,3 +224,36 @@ def test_a_function_sees_so_many_rows_of_every_array_at_a_time():
   np.testing.assert_array_equal(total, [10, 12, 14, 16, 18])
   np.testing.assert_array_equal(of_name["first"], np.arange(5))
   assert seen == [2, 2, 1]
+
+
+def test_examples_are_drawn_as_often_as_they_are_asked_for():
+  """Both as themselves and as partners; in every epoch, where the number is whole."""
+  for numbers in draw(4, 4, 20, frequency=np.array([0.0, 3, 3, 6])):
+    np.testing.assert_array_equal(np.sort(numbers, axis=1), np.tile([1, 2, 3, 3], (20, 1)))
+
+
+def test_what_is_no_whole_number_is_right_on_average_and_as_pairs():
+  frequency = np.array([0.5, 1.0, 0.25, 2.25])
+  example, partner = draw(4, 4, 400, frequency=frequency)
+  for numbers in (example, partner):
+    counts = np.stack([np.bincount(epoch, minlength=4) for epoch in numbers])
+    assert (np.abs(counts - frequency) < 1).all()  # rounded up or down
+    np.testing.assert_allclose(counts.mean(0), frequency, atol=0.1)
+  together = np.zeros([4, 4])
+  np.add.at(together, (example.ravel(), partner.ravel()), 1 / 1600)
+  np.testing.assert_allclose(together, np.outer(frequency, frequency) / 16, atol=0.03)
+
+
+def test_a_resumed_training_and_every_replica_draw_the_same():
+  given = {"seed": 5, "frequency": np.linspace(0, 2, 19)}
+  whole = draw(19, 8, 6, **given)
+  np.testing.assert_array_equal(draw(19, 8, 3, first_step=3, **given), [numbers[3:] for numbers in whole])
+  drawn = training_batches(*numbered(19), 8, context=tf.distribute.InputContext(2, 1, 2), **given)
+  for step, batch in enumerate(drawn.take(6)):
+    np.testing.assert_array_equal(batch["feature"][:, 0], whole[0][step][4:])
+    np.testing.assert_array_equal(batch["partner"][:, 0], whole[1][step][4:])
+
+
+def test_nothing_asked_for_is_every_example_once():
+  for with_it, without in zip(draw(12, 4, 6, frequency=np.full(12, 0.5)), draw(12, 4, 6)):
+    np.testing.assert_array_equal(with_it, without)

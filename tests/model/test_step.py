@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from features.digit_label import DigitLabel
 from tests.conftest import TINY
-from tests.model.world import ALL, make_world, moved, weights
+from tests.model.world import ALL, Linear, make_world, moved, weights
 from tfdisent.errors import ConfigError
+from tfdisent.model.change import Change
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 
@@ -56,6 +57,20 @@ def test_no_weight_changes_before_every_gradient_is_known(make_tiny, batch):
   gradients = [gradients_before(op) for op in steps]
   assert len(gradients[0]) == 10  # two convolutions in each of E1, G and q, and in D for x' and for x̂
   assert all(names == gradients[0] for names in gradients)
+
+
+def test_xla_gives_the_same_losses(world_batch):
+  """Of a whole forward pass, with what is beyond the paper and has no network of its own. XLA draws other noise."""
+  beyond = (Change(metric="random", spread=0.5), "smooth", "fusion_cycle")
+  model = make_world(lambda3=0.0, lambda4=0.0, prior_fusions=0.5, losses=beyond)
+  model.z1_stddev, model.E1 = 0.5, Linear(16, 2, [2], np.random.default_rng(1))
+  noise = model.noise(world_batch["position"], 0, 16)
+  model.noise = lambda position, step, width: noise[:, :width]
+  expected = model.terms(world_batch, tf.constant(0, tf.int64))
+  logs = tf.function(model.terms, jit_compile=True)(world_batch, tf.constant(0, tf.int64))
+  assert {"L_change", "L_smooth", "L_back"} <= expected.keys()
+  values, compiled = ({name: float(of[name]) for name in expected} for of in (expected, logs))
+  assert compiled == pytest.approx(values, rel=1e-4)
 
 
 def test_bfloat16_keeps_weights_and_losses_in_float32(batch):

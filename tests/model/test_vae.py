@@ -14,8 +14,10 @@ from tests.model.world import (
   make_world,
 )
 from tfdisent.errors import ConfigError, FeatureError
+from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
+from tfdisent.serving.signatures import ServedModel
 
 
 def test_networks_are_those_that_the_objective_needs(make_tiny):
@@ -58,6 +60,27 @@ def test_the_model_called_on_images_reconstructs_them(world_batch):
     make_world(lambda3=0.0)(image)
 
 
+def test_a_fixed_noise_of_z1_leaves_e1_its_mean_alone(batch, tmp_path):
+  objective = Objective(lambda4=0.0, cycle=1.0, mirror=1.0)
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), objective, z1_stddev=0.5, **TINY)
+  mean = model.E1(tf.image.convert_image_dtype(batch["image"], tf.float32))
+  assert mean.shape == (8, 4)
+  kl = 0.5 * (np.square(mean).sum(1) + 4 * (0.25 - 1 - np.log(0.25)))  # a decay of the mean, and a constant
+  terms = model.terms(batch, tf.constant(-1, tf.int64))
+  assert float(terms["KL_z1"]) == pytest.approx(kl.mean(), rel=1e-5)
+  assert all(np.isfinite(value) for value in terms.values())
+
+  again = DisentangledVAE.from_config(model.get_config())
+  for symbol, network in model.networks.items():
+    again.networks[symbol].set_weights(network.get_weights())
+  code = TrainedModel(again).encode(batch["image"].numpy())
+  np.testing.assert_allclose(code.z1_mean, mean, atol=1e-5)
+  np.testing.assert_array_equal(code.z1_stddev, np.full([8, 4], 0.5, np.float32))
+  served = ServedModel(TrainedModel(again)).signatures({"encode"})["encode"](batch["image"])
+  np.testing.assert_allclose(served["z1_mean"], mean, atol=1e-5)
+  np.testing.assert_array_equal(served["z1_stddev"], np.full([8, 4], 0.5, np.float32))
+
+
 def test_the_summary_names_the_networks(capsys):
   make_world(adversary=1.0).summary()
   assert "Total params" in capsys.readouterr().out
@@ -68,6 +91,7 @@ def test_the_summary_names_the_networks(capsys):
   [
     ({"G": {"conv": ()}}, "at least one transposed convolution"),
     ({"z1_width": 0}, "model.z1_width = 0 must be a whole number of at least 1"),
+    ({"z1_stddev": 0.0}, "model.z1_stddev = 0.0 must be positive, or None"),
     ({"z2_width": 2.0}, r"model.z2_width = 2.0 must be a whole number: did you mean 2\?"),
     ({"code": "ternary"}, "unknown code 'ternary'"),
     ({"feature": Color(), "code": "one_hot"}, r"model.code = 'one_hot' .*'color' is continuous: use 'gaussian'"),
@@ -101,6 +125,7 @@ def test_a_model_has_its_defaults_in_its_configuration():
     "precision": "float32",
     "ema": 0.0,
     "seed": 0,
+    "z1_stddev": None,
   }
   of_networks = {symbol: network.get_config() for symbol, network in model.networks.items()}
   assert {symbol: c["outputs"] for symbol, c in of_networks.items() if symbol != "G"} == {

@@ -58,6 +58,8 @@ def train(
   strategy: tf.distribute.Strategy | str | None = None,
   fitting: Mapping[str, Any] | None = None,
   augment: Mapping[str, Any] | None = None,
+  independent_of: Sequence[str] = (),
+  largest_weight: float = 50.0,
   measurements: Sequence[str] | None = None,
   measure: bool = True,
   make_model: Callable[..., DisentangledVAE] | None = None,
@@ -114,6 +116,10 @@ def train(
       fitted before the training begins, and kept in the run folder.
     augment: what the training changes at random in its images, {"shift": 0.05, "scale": 0.1, "shear": 0.2, "flip":
       True}: see `tfdisent.data.augment.Augment`. It must not change f(x). A small set has more styles so.
+    independent_of: columns that go together with f in the training images by chance, ("color",), or registered
+      features. Images are drawn as if f were independent of them, a rare combination more often, so that what is
+      asked for does not bring them along: see `tfdisent.feature.independence`.
+    largest_weight: how much more often than on average an image is drawn for that, at most.
     measurements: names of registered measurements, which are taken in every evaluation of this run; in those of the
       training, the quick ones are. None for those of the preset.
     measure: whether the trained model is drawn and measured. A run that is not has no `feature_examples.json`.
@@ -148,6 +154,7 @@ def train(
     progress(f"Recipe '{recipe.preset.name}', for {recipe.preset.why}; epochs: {recipe.epochs}.")
   steps = {"seed": seed, "checkpoint_every": checkpoint_every, "jit_compile": jit_compile, "augment": augment}
   steps |= {"epochs": recipe.epochs, "batch_size": recipe.batch_size}
+  steps |= {"independent_of": independent_of, "largest_weight": largest_weight}
   description = {**(description or {"dataset": None}), "measurements": described}
   with _folder(run_dir, progress) as folder:
     told = {"describe": describe or (lambda: recipe.config(**steps)), "description": description}

@@ -36,6 +36,7 @@ def training_batches(
   first_step: int = 0,
   context: tf.distribute.InputContext | None = None,
   augment: Augment | None = None,
+  frequency: np.ndarray | None = None,
 ) -> tf.data.Dataset:
   """An endless `tf.data.Dataset` of training batches, each a function of (seed, step) alone.
 
@@ -56,6 +57,8 @@ def training_batches(
     first_step: the number of the first batch.
     context: which replicas this worker has; None if it has all.
     augment: changes each image, by the seed, the step and its position alone; None leaves them.
+    frequency: how often each example is drawn in an epoch, as x and likewise as x̃, relative to the others, [N] at least
+      0; None for once each. On average it is exact, and in one epoch it is rounded up or down.
 
   Returns:
     Batches with `image` uint8 [B, H, W, C], `feature` f(x) and `partner` f(x̃) float32 [B, width], and `position` int32
@@ -70,6 +73,7 @@ def training_batches(
   read = image_reader(examples["image"])
   with tf.device("CPU"):
     features = tf.constant(feature)
+    ends = None if frequency is None else tf.constant(np.cumsum(frequency) / np.sum(frequency), tf.float64)
 
   context = context or tf.distribute.InputContext()
   local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
@@ -86,7 +90,12 @@ def training_batches(
       # tf.random.experimental.index_shuffle with a mixed key, and with 16 rounds of its cipher instead of 4. With 4
       # rounds and keys that differ in one bit, most of 48,000 images get the same partner in every epoch.
       key = tf.random.stateless_uniform([3], [seed, 2 * epoch + stream], None, None, tf.int32)
-      return tf.raw_ops.RandomIndexShuffle(index=row % count, seed=key, max_index=count - 1, rounds=16)
+      index = tf.raw_ops.RandomIndexShuffle(index=row % count, seed=key, max_index=count - 1, rounds=16)
+      if ends is None:
+        return index
+      # Systematic resampling: [0, 1) has a stretch for each example, and a comb of N teeth, moved at random, hits it.
+      tooth = (tf.cast(index, tf.float64) + tf.random.stateless_uniform([], key[:2], dtype=tf.float64)) / count
+      return tf.minimum(tf.searchsorted(ends, tooth, side="right"), count - 1)
 
     x, x_partner = draw(0) if shuffle else row % count, draw(1)
     image = read(x)

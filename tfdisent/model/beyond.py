@@ -55,8 +55,8 @@ class Cycle(Loss):
 
   def __call__(self, model, forward):
     images = model.decode(tf.concat([forward.z1_prior] * 2, 0), tf.concat([forward.z2, forward.z2_partner], 0))
-    parameters = tf.split(model.E1(images), 2)
-    return forward.mean(losses.cycle_loss(*map(diagonal_gaussian, parameters)))
+    posteriors = (diagonal_gaussian(parameters, model.z1_stddev) for parameters in tf.split(model.E1(images), 2))
+    return forward.mean(losses.cycle_loss(*posteriors))
 
 
 class Matching(Loss):

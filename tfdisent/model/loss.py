@@ -65,10 +65,35 @@ class Forward(NamedTuple):
   """x̂ = G(z1, z̃2), [B, H, W, C]."""
   weight: tf.Tensor | None
   """What each example counts, [B]; None for 1 each."""
+  from_prior: tf.Tensor | None = None
+  """Whether z1 of x̂ is the prior's, so that x̂ has no source, bool [B]; None where every x̂ has one."""
 
   def mean(self, values: tf.Tensor) -> tf.Tensor:
     """The mean over the examples of `values` [B], or of [K B] with K values of each example."""
     return weighted_mean(values, self.weight)
+
+  def mean_with_source(self, values: tf.Tensor, counts: tf.Tensor | None = None) -> tf.Tensor:
+    """The mean of `values` [B] over the fusions that have a source; 0 if none has.
+
+    Args:
+      values: one for each x̂.
+      counts: what each counts besides its weight, [B]; None for 1 each. They get no gradient.
+    """
+    counts = tf.ones_like(values) if counts is None else tf.stop_gradient(counts)
+    if self.from_prior is not None:
+      counts = tf.where(self.from_prior, 0.0, counts)
+    return self.mean(values * tf.math.divide_no_nan(counts, self.global_mean(counts)))
+
+  def global_mean(self, values: tf.Tensor) -> tf.Tensor:
+    """The mean of `values` [B] over the examples of all replicas, as a constant (no gradient).
+
+    Each replica then divides by the same number, and their losses add up to that of the whole batch.
+    """
+    weight = tf.ones_like(values) if self.weight is None else self.weight
+    sums = tf.stop_gradient(tf.stack([tf.reduce_sum(values * weight), tf.reduce_sum(weight)]))
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+      sums = tf.distribute.get_replica_context().all_reduce("SUM", sums)
+    return tf.math.divide_no_nan(sums[0], sums[1])
 
 
 def weighted_mean(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:

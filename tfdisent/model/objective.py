@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from tfdisent.errors import ConfigError, shown
 from tfdisent.losses import OF_GAN
 from tfdisent.model.beyond import Adversary, Cycle, Matching, Mirror
+from tfdisent.model.change import Change as _registers_change  # noqa: F401
 from tfdisent.model.equivariance import Equivariance as _registers_equivariance  # noqa: F401
+from tfdisent.model.fusion_cycle import FusionCycle as _registers_fusion_cycle  # noqa: F401
 from tfdisent.model.loss import Loss, make_loss
+from tfdisent.model.smooth import Smooth as _registers_smooth  # noqa: F401
 from tfdisent.moved import BINDINGS
 
 WEIGHTS = ("lambda1", "lambda2", "lambda3", "lambda4", "mirror", "adversary", "cycle", "matching", "r1")

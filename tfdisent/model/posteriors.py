@@ -20,6 +20,7 @@ class Posteriors:
     E1, G: the networks of q(z1 | x) and of G.
     E2: the network of q(z2 | f(x)) of each part; None where z2 is f(x) itself.
     q: the network of q(z̃2 | z1, x̂); None where no part is trained with L_f1.
+    z1_stddev: the standard deviation of q(z1 | x), where it is fixed; None where E1 gives it.
   """
 
   feature: Feature
@@ -29,6 +30,7 @@ class Posteriors:
   E2: Sequence[keras.Model | None]
   G: keras.Model
   q: keras.Model | None
+  z1_stddev: float | None
 
   def names_of_parts(self, symbol: str) -> list[str]:
     """The symbol for each part of the feature: "E2", or "E2/digit_label" and "E2/color"."""
@@ -42,7 +44,7 @@ class Posteriors:
 
   def posterior_z1(self, x: tf.Tensor):
     """q(z1 | x), a TFP distribution over [B, Z1], from images float32 [B, H, W, C] in [0, 1]."""
-    return diagonal_gaussian(self.E1(x))
+    return diagonal_gaussian(self.E1(x), self.z1_stddev)
 
   def posterior_z2(self, f: tf.Tensor) -> list:
     """q(z2 | f(x)) of each part of the feature, from f(x) [B, width].

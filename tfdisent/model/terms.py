@@ -49,10 +49,11 @@ def terms(model, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, t
     terms["KL_z2"] = sum(mean(losses.kl_to_standard_normal(q)) for q in q_z2 if q is not None)
 
   # 2. GENERATE: the reconstruction x' = G(z1, z2) and the fusion x̂ = G(z1, z̃2), in one call of G.
-  z1_fusion = z1
+  z1_fusion, from_prior = z1, None
   if o.prior_fusions:
     spread = tf.math.floormod(o.prior_fusions * tf.cast(position, tf.float32), 1.0)  # evenly over the batch
-    z1_fusion = tf.where((spread < o.prior_fusions)[:, None], z1_prior, z1)
+    from_prior = spread < o.prior_fusions
+    z1_fusion = tf.where(from_prior[:, None], z1_prior, z1)
   logits = model.G(tf.concat([z1, z1_fusion], 0), tf.concat([z2, z2_partner], 0))
   x_rec_logits, x_fusion_logits = tf.split(logits, 2)
   x_rec, x_fusion = tf.sigmoid(x_rec_logits), tf.sigmoid(x_fusion_logits)
@@ -110,7 +111,7 @@ def terms(model, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, t
 
   # 6. BEYOND THE PAPER: one record each, see `tfdisent.model.loss`
   forward = Forward(
-    x, f, f_partner, q_z1, z1, z1_prior, z1_fusion, z2, z2_partner, x_rec, x_fusion, batch.get("weight")
+    x, f, f_partner, q_z1, z1, z1_prior, z1_fusion, z2, z2_partner, x_rec, x_fusion, batch.get("weight"), from_prior
   )
   for loss in o.beyond:
     value = terms[loss.symbol] = loss(model, forward)

@@ -32,6 +32,9 @@ class DisentangledVAE(Posteriors, TrainingStep):
     objective: the loss; None for the one that `tfdisent.presets` has for images of this size and such a feature.
       `Objective()` is the paper's.
     z1_width: components of z1.
+    z1_stddev: a fixed standard deviation of q(z1 | x), for instance 1; None lets E1 give it. KL(z1) is then a decay of
+      the mean, ½ ‖mean‖² and a constant, and z1 tells what E1 can say against this noise, at the price of the decay: it
+      is told less without an adversary (latent noise and decay: Gabbay & Hoshen 2020, 2021).
     z2_width: components of a learned (Gaussian) z2; the other codes have f's width.
     code: "one_hot", "bernoulli" or "gaussian", of every part of the feature; None takes "gaussian" for a continuous
       one, and for a discrete one its own `Feature.code`, "one_hot" unless it says otherwise.
@@ -67,6 +70,7 @@ class DisentangledVAE(Posteriors, TrainingStep):
     precision: str = "float32",
     ema: float = 0.0,
     seed: int = 0,
+    z1_stddev: float | None = None,
   ):
     keras_names.check_settings(keras)
     super().__init__(name="disentangled_vae")
@@ -85,10 +89,11 @@ class DisentangledVAE(Posteriors, TrainingStep):
       "precision": precision,
       "ema": ema,
       "seed": seed,
+      "z1_stddev": z1_stddev,
     }
-    _check(z1_width, z2_width, precision, ema)
+    _check(z1_width, z2_width, precision, ema, z1_stddev)
     self.image_shape, self.feature, self.objective = tuple(image_shape), feature, objective
-    self.z1_width, self.seed = z1_width, seed
+    self.z1_width, self.z1_stddev, self.seed = z1_width, z1_stddev, seed
     self.codes = tuple(_code(part, code, z2_width) for part in feature.parts)
     self.z2_width = sum(part_code.width for part_code in self.codes)
     self.feature_losses = tuple(
@@ -103,7 +108,7 @@ class DisentangledVAE(Posteriors, TrainingStep):
   def _make_networks(self) -> None:
     """Makes all networks, in the order in which their initial weights are drawn."""
     x, z1, z2 = tf.zeros([1, *self.image_shape]), tf.zeros([1, self.z1_width]), tf.zeros([1, self.z2_width])
-    self.E1 = self.make_network("E1", 2 * self.z1_width, x)
+    self.E1 = self.make_network("E1", (2 if self.z1_stddev is None else 1) * self.z1_width, x)
     self.G = self.make_network("G", None, z1, z2)
     self.E2 = tuple(
       self.make_network(name, 2 * part_code.width, tf.zeros([1, part.width])) if part_code.learned else None
@@ -216,8 +221,10 @@ class DisentangledVAE(Posteriors, TrainingStep):
     return tf.gather(tf.random.stateless_normal([global_batch, width], seed), position)
 
 
-def _check(z1_width: int, z2_width: int, precision: str, ema: float) -> None:
+def _check(z1_width: int, z2_width: int, precision: str, ema: float, z1_stddev: float | None) -> None:
   """Raises `ConfigError` if an argument of a model is out of its range."""
+  if z1_stddev is not None and not z1_stddev > 0:
+    raise ConfigError(f"model.z1_stddev = {shown(z1_stddev)} must be positive, or None, with which E1 gives it.")
   if not (isinstance(ema, numbers.Real) and 0 <= ema < 1):
     raise ConfigError(f"model.ema = {shown(ema)} must be a number of at least 0 and less than 1, as in 0.999.")
   if precision not in ("float32", "mixed_bfloat16"):

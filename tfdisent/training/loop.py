@@ -13,7 +13,7 @@ from tfdisent import run
 from tfdisent.checkpoints import Checkpoints, restore
 from tfdisent.console import say
 from tfdisent.data.alike import refuse_alike
-from tfdisent.data.augment import Augment, make_augment
+from tfdisent.data.augment import make_augment
 from tfdisent.data.batches import steps_per_epoch, training_batches, validation_steps
 from tfdisent.data.dataset import Dataset
 from tfdisent.data.pixels import WHITE
@@ -21,6 +21,7 @@ from tfdisent.distribution import Worker
 from tfdisent.errors import ConfigError, DataError, FeatureError, shown
 from tfdisent.feature import learned
 from tfdisent.feature.contract import Feature
+from tfdisent.feature.independence import Independence
 from tfdisent.feature.values import feature_values
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
@@ -46,6 +47,8 @@ def train_model(
   strategy: tf.distribute.Strategy | None = None,
   fitting: Mapping | None = None,
   augment: Mapping | None = None,
+  independent_of: Sequence[str] = (),
+  largest_weight: float = 50.0,
   callbacks: Sequence[keras.callbacks.Callback] = (),
   prepare: Callable[[], None] = lambda: None,
   describe: Callable[[], str] = str,
@@ -73,6 +76,8 @@ def train_model(
     fitting: arguments of `tfdisent.fit_feature` for the learned features that were not fitted before. Its noise is
       that of `objective.q_noise` unless it is given.
     augment: arguments of `tfdisent.data.augment.Augment`, which changes the images of the split `train`.
+    independent_of, largest_weight: of `tfdisent.feature.independence.Independence`: what goes together with f in the
+      split `train`, and shall not.
     callbacks: for `fit`, of every worker. They are called once the loss was checked and before a checkpoint is written.
     prepare: called by every worker before `fit`, if epochs are left. What takes long on the chief alone must be done
       here (as the training of judges): within `fit` the other workers wait for the chief, and time out.
@@ -90,12 +95,10 @@ def train_model(
   """
   # --- Check everything that can be checked before hours are spent ---
   strategy = strategy or tf.distribute.get_strategy()
-  run_dir, worker = expanded(run_dir), Worker(strategy)
+  run_dir, worker, unfitted = expanded(run_dir), Worker(strategy), learned.unfitted(feature)
   check_counts(1, epochs=epochs, batch_size=batch_size)
   check_counts(0, checkpoint_every=checkpoint_every)
-  unfitted = learned.unfitted(feature)
-  refuse_alike(dataset)
-  batches = _Batches(dataset, feature, batch_size, seed, strategy, make_augment(augment))
+  batches = _Batches(dataset, feature, batch_size, seed, strategy, augment, independent_of, largest_weight)
 
   # --- Build ---
   keras.utils.set_random_seed(seed)
@@ -152,8 +155,11 @@ class _Batches:
     batch_size: int,
     seed: int,
     strategy: tf.distribute.Strategy,
-    augment: Augment | None,
+    augment: Mapping | None,
+    independent_of: Sequence[str],
+    largest_weight: float,
   ):
+    refuse_alike(dataset)
     multiple = 2 * strategy.num_replicas_in_sync  # q_data='pairs' swaps the z1 of examples 2k and 2k+1 of a replica
     if batch_size % multiple:
       raise ConfigError(
@@ -162,7 +168,8 @@ class _Batches:
     with strategy.scope():
       feature.build(dataset.image_shape)  # the values of a learned f are read by its network
     self._dataset, self._feature, self._batch_size = dataset, feature, batch_size
-    self._seed, self._strategy, self._augment = seed, strategy, augment
+    self._seed, self._strategy, self._augment = seed, strategy, make_augment(augment)
+    self._independence = Independence(dataset, feature, independent_of, largest_weight)
     self.read()
     self.steps_per_epoch = steps_per_epoch(dataset.train, batch_size)
     if len(dataset.validation["image"]) < 2:
@@ -176,7 +183,7 @@ class _Batches:
 
   def read(self) -> None:
     """Reads f(x) of the examples: at first, and again once a network that reads it in their pixels was fitted."""
-    self._values = {}
+    self._values, self._frequency = {}, None
     for split, hint in (("train", ""), ("validation", ", of which validation_fraction says how many")):
       try:
         self._values[split] = feature_values(self._feature, self._dataset[split])
@@ -186,7 +193,10 @@ class _Batches:
 
   def training(self, first_step: int) -> tf.distribute.DistributedDataset:
     """Batches of the training split, from a step of the whole training on."""
-    return self._distributed("train", self._batch_size, first_step=first_step, augment=self._augment)
+    if self._frequency is None:
+      self._frequency = self._independence.frequency(self._values["train"])
+    drawn = {"augment": self._augment, "frequency": self._frequency}
+    return self._distributed("train", self._batch_size, first_step=first_step, **drawn)
 
   def validation(self) -> tf.distribute.DistributedDataset:
     """Batches of the validation split, in its order."""
