@@ -162,7 +162,14 @@ def test_a_group_has_the_figures_of_all_its_runs():
 
 
 COLUMNS = [f"control/{name}_{z1}" for name in ("accuracy", "mae", "median_error") for z1 in ("mean", "sample", "prior")]
-COLUMNS += ["leakage/worst", "leakage/image", "complement/color_mae", "complement/digit_accuracy", "complement/ink_iou"]
+COLUMNS += [
+  "leakage/worst",
+  "leakage/worst_nats",
+  "leakage/image",
+  "complement/color_mae",
+  "complement/digit_accuracy",
+  "complement/ink_iou",
+]
 COLUMNS += ["quality/psnr", "quality/sharpness_rec", "quality/sharpness_fusion", "quality/fid", "bound/ratio"]
 
 

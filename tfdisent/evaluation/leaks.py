@@ -3,6 +3,8 @@
 | key | what it is |
 |---|---|
 | `leakage/{linear,mlp,trees}_{mean,sample}` | f read from z1 by each of `PROBES`: accuracy, or R² of a continuous f |
+| `leakage/{linear,mlp,trees}_{mean,sample}_nats` | what each of them can use of z1, in nats: see `probes.usable_information` |
+| `leakage/worst_nats`, `leakage/ceiling_nats` | the largest of these six, and its `probe`; all that there is to tell of a discrete f |
 | `leakage/worst`, `leakage/chance` | the largest of the six, its `probe`, and that one's interval (so it lies above the truth rather than below); the majority class, or 0 |
 | `leakage/control_{shuffled,pixels,untrained,plain_vae}` | the MLP with shuffled targets, on raw pixels, and on the means of an untrained encoder and of a plain VAE's |
 | `leakage/image` | the *source's* f, read from fusions with independent features (z1 the mean) |
@@ -14,12 +16,15 @@ from tfdisent.evaluation.case import Case, targets
 from tfdisent.evaluation.image_probe import read_images
 from tfdisent.evaluation.judges import plain_vae
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
-from tfdisent.evaluation.probes import PROBES, chance, is_classes, leakage, score
+from tfdisent.evaluation.probes import PROBES, ceiling, chance, is_classes, leakage, leakage_and_nats, score
 from tfdisent.feature.contract import DISCRETE
 from tfdisent.registry import register_measurement
 
 FEWEST_TO_FIT = 50
 """A probe that is fitted to fewer images tells nothing."""
+
+
+_NAMES = tuple(f"{probe}_{kind}" for probe in PROBES for kind in ("mean", "sample"))
 
 
 @register_measurement("leakage")
@@ -28,21 +33,29 @@ class Leakage(Measurement):
 
   stage = "leakage"
   figures = (
-    *(Figure(f"leakage/{probe}_{kind}", "low") for probe in PROBES for kind in ("mean", "sample")),
+    *(Figure(f"leakage/{name}", "low") for name in _NAMES),
+    *(Figure(f"leakage/{name}_nats", "low") for name in _NAMES),
     Figure("leakage/worst", "low", column=True, curve=True),
+    Figure("leakage/worst_nats", "low", column=True),
     Figure("leakage/chance"),
+    Figure("leakage/ceiling_nats"),
   )
 
   def measure(self, case: Case) -> Metrics:
     metrics: Metrics = {}
     for part in case.parts:
-      scores = {}
+      scores, nats = {}, {}
       for probe in PROBES:
         for kind, codes in (("mean", case.z1), ("sample", case.z1_sample)):
           case.progress(f"leakage of {part.name}: {probe} on the {kind} of z1")
-          scores[f"{probe}_{kind}"] = leakage(codes, part.target, probe, case.seed)
-      worst = max(scores, key=lambda name: scores[name]["value"])
-      scores |= {"worst": {**scores[worst], "probe": worst}, "chance": chance(part.target)}
+          name = f"{probe}_{kind}"
+          scores[name], nats[name] = leakage_and_nats(codes, part.target, probe, case.seed)
+      for figures in (scores, nats):
+        worst = max(figures, key=lambda name: figures[name]["value"])
+        figures["worst"] = {**figures[worst], "probe": worst}
+      scores |= {f"{name}_nats": figure for name, figure in nats.items()} | {"chance": chance(part.target)}
+      if is_classes(part.target["fit"]):
+        scores["ceiling_nats"] = ceiling(part.target)
       metrics |= {part.key(f"leakage/{name}"): figure for name, figure in scores.items()}
     return metrics
 
