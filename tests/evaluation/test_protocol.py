@@ -287,7 +287,7 @@ def calls(monkeypatch):
   """Replaces all that learns within the protocol, and notes what it is given."""
   calls, scores = Calls(), iter(SCORES)
   for module, name, answer in (
-    (leaks, "leakage", lambda representation, target, seed=0: {"value": next(scores)}),
+    (leaks, "leakage", lambda *_, seed=0: {"value": next(scores)}),
     (leaks, "leakage_and_nats", lambda *_: (dict(value=(accuracy := next(scores))), {"value": accuracy / 2})),
     (leaks, "read_images", lambda image, target, *_: np.eye(4)[np.zeros(len(target["score"]), int)]),
     (bound, "information_bound", lambda *_: {"nats": {"value": 1.0}}),
@@ -426,8 +426,30 @@ def test_which_images_each_probe_learns_stops_early_and_is_scored_on(calls, spli
 
   scores = {key: figure["value"] for key, figure in metrics.items() if key.startswith("leakage/")}
   assert scores == scores_of(label)
+  count = len(of_role["fit"][1])
+  for key in scores:  # but for what no probe gives
+    assert metrics[key].get("probe_images", count) == count
+    assert ("probe_images" in metrics[key]) != key.endswith(("/chance", "/ceiling_nats"))
   assert metrics["leakage/worst"]["probe"] == "mlp_mean" and metrics["bound/nats"] == {"value": 1.0}
   assert calls["Oracle"][0][0] == (dataset, "label") and calls["plain_vae"][0][0] == (model, dataset)
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_probes_of_all_training_images_stop_early_and_are_scored_on_held_out_ones(calls, split):
+  dataset, model = marked_bands_dataset(train=20, probe=25, validation=15, test=28), Telling(BANDS)
+  metrics = evaluate(model, dataset, split, quick=True, progress=None, measurements=("leakage_all_images",))
+  select = ("validation", range(15)) if split == "test" else ("probe", range(20, 25))
+  places = {"fit": ("train", range(20)), "select": select, "score": (split, range(len(dataset[split]["label"])))}
+  assert [arguments[2] for arguments, _ in calls["leakage_and_nats"]] == ["linear"] * 2 + ["mlp"] * 2 + ["trees"] * 2
+  for (z1, target, *_), _ in calls["leakage_and_nats"]:
+    for role, (of_split, rows) in places.items():
+      assert marks(z1[role])[:, :2].tolist() == [[MARKS[of_split], row] for row in rows]
+      np.testing.assert_array_equal(target[role], dataset[of_split]["label"][list(rows)])
+  found = {key: figure for key, figure in metrics.items() if key.startswith("leakage/")}
+  names = [f"{probe}_{kind}" for probe in ("linear", "mlp", "trees") for kind in ("mean", "sample")] + ["worst"]
+  assert set(found) == {f"leakage/{name}_all{unit}" for name in names for unit in ("", "_nats")}
+  assert {figure["probe_images"] for figure in found.values()} == {20}
+  assert (found["leakage/worst_all"]["value"], found["leakage/worst_all"]["probe"]) == (0.9, "mlp_mean")
 
 
 def test_from_many_images_each_is_fused_once(calls, monkeypatch):
