@@ -294,7 +294,8 @@ def test_names_of_runs_that_lie_on_one_another_are_moved_apart(make_run):
     lines[text.get_text()] = low + text.xyann[1] * axes.figure.dpi / 72
   apart = np.diff([lines[f"seed{seed}"] for seed in range(3)])
   assert (apart >= 14 - 1e-6).all() and apart.max() < 30
-  assert {text.get_text(): text.xyann for text in axes.texts}["far"] == (6, 4)
+  sides = {text.get_text(): (text.xyann[0], text.get_horizontalalignment()) for text in axes.texts}
+  assert sides["far"] == (7, "left") and sides["seed0"] == (-7, "right")  # inwards: the seeds have more control
 
 
 def test_the_frontier_leaves_out_what_has_no_control_or_no_psnr(make_run):

@@ -244,9 +244,10 @@ def frontier(groups: Sequence[Group]) -> Figure | None:
     while near := [line for begin, line in placed if abs(left - begin) < LABEL[0] and abs(low - line) < LABEL[1]]:
       low = max(near) + LABEL[1]
     placed.append((left, low))
-    axes.annotate(
-      name, (x[place], y[place]), (6, 4 + (low - at[1]) * 72 / figure.dpi), textcoords="offset points", size=8
-    )
+    is_left = left > np.mean(axes.bbox.intervalx)  # a name reaches inwards, or it would be cut off
+    offset = (-7 if is_left else 7, 6 + (low - at[1]) * 72 / figure.dpi)
+    side = {"horizontalalignment": "right"} if is_left else {}
+    axes.annotate(name, (x[place], y[place]), offset, textcoords="offset points", size=8, **side).set_in_layout(False)
   return figure
 
 
