@@ -118,6 +118,7 @@ def train(
   seed: int = 0,
   evaluate_every: int = 5,
   checkpoint_every: int = 500,
+  best: str = "loss",
   augment: Mapping[str, Any] | None = None,
   jit_compile: bool = False,
   measurements: Sequence[str] = (),
@@ -131,7 +132,7 @@ def train(
     dataset: name of a registered data set, whose arguments are plain data: `run.json` keeps them.
     feature: name of a registered feature; or of a column of the data set, or several, as `tfdisent.train` takes them.
     data_dir: where the data lies; None is the data set's own default.
-    epochs, batch_size, seed, evaluate_every, checkpoint_every, augment, jit_compile: as in `tfdisent.api.train`.
+    epochs, batch_size, seed, evaluate_every, checkpoint_every, best, augment, jit_compile: as in `tfdisent.api.train`.
     measurements: names of registered measurements, whose arguments are plain data as well.
     measure: as in `tfdisent.api.train`.
     annotate: what becomes of the configuration's text before it is written.
@@ -151,6 +152,7 @@ def train(
     seed=seed,
     evaluate_every=evaluate_every,
     checkpoint_every=checkpoint_every,
+    best=best,
     augment=augment,
     jit_compile=jit_compile,
     strategy=devices,

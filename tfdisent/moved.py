@@ -35,6 +35,7 @@ ALWAYS_SO = frozenset(
     "model.networks = 'plain'",
     "model.ema = 0.0",
     "train.augment = None",
+    "train.best = 'loss'",
     "train.measurements = ()",
     *(f"{dataset}.background = 'white'" for dataset in ("image_folder", "image_table", "folder", "table")),
     "image_table.missing = 'refuse'",

@@ -42,6 +42,7 @@ def train_model(
   batch_size: int = 128,
   seed: int = 0,
   checkpoint_every: int = 500,
+  best: str = "loss",
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | None = None,
   fitting: Mapping | None = None,
@@ -68,6 +69,8 @@ def train_model(
     batch_size: examples of a step, of all replicas together: an even number for each.
     seed: of everything random in the training.
     checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
+    best: by what the best checkpoint is chosen, "loss" or a number that one of `callbacks` puts into the logs: see
+      `tfdisent.training.callbacks.SaveCheckpoints`.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`; None is the current one.
     fitting: arguments of `tfdisent.fit_feature` for the learned features that were not fitted before. Its noise is
@@ -94,7 +97,6 @@ def train_model(
   check_counts(1, epochs=epochs, batch_size=batch_size)
   check_counts(0, checkpoint_every=checkpoint_every)
   unfitted = learned.unfitted(feature)
-  refuse_alike(dataset)
   batches = _Batches(dataset, feature, batch_size, seed, strategy, make_augment(augment))
 
   # --- Build ---
@@ -123,11 +125,11 @@ def train_model(
     if checkpoints.epoch < epochs:
       prepare()
       must_stop = stack.enter_context(noting_signals())
-      saving = SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(must_stop()))
+      saving = SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(must_stop()), best)
       _fit(model, batches, checkpoints, epochs, worker, [StopOnNonFinite(run_dir), *callbacks, saving])
 
-    best = restore(run_dir, "best", model)
-  return TrainedModel(model, class_names=dataset.class_names, checkpoint=best, background=dataset.background)
+    chosen = restore(run_dir, "best", model)
+  return TrainedModel(model, class_names=dataset.class_names, checkpoint=chosen, background=dataset.background)
 
 
 def check_counts(least: int, **counts: int) -> None:
@@ -154,6 +156,7 @@ class _Batches:
     strategy: tf.distribute.Strategy,
     augment: Augment | None,
   ):
+    refuse_alike(dataset)
     multiple = 2 * strategy.num_replicas_in_sync  # q_data='pairs' swaps the z1 of examples 2k and 2k+1 of a replica
     if batch_size % multiple:
       raise ConfigError(
