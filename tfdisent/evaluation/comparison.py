@@ -220,7 +220,7 @@ def frontier(groups: Sequence[Group]) -> Figure | None:
   """Control against leakage, a point with a name for each run, its colour the PSNR: what each run buys, and for what.
 
   Names that would lie on one another are moved upwards. Runs of another feature, which lack one of the figures, are
-  left out; None where no run has them.
+  left out; None where no run has them. Of several parts of f it shows the first.
   """
   runs = {name: metrics for group in groups for name, metrics in group.runs.items()}
   control, worst = (next((k for m in runs.values() if (k := _first(m, names))), None) for names in (CONTROLS, WORST))
