@@ -32,7 +32,7 @@ def test_figures_say_what_they_are_of(tmp_path):
       "checkpoint": "last",
       "epoch": 2,
       "step": 5,
-      "best_by": "loss",  # there is no run.json, as in a run of an older version
+      "best_by": "loss",  # without a run.json
       "seed": 7,
       "configuration": hashlib.sha256(b"a = 1\nb = 2").hexdigest(),
       "test_reads": 1,
