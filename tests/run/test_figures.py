@@ -23,27 +23,24 @@ def test_figures_say_what_they_are_of(tmp_path):
   before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
   origin = run.provenance(tmp_path, tiny_dataset(), "validation", ("last", 2, 5), seed=7)
   assert before <= datetime.datetime.fromisoformat(origin.pop("date")) <= datetime.datetime.now(datetime.UTC)
-  assert (
-    origin
-    == {
-      "split": "validation",
-      "images": 7,
-      "data": tiny_dataset().fingerprint,
-      "checkpoint": "last",
-      "epoch": 2,
-      "step": 5,
-      "best_by": "loss",  # without a run.json
-      "seed": 7,
-      "configuration": hashlib.sha256(b"a = 1\nb = 2").hexdigest(),
-      "test_reads": 1,
-      "versions": {
-        "tfdisent": tfdisent.__version__,
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "python": ".".join(map(str, sys.version_info[:3])),
-      },
-    }
-  )
+  assert origin == {
+    "split": "validation",
+    "images": 7,
+    "data": tiny_dataset().fingerprint,
+    "checkpoint": "last",
+    "epoch": 2,
+    "step": 5,
+    "best_by": "loss",
+    "seed": 7,
+    "configuration": hashlib.sha256(b"a = 1\nb = 2").hexdigest(),
+    "test_reads": 1,
+    "versions": {
+      "tfdisent": tfdisent.__version__,
+      "tensorflow": tf.__version__,
+      "keras": keras.__version__,
+      "python": ".".join(map(str, sys.version_info[:3])),
+    },
+  }
 
 
 def test_figures_say_by_what_their_checkpoint_was_chosen(tmp_path):
