@@ -139,6 +139,23 @@ def test_the_newest_one_is_that_of_the_most_epochs_and_then_of_the_most_steps(mo
   assert (again.epoch, again.step, again.best_loss) == (1, 11, 5.0) and values(every(model)) == {4.0}
 
 
+def test_an_epoch_of_which_no_loss_is_known_is_best_as_long_as_none_is(model, tmp_path):
+  """A run always has weights to use, and what is known goes before what is not, however bad it is."""
+  saved, kept, unknown = Checkpoints(tmp_path, model), [], float("inf")
+
+  def newest_best():
+    return max(path.stem for path in tmp_path.glob("checkpoints/best/*.index"))
+
+  for epoch, loss in enumerate([unknown, unknown, -0.2, unknown, -0.1, -0.3], start=1):
+    if epoch == 5:  # interrupted before
+      saved = Checkpoints(tmp_path, model)
+      assert saved.restore_last() and saved.best_loss == -0.2
+    saved.save(epoch, loss)
+    kept.append(newest_best())
+  assert kept == [f"epoch-{epoch}" for epoch in (1, 2, 3, 3, 3, 6)]
+  assert saved.best_loss == -0.3
+
+
 def test_within_an_epoch_its_running_means_are_kept_and_at_its_end_they_begin_anew(model, tmp_path):
   saved = Checkpoints(tmp_path, model)
   for number, mean in enumerate(model.metrics):

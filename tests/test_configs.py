@@ -179,6 +179,7 @@ TRAIN = {
   "seed": 13,
   "evaluate_every": 14,
   "checkpoint_every": 15,
+  "best": "score",
   "augment": {"shear": 0.1},
   "independent_of": ("color",),
   "largest_weight": 30.0,

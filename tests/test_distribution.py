@@ -380,6 +380,16 @@ def test_any_is_true_where_one_of_them_says_so(monkeypatch, said, one_is):
   assert worker.any(False) is one_is and worker.any(True) is one_is and given == [0, 1]
 
 
+@pytest.mark.parametrize("said", [0.1 + 0.2, -1e-300, float("inf")])
+def test_what_the_chief_says_is_heard_to_the_bit(monkeypatch, said):
+  chief, other = (worker_of(monkeypatch, {"worker": ["a:1", "b:2"]}) for _ in range(2))
+  rows = []
+  chief._gather = lambda row: rows.append(row) or tf.concat([row, row], 0)
+  assert chief.of_chief(said) == said
+  other._gather = lambda row: tf.concat([*rows, row], 0)
+  assert other.of_chief(7.0) == said
+
+
 def test_workers_that_have_found_other_checkpoints_are_named_with_what_each_found(monkeypatch):
   worker = worker_of(monkeypatch, {"worker": ["a:1", "b:2", "c:3"]})
   worker.of_all = lambda *values: [list(values)] * 3

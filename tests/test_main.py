@@ -222,6 +222,7 @@ def test_compare_prints_a_table_and_says_where_it_is(measured_run, tfdisent, tmp
   (other / "config.gin").write_text(config.replace("train.seed = 0", "train.seed = 1"), encoding="utf-8")
   code, out, _ = tfdisent("--mode=compare", f"--run_dirs={measured_run},{other}", f"--run_dir={tmp_path / 'c'}")
   assert code == 0 and "| short | 2 |" in out and str(tmp_path / "c" / "comparison.png") in out
+  assert str(tmp_path / "c" / "frontier.png") in out and (tmp_path / "c" / "frontier.png").is_file()
   assert (tmp_path / "c" / "comparison.md").read_text(encoding="utf-8") in out
 
 

@@ -51,7 +51,7 @@ class Checkpoints:
   Attributes:
     epoch: number of whole epochs trained so far.
     step: number of steps trained of the next epoch.
-    best_loss: the lowest validation loss so far.
+    best_loss: the lowest so far of what `save` was given; infinite as long as it is not known of any epoch.
   """
 
   def __init__(self, run_dir: str, model: DisentangledVAE, writes: bool = True):
@@ -89,15 +89,21 @@ class Checkpoints:
   def best_loss(self) -> float:
     return float(self._best_loss.numpy())
 
-  def save(self, epoch: int, validation_loss: float) -> None:
-    """Writes the checkpoint of `epoch` as the last one, and as the best one if `validation_loss` is the lowest yet."""
-    improved = validation_loss < self.best_loss
+  def save(self, epoch: int, loss: float) -> None:
+    """Writes the checkpoint of `epoch` as the last one, and as the best one if `loss` is the lowest yet.
+
+    Args:
+      epoch: number of whole epochs trained so far.
+      loss: on validation images; infinite if it is not known of this epoch, which is then the best one only as long as
+        it is known of none: a run always has weights to use.
+    """
+    improved = loss < self.best_loss or self.best_loss == float("inf")
     self._epoch.assign(epoch)
     self._step.assign(0)
     for mean in self._means.values():
       mean.assign(tf.zeros_like(mean))  # the next epoch has means of its own
     if improved:
-      self._best_loss.assign(validation_loss)
+      self._best_loss.assign(loss)
       self._write("best")
     self._write("last")
 

@@ -118,6 +118,7 @@ def train(
   seed: int = 0,
   evaluate_every: int = 5,
   checkpoint_every: int = 500,
+  best: str = "loss",
   augment: Mapping[str, Any] | None = None,
   independent_of: Sequence[str] = (),
   largest_weight: float = 50.0,
@@ -133,8 +134,8 @@ def train(
     dataset: name of a registered data set, whose arguments are plain data: `run.json` keeps them.
     feature: name of a registered feature; or of a column of the data set, or several, as `tfdisent.train` takes them.
     data_dir: where the data lies; None is the data set's own default.
-    epochs, batch_size, seed, evaluate_every, checkpoint_every, augment, independent_of, largest_weight, jit_compile: as
-      in `tfdisent.api.train`.
+    epochs, batch_size, seed, evaluate_every, checkpoint_every, best, augment, independent_of, largest_weight,
+      jit_compile: as in `tfdisent.api.train`.
     measurements: names of registered measurements, whose arguments are plain data as well.
     measure: as in `tfdisent.api.train`.
     annotate: what becomes of the configuration's text before it is written.
@@ -154,6 +155,7 @@ def train(
     seed=seed,
     evaluate_every=evaluate_every,
     checkpoint_every=checkpoint_every,
+    best=best,
     augment=augment,
     independent_of=independent_of,
     largest_weight=largest_weight,

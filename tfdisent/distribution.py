@@ -11,6 +11,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import tensorflow as tf
 
 from tfdisent.arguments import checked
@@ -130,6 +131,11 @@ class Worker:
     replicas = len(self._strategy.extended.worker_devices)
     rows = self._strategy.experimental_local_results(self._gather(tf.constant([values], tf.int64)))[0]
     return rows.numpy()[::replicas].tolist()
+
+  def of_chief(self, value: float) -> float:
+    """The `value` of the chief, to the bit. Every worker must call this, or the others wait."""
+    (bits,), *_ = self.of_all(int(np.float64(value).view(np.int64)))
+    return float(np.int64(bits).view(np.float64))
 
   def any(self, value: bool) -> bool:
     """Whether `value` is true on any worker. Every worker must call this, or the others wait."""

@@ -110,7 +110,8 @@ def compare() -> None:
     flags.run_dir(exists=False) if flags.RUN_DIR.value else pathlib.Path(os.path.commonpath(parents)) / "comparison"
   )
   print(comparison.write_comparison(folder, groups))
-  print(f"Written to {folder / run.COMPARISON_FILE}; plots in {folder / run.COMPARISON_PLOT_FILE}")
+  drawn = [file for file in (run.COMPARISON_PLOT_FILE, run.FRONTIER_FILE) if (folder / file).is_file()]
+  print(f"Written to {folder / run.COMPARISON_FILE}; plots in {' and '.join(str(folder / file) for file in drawn)}")
 
 
 def sweep() -> None:

@@ -38,6 +38,7 @@ ALWAYS_SO = frozenset(
     "train.augment = None",
     "train.independent_of = ()",
     "train.largest_weight = 50.0",
+    "train.best = 'loss'",
     "train.measurements = ()",
     *(f"{dataset}.background = 'white'" for dataset in ("image_folder", "image_table", "folder", "table")),
     "image_table.missing = 'refuse'",

@@ -10,7 +10,7 @@ from scipy import stats
 
 from tfdisent.errors import RunError
 from tfdisent.evaluation import with_interval
-from tfdisent.evaluation.comparison import Group, markdown, read_metrics, read_runs, scatter, write_comparison
+from tfdisent.evaluation.comparison import Group, frontier, markdown, read_metrics, read_runs, scatter, write_comparison
 from tfdisent.evaluation.measurement import Figure, Measurement, column_figures
 from tfdisent.registry import MEASUREMENTS
 from tfdisent.run import write_metrics
@@ -162,7 +162,8 @@ def test_a_group_has_the_figures_of_all_its_runs():
 
 
 COLUMNS = [f"control/{name}_{z1}" for name in ("accuracy", "mae", "median_error") for z1 in ("mean", "sample", "prior")]
-COLUMNS += ["leakage/worst", "leakage/image", "complement/color_mae", "complement/digit_accuracy", "complement/ink_iou"]
+COLUMNS += [f"leakage/{name}" for name in ("worst", "worst_nats", "image", "worst_all", "worst_all_nats")]
+COLUMNS += ["complement/color_mae", "complement/digit_accuracy", "complement/ink_iou"]
 COLUMNS += ["quality/psnr", "quality/sharpness_rec", "quality/sharpness_fusion", "quality/fid", "bound/ratio"]
 
 
@@ -259,6 +260,62 @@ def test_the_plots_show_each_run_and_each_mean(make_run):
   _, _, (across, upright) = axes[2].containers[1].lines  # the intervals of b: of PSNR and of control
   np.testing.assert_allclose(across.get_segments(), [[[21.99, 0.99], [22.02, 0.99]]])
   np.testing.assert_allclose(upright.get_segments(), [[[22, 0.98], [22, 1.01]]])
+
+
+def test_the_frontier_has_a_point_with_a_name_for_each_run(make_run, tmp_path):
+  places = {"a0": (0.99, 0.3, 22.0), "a1": (0.97, 0.2, 24.0), "no_adversary": (0.95, 0.6, 26.0)}
+  runs = [
+    make_run(name, **{"control/accuracy_mean": x, "leakage/worst": y, "quality/psnr": psnr})
+    for name, (x, y, psnr) in places.items()
+  ]
+  drawn = frontier(read_runs(runs))
+  axes = drawn.axes[0]
+  assert (axes.get_xlabel(), axes.get_ylabel(), drawn.axes[1].get_ylabel()) == (
+    "control/accuracy_mean",
+    "leakage/worst",
+    "quality/psnr",
+  )
+  _, points = axes.collections
+  np.testing.assert_allclose(points.get_offsets(), [place[:2] for place in places.values()])
+  np.testing.assert_allclose(points.get_array(), [psnr for *_, psnr in places.values()])
+  assert {text.get_text(): text.xy for text in axes.texts} == {name: place[:2] for name, place in places.items()}
+  assert axes.get_title() == "right and low is best"
+  write_comparison(tmp_path / "c", read_runs(runs))
+  assert (tmp_path / "c" / "frontier.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_names_of_runs_that_lie_on_one_another_are_moved_apart(make_run):
+  seeds = [make_run(f"seed{seed}", seed, **{"leakage/worst": 0.3 + seed / 1000}) for seed in range(3)]
+  far = make_run("far", weight=2.0, **{"leakage/worst": 0.9, "control/accuracy_mean": 0.5})
+  axes = frontier(read_runs([*seeds, far])).axes[0]
+  lines = {}
+  for text in axes.texts:
+    *_, low = axes.transData.transform(text.xy)
+    lines[text.get_text()] = low + text.xyann[1] * axes.figure.dpi / 72
+  apart = np.diff([lines[f"seed{seed}"] for seed in range(3)])
+  assert (apart >= 14 - 1e-6).all() and apart.max() < 30
+  sides = {text.get_text(): (text.xyann[0], text.get_horizontalalignment()) for text in axes.texts}
+  assert sides["far"] == (7, "left") and sides["seed0"] == (-7, "right")  # inwards: the seeds have more control
+
+
+def test_the_frontier_leaves_out_what_has_no_control_or_no_psnr(make_run):
+  def without(name, *keys, weight):
+    folder = pathlib.Path(make_run(name, weight=weight))
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    text = json.dumps({key: figure for key, figure in metrics.items() if key not in keys})
+    (folder / "metrics.json").write_text(text, encoding="utf-8")
+    return str(folder)
+
+  none, dim = without("none", "control/accuracy_mean", weight=2.0), without("dim", "quality/psnr", weight=3.0)
+  axes = frontier(read_runs([make_run("a"), none, dim])).axes[0]
+  assert {text.get_text() for text in axes.texts} == {"a", "dim"}
+  assert frontier(read_runs([none])) is None
+  color = make_run("color", weight=4.0, **{"control/mae_mean": 0.02})
+  (pathlib.Path(color) / "metrics.json").write_text(
+    json.dumps({key: {"value": 0.02} for key in ("control/ink/mae_mean", "leakage/ink/worst")}), encoding="utf-8"
+  )
+  axes = frontier(read_runs([color])).axes[0]
+  assert (axes.get_xlabel(), axes.get_title()) == ("control/ink/mae_mean", "left and low is best")
 
 
 def test_the_plots_take_the_control_that_there_is(make_run):

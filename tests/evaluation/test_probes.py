@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import r2_score
+from sklearn.metrics import log_loss, r2_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from tfdisent.evaluation import PROBES, chance, leakage, predict, probes, score
+from tfdisent.evaluation import PROBES, ceiling, chance, leakage, predict, probes, score, usable_information
 from tfdisent.evaluation.leaks import _pixels
 
 SIZES = {"fit": 600, "select": 200, "score": 400}
@@ -85,6 +85,77 @@ def test_what_is_not_linear_needs_more_than_a_linear_probe():
   xor = {role: (v.prod(1) > 0).astype(int) for role, v in z.items()}
   linear, mlp, trees = (leakage(z, xor, probe)["value"] for probe in PROBES)
   assert linear < 0.65 and mlp > 0.9 and trees > 0.9
+
+
+# --- In nats ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def balanced():
+  """Three classes, each a third of every role."""
+  return {role: np.arange(count - count % 3) % 3 for role, count in SIZES.items()}
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_a_code_that_is_the_label_tells_ln_k_nats(probe, balanced):
+  assert ceiling(balanced)["value"] == pytest.approx(np.log(3))
+  figure = usable_information(one_hot(balanced), balanced, probe)
+  assert figure["value"] == pytest.approx(np.log(3), abs=0.02) and figure["low"] <= figure["value"] <= np.log(3) + 1e-9
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_an_independent_code_tells_about_nothing_and_what_it_costs_is_shown(probe, label):
+  """A probe that has learned what is not there is worse than the frequencies: that is no zero."""
+  noise = by_role(lambda random_state, count: random_state.normal(size=(count, 4)))
+  assert -0.05 < usable_information(noise, label, probe)["value"] < 0.02
+  wrong = {**label, "score": (label["score"] + 1) % 3}
+  assert usable_information(one_hot(label), wrong, probe)["value"] < -2
+
+
+def test_a_probability_that_is_known_tells_its_nats():
+  """A code that rules out one class of three, and leaves two alike, tells ln 3 - ln 2; the accuracy is a half."""
+  label = {role: np.arange(3000) % 3 for role in SIZES}
+  random_state = np.random.default_rng(0)
+  not_it = {role: (y + random_state.integers(1, 3, size=len(y))) % 3 for role, y in label.items()}
+  for probe in ("linear", "trees"):
+    nats = usable_information(one_hot(not_it), label, probe)["value"]
+    assert nats == pytest.approx(np.log(1.5), abs=0.02), probe
+
+
+def test_numbers_tell_the_logarithm_of_what_is_left_of_their_spread():
+  """Of two components the sum: one is read but for a tenth of its spread, the other not at all."""
+  y = by_role(lambda random_state, count: random_state.normal(size=(count, 2)) * [10, 1])
+  z = {role: values[:, :1] for role, values in y.items()}
+  random_state = np.random.default_rng(1)
+  noisy = {role: values + random_state.normal(size=values.shape) for role, values in z.items()}  # 1 beside 100
+  nats = usable_information(noisy, y, "linear")["value"]
+  assert nats == pytest.approx(0.5 * np.log(101), abs=0.05)
+  read = predict(noisy, y, "linear")
+  unread = np.mean(np.square(y["score"] - read), 0) / np.var(y["score"], 0)
+  assert nats == pytest.approx(-np.log(unread).sum() / 2)
+
+
+def test_numbers_that_are_read_exactly_tell_no_infinite_amount(monkeypatch):
+  y = by_role(lambda random_state, count: random_state.normal(size=(count, 2)))
+  monkeypatch.setitem(probes._FITS, "linear", lambda z, target, seed: probes.Fitted(lambda z: target["score"]))
+  figure = usable_information(y, y, "linear")
+  assert figure["value"] == figure["high"] == pytest.approx(-2 * np.log(probes.LEAST))
+
+
+def test_the_probabilities_of_the_mlp_are_those_of_its_lowest_cross_entropy(moved, label):
+  """An MLP is surer than it is right once it has learned its examples by heart."""
+  codes, target = ({role: values[:300] for role, values in data.items()} for data in (moved, label))
+  z = by_fit(codes)
+  mlp = MLPClassifier(hidden_layer_sizes=(256, 256), batch_size=128, random_state=3)
+  told = []
+  for _ in range(13):
+    mlp.partial_fit(z["fit"], target["fit"], classes=[0, 1, 2])
+    told.append([np.log(mlp.predict_proba(z[role]))[range(len(z[role])), target[role]].mean() for role in SIZES])
+  epoch = int(np.argmax([of_epoch[1] for of_epoch in told]))
+  frequency = np.log(np.bincount(target["fit"]) / 300)[target["score"]].mean()
+  assert 0 < epoch < 12
+  nats = usable_information(codes, target, "mlp", seed=3)["value"]
+  assert nats == pytest.approx(told[epoch][2] - frequency, rel=1e-5)
 
 
 # --- What a probe may see ---------------------------------------------------------------------------------------------
@@ -186,6 +257,12 @@ class Scripted:
   def predict(self, z):
     return self.epochs
 
+  classes_ = np.array(["select"])
+
+  def predict_proba(self, z):
+    assert z[0] == "select"
+    return np.ones((1, 1))
+
 
 @pytest.mark.parametrize(
   ("scores", "kept", "read"),
@@ -206,7 +283,7 @@ def test_the_epoch_that_is_kept(scores, kept, read, monkeypatch):
   monkeypatch.setattr(probes, "MLPClassifier", Scripted)
   monkeypatch.setattr(probes, "is_classes", lambda target: True)
   z = {role: np.array([role]) for role in SIZES}
-  assert (probes._fit_mlp(z, z, 0)(z["score"]), len(asked)) == (kept, read)
+  assert (probes._fit_mlp(z, z, 0).predict(z["score"]), len(asked)) == (kept, read)
 
 
 def test_the_trees_stop_where_the_validation_says(moved, label, number):
@@ -216,6 +293,11 @@ def test_the_trees_stop_where_the_validation_says(moved, label, number):
   trees = fit(z["fit"], label["fit"], X_val=z["select"], y_val=label["select"])
   assert 10 < trees.n_iter_ < 200
   np.testing.assert_array_equal(predict(moved, label, "trees"), trees.predict(z["score"]))
+  first = int(np.argmin([log_loss(label["select"], p) for p in trees.staged_predict_proba(z["select"])]))
+  p = list(trees.staged_predict_proba(z["score"]))[first]
+  frequency = np.log(np.bincount(label["fit"]) / len(label["fit"]))[label["score"]]
+  expected = (np.log(p[np.arange(len(p)), label["score"]]) - frequency).mean()
+  assert first < trees.n_iter_ - 1 and usable_information(moved, label, "trees")["value"] == pytest.approx(expected)
   target = {role: y + moved[role][:, :2] for role, y in number.items()}
   for k in range(2):
     fit = HistGradientBoostingRegressor(**arguments).fit
@@ -245,6 +327,7 @@ def test_a_class_that_no_probe_was_shown_is_missed(label):
   unseen = {role: np.where(y == 2, 0, y) if role == "fit" else y for role, y in label.items()}
   for probe in PROBES:
     assert leakage(one_hot(label), unseen, probe)["value"] == pytest.approx(np.mean(label["score"] < 2))
+    assert np.isfinite(usable_information(one_hot(label), unseen, probe)["value"])
 
 
 # --- Scores -----------------------------------------------------------------------------------------------------------

@@ -195,7 +195,8 @@ def whole(monkeypatch):
 
 KEYS = {
   *(f"leakage/{probe}_{kind}" for probe in ("linear", "mlp", "trees") for kind in ("mean", "sample")),
-  *(f"leakage/{name}" for name in ("worst", "chance", "image")),
+  *(f"leakage/{probe}_{kind}_nats" for probe in ("linear", "mlp", "trees") for kind in ("mean", "sample")),
+  *(f"leakage/{name}" for name in ("worst", "worst_nats", "chance", "image")),
   *(f"leakage/control_{name}" for name in ("shuffled", "pixels", "untrained", "plain_vae")),
   *(f"quality/{name}" for name in ("psnr", "sharpness_rec", "sharpness_fusion", "ssim", "fid", "kid", "fid_floor")),
   *(f"bound/{name}" for name in ("nats", "ceiling_nats", "ratio")),
@@ -211,6 +212,8 @@ def test_a_code_that_is_the_image_leaks_all_but_a_perfect_swap_hides_it(whole):
   chance = value["leakage/chance"]
   assert value["control/accuracy_mean"] == 1 and all(value[f"control_by_class/{k}"] == 1 for k in range(4))
   assert value["leakage/worst"] == value["leakage/control_pixels"] == pytest.approx(1, abs=0.01)
+  assert value["leakage/worst_nats"] == pytest.approx(value["leakage/ceiling_nats"], abs=0.05)
+  assert value["leakage/ceiling_nats"] == pytest.approx(math.log(4), abs=0.02)
   worst = metrics["leakage/worst"]
   assert worst == {**metrics[f"leakage/{worst['probe']}"], "probe": worst["probe"]}
   assert value["leakage/control_plain_vae"] == value["leakage/control_pixels"]  # which it encodes
@@ -231,6 +234,7 @@ def test_a_constant_code_leaks_nothing_and_no_swap_tells_nothing_of_the_partner(
   value = {key: figure["value"] for key, figure in evaluate_whole(Fake(BANDS, swaps_nothing, nothing)).items()}
   for probe in ("linear", "mlp", "trees"):
     assert value[f"leakage/{probe}_mean"] == value["leakage/chance"]
+    assert abs(value[f"leakage/{probe}_mean_nats"]) < 0.02
   assert value["leakage/image"] < value["leakage/chance"] + 0.1
   assert abs(value["bound/ratio"]) < 0.05
 
@@ -240,6 +244,7 @@ def test_a_continuous_feature_is_scored_by_r_squared(whole):
   value = {key: figure["value"] for key, figure in evaluate_whole(Fake(Color(), swaps_color)).items()}
   assert {*KEYS, "complement/ink_iou", "complement/band_accuracy", "control/mae_mean"} < set(value)
   assert value["leakage/linear_mean"] > 0.95 and value["leakage/chance"] == 0
+  assert value["leakage/linear_mean_nats"] > 4 and "leakage/ceiling_nats" not in value  # of three components
   assert abs(value["leakage/image"]) < 0.1 and abs(value["leakage/control_untrained"]) < 0.2
   assert value["bound/ratio"] > 0.4 and value["complement/ink_iou"] == 1
 
@@ -282,7 +287,8 @@ def calls(monkeypatch):
   """Replaces all that learns within the protocol, and notes what it is given."""
   calls, scores = Calls(), iter(SCORES)
   for module, name, answer in (
-    (leaks, "leakage", lambda representation, target, probe="mlp", seed=0: {"value": next(scores)}),
+    (leaks, "leakage", lambda *_, seed=0: {"value": next(scores)}),
+    (leaks, "leakage_and_nats", lambda *_: (dict(value=(accuracy := next(scores))), {"value": accuracy / 2})),
     (leaks, "read_images", lambda image, target, *_: np.eye(4)[np.zeros(len(target["score"]), int)]),
     (bound, "information_bound", lambda *_: {"nats": {"value": 1.0}}),
     (leaks, "plain_vae", lambda model, dataset: Fake(model.feature, swaps_nothing)),
@@ -341,19 +347,27 @@ def test_real_images_and_fusions_are_as_many_as_the_smaller_of_the_two(calls, mo
   for limit in (few, 7):
     calls["features"] = []
     monkeypatch.setattr(leaks, "leakage", lambda *_, **__: {"value": 0.5})
+    monkeypatch.setattr(leaks, "leakage_and_nats", lambda *_: ({"value": 0.5}, {"value": 0.5}))
     monkeypatch.setattr(quality, "FID_IMAGES", limit)
     metrics = evaluate(Fake(BANDS, swaps_band), dataset, progress=None)
     assert [len(arguments[0]) for arguments, _ in calls["features"]] == [limit] * 3
     assert metrics["quality/kid"]["images"] == limit
 
 
+OF_NO_PROBE = ("leakage/chance", "leakage/ceiling_nats")
+
+
 def scores_of(label):
   """Every figure of leakage, from the scores that the doubles give, and the labels of each role."""
   names = [f"{probe}_{kind}" for probe in ("linear", "mlp", "trees") for kind in ("mean", "sample")]
   names += [f"control_{name}" for name in ("shuffled", "pixels", "untrained", "plain_vae")]
+  frequency = np.bincount(label["fit"])[label["score"]] / len(label["fit"])
   return {
     **{f"leakage/{name}": score for name, score in zip(names, SCORES)},
+    **{f"leakage/{name}_nats": score / 2 for name, score in zip(names[:6], SCORES)},
     "leakage/worst": 0.9,
+    "leakage/worst_nats": 0.45,
+    "leakage/ceiling_nats": pytest.approx(-np.log(frequency).mean()),
     "leakage/chance": np.mean(label["score"] == np.bincount(label["fit"]).argmax()),
     "leakage/image": np.mean(label["score"] == 0),  # what the double of `read_images` reads
   }
@@ -380,9 +394,10 @@ def test_which_images_each_probe_learns_stops_early_and_is_scored_on(calls, spli
 
   sample = {"score": 4, "fit": 5, "select": 6}  # 1 + the seed, of each role another one
   kinds = [dict.fromkeys(sample, 0), sample] * 3 + [dict.fromkeys(sample, 0)] * 4
-  assert len(calls["leakage"]) == len(kinds)
+  asked_of_probes = calls["leakage_and_nats"] + calls["leakage"]
+  assert len(asked_of_probes) == len(kinds) and len(calls["leakage"]) == 4
   probes = ["linear", "linear", "mlp", "mlp", "trees", "trees", *["mlp"] * 4]
-  for number, ((arguments, keywords), signs, probe) in enumerate(zip(calls["leakage"], kinds, probes)):
+  for number, ((arguments, keywords), signs, probe) in enumerate(zip(asked_of_probes, kinds, probes)):
     representation, target = arguments[:2]
     assert [*arguments[2:], *keywords.values()] == ([probe, 3] if number < 6 else [3])
     for role in sample:
@@ -414,8 +429,28 @@ def test_which_images_each_probe_learns_stops_early_and_is_scored_on(calls, spli
 
   scores = {key: figure["value"] for key, figure in metrics.items() if key.startswith("leakage/")}
   assert scores == scores_of(label)
+  counted = {key: metrics[key].get("probe_images") for key in scores}
+  assert counted == {key: None if key in OF_NO_PROBE else len(of_role["fit"][1]) for key in scores}
   assert metrics["leakage/worst"]["probe"] == "mlp_mean" and metrics["bound/nats"] == {"value": 1.0}
   assert calls["Oracle"][0][0] == (dataset, "label") and calls["plain_vae"][0][0] == (model, dataset)
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_probes_of_all_training_images_stop_early_and_are_scored_on_held_out_ones(calls, split):
+  dataset, model = marked_bands_dataset(train=20, probe=25, validation=15, test=28), Telling(BANDS)
+  metrics = evaluate(model, dataset, split, quick=True, progress=None, measurements=("leakage_all_images",))
+  select = ("validation", range(15)) if split == "test" else ("probe", range(20, 25))
+  places = {"fit": ("train", range(20)), "select": select, "score": (split, range(len(dataset[split]["label"])))}
+  assert [arguments[2] for arguments, _ in calls["leakage_and_nats"]] == ["linear"] * 2 + ["mlp"] * 2 + ["trees"] * 2
+  for (z1, target, *_), _ in calls["leakage_and_nats"]:
+    for role, (of_split, rows) in places.items():
+      assert marks(z1[role])[:, :2].tolist() == [[MARKS[of_split], row] for row in rows]
+      np.testing.assert_array_equal(target[role], dataset[of_split]["label"][list(rows)])
+  found = {key: figure for key, figure in metrics.items() if key.startswith("leakage/")}
+  names = [f"{probe}_{kind}" for probe in ("linear", "mlp", "trees") for kind in ("mean", "sample")] + ["worst"]
+  assert set(found) == {f"leakage/{name}_all{unit}" for name in names for unit in ("", "_nats")}
+  assert {figure["probe_images"] for figure in found.values()} == {20}
+  assert (found["leakage/worst_all"]["value"], found["leakage/worst_all"]["probe"]) == (0.9, "mlp_mean")
 
 
 def test_from_many_images_each_is_fused_once(calls, monkeypatch):

@@ -159,6 +159,18 @@ def test_leakage_shows_the_probes_then_the_worst_then_the_controls_of_each_part(
   assert shown == [f"{part}/{name}" for part in ("color", "digit") for name in names]
 
 
+def test_leakage_tells_its_nats_and_from_how_many_images_the_probes_learned():
+  metrics = {
+    "leakage/color/worst": {"value": 0.5, "probe_images": 6000},
+    "leakage/color/worst_nats": {"value": 0.25},
+    "leakage/color/worst_all": {"value": 0.5, "probe_images": 48000},
+    "leakage/color/chance": {"value": 0.1},
+    "leakage/color/ceiling_nats": {"value": 2.3},
+  }
+  notes = re.findall("<td>([^<]*)</td></tr>", module._leakage(metrics))
+  assert notes == ["0.250 nats, learned from 6,000 images", "learned from 48,000 images", "2.300 nats tell all"]
+
+
 def test_its_pictures_are_those_of_a_run_on_the_split(report):
   f = feature_values(MODEL.feature, EXAMPLES)
   sheets = pictures.pictures_of(MODEL, EXAMPLES, f, "<run>")

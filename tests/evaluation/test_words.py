@@ -69,6 +69,24 @@ def test_parts_have_figures_of_their_own_and_numbers_have_errors():
   assert "Control of age is poor" in text and "age: the best of six probes explains 40.0 % of its variance" in text
 
 
+def test_what_a_probe_can_use_is_told_in_nats():
+  figures = {"leakage/worst": 0.6, "leakage/chance": 0.5, "leakage/worst_nats": 0.071}
+  text = words(SMILE, **figures, **{"leakage/ceiling_nats": 0.693})
+  assert "- smile: a probe can use 0.07 nats of z1, of 0.69 that tell all.\n" in text
+  assert "- smile: a probe can use 0.07 nats of z1.\n" in words(SMILE, **figures)
+  assert "nats" not in words(SMILE, **{"leakage/worst": 0.6})  # of an older version
+
+
+def test_the_images_that_the_probes_learned_from_are_counted():
+  figures = {name: {"value": 0.6, "probe_images": 6000} for name in ("leakage/worst", "leakage/linear_mean")}
+  figures["leakage/worst_all"] = {"value": 0.7, "probe_images": 48000}
+  text = in_words("faces", SMILE, DATASET, "test", figures)
+  assert "- smile: the best of six probes, which learned from 6,000 images, reads it in 60.0 % of the images; " in text
+  assert "- smile: the best of six others, which learned from all 48,000 training images, reads it in 70.0 %" in text
+  text = in_words("faces", SMILE, DATASET, "test", {"leakage/linear_mean": {"value": 0.6, "probe_images": 50}})
+  assert "- smile: a linear probe, which learned from 50 images, reads it in 60.0 % of the images; " in text
+
+
 def test_a_feature_that_no_judge_reads_says_so():
   dataset = dataclasses.replace(DATASET, judges=())
   text = in_words("faces", SMILE, dataset, "test", {"control/own_f_mae_mean": {"value": 0.25}})

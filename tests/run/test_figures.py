@@ -30,6 +30,7 @@ def test_figures_say_what_they_are_of(tmp_path):
     "checkpoint": "last",
     "epoch": 2,
     "step": 5,
+    "best_by": "loss",
     "seed": 7,
     "configuration": hashlib.sha256(b"a = 1\nb = 2").hexdigest(),
     "test_reads": 1,
@@ -40,6 +41,13 @@ def test_figures_say_what_they_are_of(tmp_path):
       "python": ".".join(map(str, sys.version_info[:3])),
     },
   }
+
+
+def test_figures_say_by_what_their_checkpoint_was_chosen(tmp_path):
+  (tmp_path / "config.gin").write_text("")
+  for description, best in (({"dataset": None}, "loss"), ({"dataset": None, "best": "score"}, "score")):
+    (tmp_path / "run.json").write_text(json.dumps(description))
+    assert run.provenance(tmp_path, tiny_dataset(), "test", BEST, 0)["best_by"] == best
 
 
 def test_the_fingerprint_of_the_data_is_that_of_the_data_set(tmp_path):

@@ -244,6 +244,14 @@ def test_the_best_loss_leaves_the_gan_and_the_adversary_out(make_tiny):
   assert checkpoints.calls == [("save", 1, 10.0 - 2 * 3 + 5 * 0.5), ("save", 2, 10.0)]
 
 
+def test_by_a_score_the_highest_is_best_and_epochs_without_one_are_not():
+  checkpoints = FakeCheckpoints()
+  callback = saving(checkpoints, 0, lambda: False, "score")
+  for epoch, logs in enumerate(({"val_L": 1.0}, {"val_L": 9.0, "score": 0.75}, {"val_L": 0.0, "score": 0.5})):
+    callback.on_epoch_end(epoch, logs)
+  assert checkpoints.calls == [("save", 1, math.inf), ("save", 2, -0.75), ("save", 3, -0.5)]
+
+
 @pytest.mark.parametrize(
   ("every", "steps"), [(0, []), (1, [1, 2, 3, 4, 5, 6, 7]), (3, [3, 6]), (4, [4]), (7, [7]), (8, []), (500, [])]
 )
@@ -564,7 +572,7 @@ def test_fit_is_asked_for_all_epochs_and_both_optimizers_decay_over_them(begin, 
     "TensorBoard",
     "SaveCheckpoints",
   ]
-  assert asked.callbacks[3]._every == 2
+  assert (asked.callbacks[3]._every, asked.callbacks[3]._best, asked.callbacks[2]._scores) == (2, "loss", False)
   assert (asked.callbacks[2]._epochs, asked.callbacks[2]._evaluate_every) == (5, 3)
 
 
@@ -628,6 +636,18 @@ def test_every_worker_has_the_judges_before_the_first_step(
   if not is_chief:  # it writes nothing, and prints nothing
     assert names == ["StopOnNonFinite", "TensorBoard", "SaveCheckpoints"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_whose_best_is_chosen_by_the_score_says_so(begin, digits, few_digits, tmp_path):
+  asked = begin(tmp_path / "run", few_digits, objective=PLAIN, best="score", evaluate_every=1)
+  *_, curves, saving = asked.callbacks
+  assert (curves._scores, saving._best) == (True, "score")
+  assert [type(measurement).__name__ for measurement in curves._measurements] == ["LinearLeakage", "Chance"]
+  assert run.read_description(tmp_path / "run")["best"] == "score"
+  for best, every, words in (("accuracy", 1, "'accuracy': choose one of 'loss', 'score'"), ("score", 0, "set it to 1")):
+    with pytest.raises(ConfigError, match=rf"train\.best = .*{words}"):
+      train_tiny(tmp_path / "other", few_digits, objective=PLAIN, best=best, evaluate_every=every)
+  assert not (tmp_path / "other").exists()
 
 
 def test_callbacks_stand_between_the_check_of_the_loss_and_the_checkpoint(begin, few_digits, tmp_path, monkeypatch):

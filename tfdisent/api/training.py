@@ -18,7 +18,8 @@ from tfdisent.arguments import checked
 from tfdisent.console import Progress, say
 from tfdisent.data.dataset import Dataset
 from tfdisent.distribution import Worker, make_strategy
-from tfdisent.errors import Interrupted
+from tfdisent.errors import ConfigError, Interrupted, shown
+from tfdisent.evaluation.best import check_score
 from tfdisent.evaluation.measurement import Measurement
 from tfdisent.evaluation.monitor import TensorBoard
 from tfdisent.evaluation.protocol import train_judges
@@ -54,6 +55,7 @@ def train(
   callbacks: Sequence[keras.callbacks.Callback] = (),
   evaluate_every: int | None = None,
   checkpoint_every: int = 500,
+  best: str = "loss",
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | str | None = None,
   fitting: Mapping[str, Any] | None = None,
@@ -110,6 +112,9 @@ def train(
       validation images, for TensorBoard; 0 for never. None is that of the preset, which is 0, or else 5. The judges are
       trained before it first runs.
     checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
+    best: by what the best checkpoint is chosen, on validation images: "loss", the lowest L after every epoch, without
+      the terms of D and of the adversary; or "score", what judges, a linear probe and PSNR say after every
+      `evaluate_every` epochs: see `tfdisent.evaluation.best`.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`, or its name: see `tfdisent.distribution.make_strategy`. None is the current one.
     fitting: arguments of `fit_feature` for the learned features that were not fitted before, {"epochs": 20}. They are
@@ -148,14 +153,16 @@ def train(
   counts = {"epochs": epochs, "batch_size": batch_size, "evaluate_every": evaluate_every, "measurements": measurements}
   recipe = complete(dataset, features, preset_name=preset, **of_model, **of_optimizers, **makers, **counts)
   check_counts(0, evaluate_every=recipe.evaluate_every)
+  _check_best(best, recipe, dataset)
   recipe.check_callbacks(callbacks)
   described, quick = _measurements(recipe.measurements)
   if recipe.preset:
     progress(f"Recipe '{recipe.preset.name}', for {recipe.preset.why}; epochs: {recipe.epochs}.")
   steps = {"seed": seed, "checkpoint_every": checkpoint_every, "jit_compile": jit_compile, "augment": augment}
-  steps |= {"epochs": recipe.epochs, "batch_size": recipe.batch_size}
+  steps |= {"epochs": recipe.epochs, "batch_size": recipe.batch_size, "best": best}
   steps |= {"independent_of": independent_of, "largest_weight": largest_weight}
   description = {**(description or {"dataset": None}), "measurements": described}
+  description |= {"best": best} if best != "loss" else {}
   with _folder(run_dir, progress) as folder:
     told = {"describe": describe or (lambda: recipe.config(**steps)), "description": description}
     model = _trained(folder, dataset, recipe, quick, callbacks, strategy=strategy, fitting=fitting, **steps, **told)
@@ -163,6 +170,13 @@ def train(
   if measure:
     _draw_and_measure(trained, dataset, quick, start, progress)
   return trained
+
+
+def _check_best(best: str, recipe: Recipe, dataset: Dataset) -> None:
+  if best not in ("loss", "score"):
+    raise ConfigError(f"train.best = {shown(best)}: choose one of 'loss', 'score'.")
+  if best == "score":
+    check_score(recipe.feature, dataset, recipe.evaluate_every)
 
 
 def _measurements(names: Sequence[str]) -> tuple[list[Mapping], list[Measurement]]:
@@ -194,10 +208,13 @@ def _trained(
   recipe: Recipe,
   quick: Sequence[Measurement],
   callbacks: Sequence[keras.callbacks.Callback],
+  best: str,
   **arguments,
 ) -> TrainedModel:
   """The model of a recipe, trained into a run folder; `arguments` are others of `train_model`."""
-  curves = TensorBoard(folder / run.TENSORBOARD_FOLDER, dataset, recipe.epochs, recipe.evaluate_every, quick)
+  curves = TensorBoard(
+    folder / run.TENSORBOARD_FOLDER, dataset, recipe.epochs, recipe.evaluate_every, quick, best == "score"
+  )
   return train_model(
     folder,
     dataset,
@@ -207,6 +224,7 @@ def _trained(
     recipe.make_optimizer_d,
     callbacks=[curves, *([NamesOfKeras(), *callbacks] if callbacks else [])],
     prepare=lambda: train_judges(dataset) if recipe.evaluate_every else None,
+    best=best,
     **arguments,
   )
 

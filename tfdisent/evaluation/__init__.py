@@ -5,6 +5,7 @@ Each measure is a function of arrays and a random state, so it takes the codes o
 | what | by | source |
 |---|---|---|
 | `leakage` of f from a representation | logistic or ridge regression, an MLP, boosted trees (scikit-learn), on held-out data | Alain & Bengio 2017, Locatello et al. 2019 |
+| `usable_information` of a representation about f, nats | the same probes | Xu et al. 2020 |
 | `plain_vae`: what leaks when no loss prevents it | a VAE without z2, of the model's own E1 and G | Kingma & Welling 2014 |
 | `read_images`: leakage from images | a convolutional network trained on fusions | Denton & Birodkar 2017 |
 | `information_bound` of I(z̃2; x̂ \\| z1), nats | a q that is trained after the model is frozen | Barber & Agakov 2003, Tang et al. |
@@ -41,7 +42,7 @@ from tfdisent.evaluation.intervals import (
 )
 from tfdisent.evaluation.judges import Estimator, FIDExtractor, Oracle, plain_vae
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics, printed_figures, without_part
-from tfdisent.evaluation.probes import PROBES, chance, leakage, predict, score
+from tfdisent.evaluation.probes import PROBES, ceiling, chance, leakage, predict, score, usable_information
 from tfdisent.evaluation.protocol import evaluate, train_judges
 from tfdisent.evaluation.quality import edge_variance, fid, kid, psnr, ssim
 from tfdisent.evaluation.readers import Trunk
@@ -60,6 +61,7 @@ __all__ = [
   "angle_error",
   "axis",
   "bootstrap_interval",
+  "ceiling",
   "cells",
   "chance",
   "edge_variance",
@@ -85,6 +87,7 @@ __all__ = [
   "ssim",
   "stroke_thickness",
   "train_judges",
+  "usable_information",
   "with_interval",
   "without_part",
 ]

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -85,6 +85,8 @@ class Case:
     seed: of the pairs, the samples and the probes.
     limit: at most so many images are measured, evenly spaced in the split; None for all.
     progress: told of what is under way, as a line.
+    learned_on: the split that probes are fitted on: "probe", which the model never saw, or "train", all images that the
+      model itself was trained on.
     worst: by the name of a part of f, the fusions in which its judge finds the asked-for value least; the measurement
       "control" puts them here.
   """
@@ -95,6 +97,7 @@ class Case:
   seed: int = 0
   limit: int | None = None
   progress: Callable[[str], None] = lambda line: None
+  learned_on: Literal["probe", "train"] = "probe"
   worst: dict[str, Judged] = dataclasses.field(default_factory=dict, init=False, repr=False)
   _arrays: dict[tuple[str, str], np.ndarray] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
@@ -102,17 +105,18 @@ class Case:
 
   @functools.cached_property
   def data(self) -> dict[str, Examples]:
-    """The examples of each role: disjoint from one another and from `dataset.train`.
+    """The examples of each role: disjoint from one another, and from `dataset.train` unless probes are fitted on it.
 
     Raises:
       DataError: the split is neither "test" nor "validation".
     """
+    probe, learned = self.dataset.probe, {"fit": self.dataset.train} if self.learned_on == "train" else {}
     if self.split == "test":
-      return {"fit": self.dataset.probe, "select": self.dataset.validation, "score": self._measured}
+      return {"fit": probe, "select": self.dataset.validation, "score": self._measured, **learned}
     if self.split == "validation":
-      count = len(self.dataset.probe["image"]) * 4 // 5
-      fit, select = (_rows(self.dataset.probe, rows) for rows in (slice(count), slice(count, None)))
-      return {"fit": fit, "select": select, "score": self._measured}
+      count = len(probe["image"]) * 4 // 5
+      fit, select = (_rows(probe, rows) for rows in (slice(count), slice(count, None)))
+      return {"fit": fit, "select": select, "score": self._measured, **learned}
     raise DataError(f"a model is evaluated on the split 'test' or 'validation', not on '{self.split}'.")
 
   @property

@@ -1,10 +1,13 @@
-"""Runs side by side: a table with intervals over seeds and test images, and leakage against control against PSNR."""
+"""Runs side by side: a table with intervals over seeds and test images, and leakage against control against PSNR.
+
+`frontier` draws all three at once, a point for each run: what the terms of an objective buy, where runs differ in them.
+"""
 
 import json
 import math
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,6 +18,11 @@ from tfdisent.errors import RunError
 from tfdisent.evaluation.measurement import Metrics, column_figures, figure_keys, without_part
 
 TABLE_FILE, FIGURES_FILE, PLOT_FILE = run.COMPARISON_FILE, run.COMPARISON_FIGURES_FILE, run.COMPARISON_PLOT_FILE
+CONTROLS = ("control/accuracy_mean", "control/mae_mean", "control/median_error_mean")
+"""The control that plots show, the first that there is."""
+WORST = ("leakage/worst",)
+LABEL = (120, 14)
+"""Pixels that the name of a run takes in the figure: two that are nearer would lie on one another."""
 
 
 class Group:
@@ -131,7 +139,9 @@ def _configuration(run_dir: pathlib.Path) -> frozenset[str]:
 
 
 def write_comparison(folder: pathlib.Path, groups: Sequence[Group]) -> str:
-  """Writes `comparison.md` (the table), `.json` (all figures) and `.png` (plots) into a folder; returns the table."""
+  """Writes a comparison into a folder: `comparison.md` (the table), `.json` (all figures) and `.png` (plots), and
+  `frontier.png`, if there are runs with control and leakage. Returns the table.
+  """
   table = markdown(groups)
   figures = {
     group.name: {"runs": list(group.runs), "figures": {key: group.figure(key) for key in group.keys}}
@@ -142,6 +152,8 @@ def write_comparison(folder: pathlib.Path, groups: Sequence[Group]) -> str:
     run.write(folder / TABLE_FILE, table)
     run.write(folder / FIGURES_FILE, json.dumps(figures, indent=2) + "\n")
     scatter(groups).savefig(folder / PLOT_FILE, dpi=110)
+    if drawn := frontier(groups):
+      drawn.savefig(folder / run.FRONTIER_FILE, dpi=110)
   return table
 
 
@@ -183,10 +195,7 @@ def scatter(groups: Sequence[Group]) -> Figure:
 
   A run is a small dot, the mean of its configuration a large one with the interval over seeds.
   """
-  control, worst = (
-    next((key for name in names for key in groups[0].keys if without_part(key) == name), None)
-    for names in (("control/accuracy_mean", "control/mae_mean", "control/median_error_mean"), ("leakage/worst",))
-  )
+  control, worst = _first(groups[0].keys, CONTROLS), _first(groups[0].keys, WORST)
   keys = ((control, worst), ("quality/psnr", worst), ("quality/psnr", control))
   pairs = [pair for pair in keys if all(pair)]
   figure = Figure(figsize=(5 * len(pairs), 4.6), layout="constrained")
@@ -205,6 +214,46 @@ def scatter(groups: Sequence[Group]) -> Figure:
     axes.grid(alpha=0.3)
   figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(groups)))
   return figure
+
+
+def frontier(groups: Sequence[Group]) -> Figure | None:
+  """Control against leakage, a point with a name for each run, its colour the PSNR: what each run buys, and for what.
+
+  Names that would lie on one another are moved upwards. Runs of another feature, which lack one of the figures, are
+  left out; None where no run has them. Of several parts of f it shows the first.
+  """
+  runs = {name: metrics for group in groups for name, metrics in group.runs.items()}
+  control, worst = (next((k for m in runs.values() if (k := _first(m, names))), None) for names in (CONTROLS, WORST))
+  points = [(name, m[control]["value"], m[worst]["value"], m) for name, m in runs.items() if {control, worst} <= set(m)]
+  if not points:
+    return None
+  names, x, y, metrics = zip(*points)
+  psnr = [m.get("quality/psnr", {}).get("value", math.nan) for m in metrics]
+  figure = Figure(figsize=(8, 6), layout="constrained")
+  axes = figure.subplots()
+  axes.margins(0.15)
+  axes.set(xlabel=control, ylabel=worst, title=f"{'right' if control == CONTROLS[0] else 'left'} and low is best")
+  axes.grid(alpha=0.3)
+  axes.scatter(x, y, color="0.7", s=70, zorder=1)  # of a run without a PSNR this is what is seen
+  figure.colorbar(axes.scatter(x, y, c=psnr, s=70, zorder=2), label="quality/psnr")
+  figure.draw_without_rendering()  # which lays it out: before that, nobody knows what lies on what
+  placed: list[tuple[float, float]] = []
+  for place in np.argsort(y, kind="stable"):
+    name = pathlib.Path(names[place]).name
+    left, low = at = axes.transData.transform((x[place], y[place]))
+    while near := [line for begin, line in placed if abs(left - begin) < LABEL[0] and abs(low - line) < LABEL[1]]:
+      low = max(near) + LABEL[1]
+    placed.append((left, low))
+    is_left = left > np.mean(axes.bbox.intervalx)  # a name reaches inwards, or it would be cut off
+    offset = (-7 if is_left else 7, 6 + (low - at[1]) * 72 / figure.dpi)
+    side = {"horizontalalignment": "right"} if is_left else {}
+    axes.annotate(name, (x[place], y[place]), offset, textcoords="offset points", size=8, **side).set_in_layout(False)
+  return figure
+
+
+def _first(keys: Collection[str], names: Sequence[str]) -> str | None:
+  """The first of some keys that is one of the figures `names`, of any part of f, in the order of `names`."""
+  return next((key for name in names for key in keys if without_part(key) == name), None)
 
 
 def _reach(figure: Mapping[str, float]) -> list[list[float]]:

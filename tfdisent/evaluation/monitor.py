@@ -11,10 +11,13 @@ from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
 from tfdisent.data.pixels import as_png
 from tfdisent.distribution import Worker
+from tfdisent.evaluation.best import MEASUREMENTS as SCORE_NEEDS
+from tfdisent.evaluation.best import score
 from tfdisent.evaluation.measurement import Metrics, printed_figures, without_part
 from tfdisent.evaluation.protocol import evaluate
 from tfdisent.feature.values import feature_values
 from tfdisent.inference import TrainedModel
+from tfdisent.registry import MEASUREMENTS
 from tfdisent.run import FUSION_FILE, MAKE_ROOM, writing
 
 EVALUATED_IMAGES = 2000
@@ -33,6 +36,8 @@ class TensorBoard(keras.callbacks.Callback):
     evaluate_every: after so many epochs, and after the last one, the quick subset of the evaluation is run on
       `EVALUATED_IMAGES` validation images; 0 for never.
     measurements: taken in the evaluation, besides its own.
+    scores: whether the evaluation gives a score too (`evaluation.best`). It is put into the logs as `score`, on every
+      worker the same, for whatever chooses by it.
   """
 
   def __init__(
@@ -42,15 +47,19 @@ class TensorBoard(keras.callbacks.Callback):
     epochs: int,
     evaluate_every: int = 0,
     measurements: Sequence = (),
+    scores: bool = False,
   ):
     super().__init__()
-    self._measurements = tuple(measurements)
+    taken = {type(measurement) for measurement in measurements}
+    more = [MEASUREMENTS.create(name) for name in SCORE_NEEDS if MEASUREMENTS[name] not in taken] if scores else []
+    self._measurements, self._scores = (*measurements, *more), scores
     self._folder, self._dataset = folder, dataset
     self._picture = pathlib.Path(folder).parent / FUSION_FILE
     self._epochs, self._evaluate_every = epochs, evaluate_every
 
   def on_train_begin(self, logs=None):
-    self._is_chief = Worker(self.model.distribute_strategy).is_chief
+    self._worker = Worker(self.model.distribute_strategy)
+    self._is_chief = self._worker.is_chief
     if not self._is_chief:
       return
     with writing("the curves for TensorBoard"):
@@ -61,8 +70,12 @@ class TensorBoard(keras.callbacks.Callback):
     self._trained = TrainedModel(self.model, class_names=self._dataset.class_names)
 
   def on_epoch_end(self, epoch, logs=None):
-    if not self._is_chief:
-      return
+    metrics = self._show(epoch, logs) if self._is_chief else {}
+    if self._scores and self._is_evaluated(epoch + 1):
+      logs["score"] = self._worker.of_chief(metrics["score"]["value"] if self._is_chief else 0.0)
+
+  def _show(self, epoch: int, logs: Mapping[str, float]) -> Metrics:
+    """Writes the picture and the curves of an epoch; returns the figures of its evaluation, if it has one."""
     title = f"{self._folder.absolute().parent.name} · after epoch {epoch + 1} of {self._epochs}"
     picture = pictures.fusion_grid(self._trained, *self._fused).titled(title).draw()
     metrics = self._evaluate() if self._is_evaluated(epoch + 1) else {}
@@ -76,6 +89,7 @@ class TensorBoard(keras.callbacks.Callback):
       for name, figure in metrics.items():
         tf.summary.scalar(f"evaluation/{name}", figure["value"])
       self._writer.flush()
+    return metrics
 
   def on_train_end(self, logs=None):
     if self._is_chief:
@@ -94,9 +108,13 @@ class TensorBoard(keras.callbacks.Callback):
       progress=None,
       measurements=self._measurements,
     )
+    if self._scores:
+      metrics |= score(metrics)
     printed = printed_figures()
     figures = ", ".join(
-      f"{key} {figure['value']:.3f}" for key, figure in metrics.items() if without_part(key) in printed
+      f"{key} {figure['value']:.3f}"
+      for key, figure in metrics.items()
+      if without_part(key) in printed or key.startswith("score")
     )
     say(f"validation images: {figures}" if figures else "")
     return metrics

@@ -48,7 +48,8 @@ def evaluate(
     quick: control, complement, PSNR and sharpness alone, and `measurements`.
     limit: at most so many images, evenly spaced in the split; None for all.
     progress: told of every stage, as a line; None for silence.
-    measurements: more of them, which run after the built-in ones: registered names, or instances.
+    measurements: more of them, which run after the built-in ones: registered names, or instances. There are
+      "linear_leakage", which is quick, and "leakage_all_images", probes that learn on all training images of the model.
     look: is called with the `Case` once all is measured, for what figures do not show, as its `worst` fusions.
 
   Raises:

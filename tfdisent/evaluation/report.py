@@ -177,15 +177,27 @@ def _leakage(metrics: Metrics) -> str:
 
   The worst is the largest of six scores on the same images, so it lies above the truth rather than below.
   """
-  names = [f"{probe}_{kind}" for kind in ("mean", "sample") for probe in PROBES] + ["worst", "image", "chance"]
+  names = [f"{probe}_{kind}" for kind in ("mean", "sample") for probe in PROBES]
+  names += ["worst", "worst_all", "image", "chance"]
   names += [f"control_{name}" for name in ("shuffled", "untrained", "plain_vae", "pixels")]
-  parts = dict.fromkeys(key.removesuffix("worst") for key in metrics if key.startswith("leakage/") and "worst" in key)
+  parts = [key.removesuffix("worst") for key in metrics if key.startswith("leakage/") and key.endswith("/worst")]
   keys = [part + name for part in parts for name in names]
-  return _bars({key: metrics[key] for key in keys if key in metrics}, "leakage/")
+  notes = {key: _note(metrics, key) for key in keys if key in metrics}
+  return _bars({key: metrics[key] for key in keys if key in metrics}, "leakage/", notes)
 
 
-def _bars(metrics: Metrics, prefix: str) -> str:
-  """A table of the figures of a prefix with bars from 0 to 1, and their intervals as lines."""
+def _note(metrics: Metrics, key: str) -> str:
+  """The nats of a figure of leakage, and from how many images its probe learned."""
+  is_chance = key.endswith("/chance")
+  nats = metrics.get(f"{key.removesuffix('chance')}ceiling_nats" if is_chance else f"{key}_nats")
+  notes = [f"{_number(nats['value'])} nats{' tell all' if is_chance else ''}"] if nats else []
+  if images := metrics[key].get("probe_images"):
+    notes.append(f"learned from {images:,} images")
+  return ", ".join(notes)
+
+
+def _bars(metrics: Metrics, prefix: str, notes: Mapping[str, str] = MappingProxyType({})) -> str:
+  """A table of the figures of a prefix with bars from 0 to 1, their intervals as lines, and what is noted of them."""
   lines = []
   for key, figure in metrics.items():
     if key.startswith(prefix):
@@ -197,7 +209,8 @@ def _bars(metrics: Metrics, prefix: str) -> str:
       )
       lines.append(
         f"<tr><td>{html.escape(key.removeprefix(prefix))}</td><td>{bar}</td>"
-        f'<td class="number">{_number(figure["value"])}</td><td class="faint">{_interval(figure)}</td></tr>'
+        f'<td class="number">{_number(figure["value"])}</td><td class="faint">{_interval(figure)}</td>'
+        + (f"<td>{notes[key]}</td></tr>" if key in notes else "</tr>")
       )
   return f"<table>{''.join(lines)}</table>" if lines else ""
 

@@ -1,6 +1,6 @@
 """What the figures of a run say, in plain words: what was controlled, what was kept, what leaks, and what to try."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tfdisent.data.dataset import Dataset, Judge
 from tfdisent.evaluation.control import COMPARISONS
@@ -104,18 +104,33 @@ class _Findings:
 
   def leak(self, part: str, feature: Feature) -> Iterator[str]:
     """How well probes read a part from z1."""
-    seen, who = self._of(part, "leakage/worst"), "the best of six probes"
-    if seen is None:
-      seen, who = self._of(part, "leakage/linear_mean"), "a linear probe"
-    if seen is None:
+    name, who = "leakage/worst", "the best of six probes"
+    if self._of(part, name) is None:
+      name, who = "leakage/linear_mean", "a linear probe"
+    if (seen := self._of(part, name)) is None:
       return
     chance = self._of(part, "leakage/chance") or 0.0
     if seen > chance + TELLING:
       self._note("leak", part)
+    read = f"{who}{self._images(part, name)} {self._reads(feature, seen)}"
+    yield f"{part}: {read}; knowing nothing gives {_percent(chance) if feature.kind == DISCRETE else '0 %'}."
+    if (seen := self._of(part, "leakage/worst_all")) is not None:
+      images = self._images(part, "leakage/worst_all", "all ", "training ")
+      yield f"{part}: the best of six others{images} {self._reads(feature, seen)}."
+    if (nats := self._of(part, "leakage/worst_nats")) is not None:
+      most = self._of(part, "leakage/ceiling_nats")
+      beside = "" if most is None else f", of {most:.2f} that tell all"
+      yield f"{part}: a probe can use {nats:.2f} nats of z1{beside}."
+
+  def _images(self, part: str, figure: str, before: str = "", kind: str = "") -> str:
+    count = self._found(part, figure).get("probe_images")
+    return "" if count is None else f", which learned from {before}{count:,} {kind}images,"
+
+  @staticmethod
+  def _reads(feature: Feature, seen: float) -> str:
     if feature.kind == DISCRETE:
-      yield f"{part}: {who} reads it in {_percent(seen)} of the images; knowing nothing gives {_percent(chance)}."
-    else:
-      yield f"{part}: {who} explains {_percent(max(seen, 0))} of its variance; knowing nothing gives 0 %."
+      return f"reads it in {_percent(seen)} of the images"
+    return f"explains {_percent(max(seen, 0))} of its variance"
 
   def quality(self) -> Iterator[str]:
     """How near reconstructions are to their images, and how sharp they and the fusions are."""
@@ -133,8 +148,12 @@ class _Findings:
     return [text.format(names=", ".join(self.poor[key])) for key, text in REMEDIES.items() if key in self.poor]
 
   def _of(self, part: str, figure: str) -> float | None:
+    return self._found(part, figure).get("value")
+
+  def _found(self, part: str, figure: str) -> Mapping:
+    """A figure of a part, as it is in the metrics; empty if they lack it."""
     kind, name = figure.split("/")
-    return self._value(f"{kind}/{part}/{name}" if self._several else figure)
+    return self._metrics.get(f"{kind}/{part}/{name}" if self._several else figure, {})
 
   def _real(self, judge: Judge) -> float | None:
     """The judge's own figure on real images; that of the only classifier has no name in its key."""

@@ -28,8 +28,8 @@ def write_description(
     model: of `DisentangledVAE.get_config`.
     class_names: of `Dataset.class_names`.
     description: `dataset`, of `Registry.describe`, or None if it is no registered one; `measurements`, a list of
-      such descriptions; `bindings`, of the configuration; `epochs`; and `background` if it is not white. None for a
-      run from Python.
+      such descriptions; `bindings`, of the configuration; `epochs`; `background` if it is not white; and `best`
+      if the best checkpoint is not chosen by the loss. None for a run from Python.
   """
   write(run_dir / CONFIG_FILE, config)
   write(run_dir / MODEL_FILE, json.dumps(model, indent=2))

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import RunError
 from tfdisent.run.configuration import bindings, read_config
+from tfdisent.run.description import read_description
 from tfdisent.run.files import METRICS_FILE, TEST_READS_FILE, named, write
 
 
@@ -27,8 +28,9 @@ def provenance(run_dir: pathlib.Path, dataset: Dataset, split: str, checkpoint: 
 
   Returns:
     `split`, `images` (their number), `data` (the fingerprint of the data set), `checkpoint` ("best" or "last") with
-    its `epoch` and `step`, `seed`, `configuration` (a hash of the operative one), `test_reads` (how often the test
-    split was measured so far), `date` (UTC), and `versions`.
+    its `epoch` and `step`, `best_by` ("loss" or "score": by what the best one was chosen), `seed`, `configuration` (a
+    hash of the operative one), `test_reads` (how often the test split was measured so far), `date` (UTC), and
+    `versions`.
   """
   lines = sorted(bindings(read_config(run_dir)))
   kind, epoch, step = checkpoint
@@ -39,12 +41,20 @@ def provenance(run_dir: pathlib.Path, dataset: Dataset, split: str, checkpoint: 
     "checkpoint": kind,
     "epoch": epoch,
     "step": step,
+    "best_by": _best_by(run_dir),
     "seed": seed,
     "configuration": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
     "test_reads": len(reads_of_test(run_dir)),
     "date": _now(),
     "versions": versions(),
   }
+
+
+def _best_by(run_dir: pathlib.Path) -> str:
+  try:
+    return read_description(run_dir).get("best", "loss")
+  except RunError:  # an older version has none, and knew no other way
+    return "loss"
 
 
 def versions() -> dict[str, str]:

@@ -24,7 +24,7 @@ EVALUATION_FOLDER = "evaluation"  # within `tensorboard`
 # The folder of a fitted feature, and that of a comparison or a sweep.
 FEATURE_FILE, FEATURE_WEIGHTS_FILE = "feature.json", "feature.weights.h5"
 COMPARISON_FILE, COMPARISON_FIGURES_FILE, COMPARISON_PLOT_FILE = "comparison.md", "comparison.json", "comparison.png"
-CURVES_FILE = "curves.png"
+CURVES_FILE, FRONTIER_FILE = "curves.png", "frontier.png"
 
 MAKE_ROOM = "Make room, or copy the run to a folder that can be written."
 GO_ON = (

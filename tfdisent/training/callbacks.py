@@ -95,18 +95,27 @@ class NamesOfKeras(keras.callbacks.Callback):
 class SaveCheckpoints(keras.callbacks.Callback):
   """Writes a checkpoint after each epoch and after some steps of it.
 
-  The best one is that of the epoch with the lowest validation L, without the terms whose records say that they do not
-  count. L_GAN and L_a do not count, since they depend on D and on the adversary as much as on the model.
+  By "loss" the best one is that of the epoch with the lowest validation L, without the terms whose records say that
+  they do not count. L_GAN and L_a do not count, since they depend on D and on the adversary as much as on the model.
+  By another name it is that with the highest of these numbers in the logs. A callback that comes before this one puts
+  them there, in the same epochs on every worker. The other epochs are only best as long as no number is known.
 
   Args:
     checkpoints: of the run.
     every: number of steps of an epoch after which a checkpoint is written; 0 for none within an epoch.
     must_stop: tells whether the training must stop. Then a checkpoint is written, and `Interrupted` is raised.
+    best: "loss", or the name of what is highest in the best epoch.
   """
 
-  def __init__(self, checkpoints: Checkpoints, every: int = 0, must_stop: Callable[[], bool] = lambda: False):
+  def __init__(
+    self,
+    checkpoints: Checkpoints,
+    every: int = 0,
+    must_stop: Callable[[], bool] = lambda: False,
+    best: str = "loss",
+  ):
     super().__init__()
-    self._checkpoints, self._every, self._must_stop = checkpoints, every, must_stop
+    self._checkpoints, self._every, self._must_stop, self._best = checkpoints, every, must_stop, best
 
   def on_epoch_begin(self, epoch, logs=None):
     self._steps_before = self._checkpoints.step  # steps of this epoch that an earlier process has trained
@@ -124,14 +133,18 @@ class SaveCheckpoints(keras.callbacks.Callback):
         raise _interrupted(where)
 
   def on_epoch_end(self, epoch, logs=None):
-    loss = logs["val_L"]
-    for term in self.model.records:
-      if term.weight and not term.counts_for_best:
-        loss -= term.weight * logs[f"val_{term.name}"]
+    loss = self._loss(logs) if self._best == "loss" else -logs.get(self._best, -np.inf)
     with writing(f"the checkpoint of epoch {epoch + 1}"):
       self._checkpoints.save(epoch + 1, loss)
     if self._must_stop():
       raise _interrupted(f"after epoch {epoch + 1}")
+
+  def _loss(self, logs) -> float:
+    loss = logs["val_L"]
+    for term in self.model.records:
+      if term.weight and not term.counts_for_best:
+        loss -= term.weight * logs[f"val_{term.name}"]
+    return loss
 
 
 def _interrupted(where: str) -> Interrupted:

@@ -43,6 +43,7 @@ def train_model(
   batch_size: int = 128,
   seed: int = 0,
   checkpoint_every: int = 500,
+  best: str = "loss",
   jit_compile: bool = False,
   strategy: tf.distribute.Strategy | None = None,
   fitting: Mapping | None = None,
@@ -71,6 +72,8 @@ def train_model(
     batch_size: examples of a step, of all replicas together: an even number for each.
     seed: of everything random in the training.
     checkpoint_every: a checkpoint is written after so many steps, besides the one after each epoch; 0 for none.
+    best: by what the best checkpoint is chosen, "loss" or a number that one of `callbacks` puts into the logs: see
+      `tfdisent.training.callbacks.SaveCheckpoints`.
     jit_compile: whether XLA compiles the step.
     strategy: of `tf.distribute`; None is the current one.
     fitting: arguments of `tfdisent.fit_feature` for the learned features that were not fitted before. Its noise is
@@ -103,8 +106,7 @@ def train_model(
   # --- Build ---
   keras.utils.set_random_seed(seed)
   with strategy.scope():
-    model = make_model(dataset.image_shape, feature, seed=seed)
-    steps = epochs * batches.steps_per_epoch
+    model, steps = make_model(dataset.image_shape, feature, seed=seed), epochs * batches.steps_per_epoch
     model.compile(make_optimizer_eg(steps), make_optimizer_d(steps), jit_compile=jit_compile)
   check_gradients(model, strategy, dataset.train["image"][:32])
 
@@ -125,12 +127,12 @@ def train_model(
     # --- Train ---
     if checkpoints.epoch < epochs:
       prepare()
-      must_stop = stack.enter_context(noting_signals())
-      saving = SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(must_stop()))
+      stop = stack.enter_context(noting_signals())
+      saving = SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(stop()), best)
       _fit(model, batches, checkpoints, epochs, worker, [StopOnNonFinite(run_dir), *callbacks, saving])
 
-    best = restore(run_dir, "best", model)
-  return TrainedModel(model, class_names=dataset.class_names, checkpoint=best, background=dataset.background)
+    chosen = restore(run_dir, "best", model)
+  return TrainedModel(model, class_names=dataset.class_names, checkpoint=chosen, background=dataset.background)
 
 
 def check_counts(least: int, **counts: int) -> None:
