@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdisent.data.augment import Augment, make_augment
+from tfdisent.data.augment import Augment, make_augment, moved
 from tfdisent.data.batches import training_batches
 from tfdisent.errors import ConfigError
 
@@ -71,6 +71,15 @@ def test_about_half_of_the_images_are_mirrored():
 def test_what_comes_from_outside_is_as_the_edge():
   image = np.full([16, 16, 3], 200, np.uint8)
   np.testing.assert_array_equal(changed(image, shift=0.5, scale=0.5, shear=0.5), 200)
+
+
+def test_xla_can_compile_it_and_gives_the_same():
+  random_state = np.random.default_rng(0)
+  image = random_state.random([8, 9, 12, 2], np.float32)
+  scale, shear, shift = (random_state.uniform(-1, 1, shape).astype(np.float32) for shape in ([8, 2], [8], [8, 2]))
+  arguments = {"scale": 1 + 0.4 * scale, "shear": 0.4 * shear, "shift": 3 * shift}
+  compiled = tf.function(lambda image: moved(image, **arguments, for_xla=True), jit_compile=True)(image)
+  np.testing.assert_allclose(compiled, moved(image, **arguments), atol=1e-4)
 
 
 def test_a_change_is_that_of_the_seed_and_of_the_place_in_the_global_batch():

@@ -16,7 +16,7 @@ SIDE = 16
 class Moving:
   """A model whose z1 is the image; x̂ is the image times z̃2, with rows for columns where `turns` and z̃2 is above 1."""
 
-  z1_width, objective = SIDE * SIDE, Objective(stddev=0.5)
+  z1_width, objective, compiled = SIDE * SIDE, Objective(stddev=0.5), False
 
   def __init__(self, turns: bool = False):
     self._turns = turns

@@ -61,14 +61,15 @@ def test_no_weight_changes_before_every_gradient_is_known(make_tiny, batch):
 
 def test_xla_gives_the_same_losses(world_batch):
   """Of a whole forward pass, with what is beyond the paper and has no network of its own. XLA draws other noise."""
-  beyond = (Change(metric="random", spread=0.5), "smooth", "fusion_cycle")
+  beyond = (Change(metric="random", spread=0.5), "smooth", "fusion_cycle", "equivariance")
   model = make_world(lambda3=0.0, lambda4=0.0, prior_fusions=0.5, losses=beyond)
   model.z1_stddev, model.E1 = 0.5, Linear(16, 2, [2], np.random.default_rng(1))
   noise = model.noise(world_batch["position"], 0, 16)
   model.noise = lambda position, step, width: noise[:, :width]
   expected = model.terms(world_batch, tf.constant(0, tf.int64))
+  model.compile(jit_compile=True)
   logs = tf.function(model.terms, jit_compile=True)(world_batch, tf.constant(0, tf.int64))
-  assert {"L_change", "L_smooth", "L_back"} <= expected.keys()
+  assert {"L_change", "L_smooth", "L_back", "L_T"} <= expected.keys()
   values, compiled = ({name: float(of[name]) for name in expected} for of in (expected, logs))
   assert compiled == pytest.approx(values, rel=1e-4)
 

@@ -58,7 +58,7 @@ class Augment:
     return tf.cast(tf.round(changed), image.dtype)
 
 
-def moved(image: tf.Tensor, scale: tf.Tensor, shear: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+def moved(image: tf.Tensor, scale: tf.Tensor, shear: tf.Tensor, shift: tf.Tensor, for_xla: bool = False) -> tf.Tensor:
   """Images, each moved, stretched and slanted about its middle; what comes from outside of it is as its edge.
 
   Args:
@@ -66,6 +66,7 @@ def moved(image: tf.Tensor, scale: tf.Tensor, shear: tf.Tensor, shift: tf.Tensor
     scale: what 1 pixel of the result is in the image, (y, x), [B, 2]; below 1 enlarges, a negative x mirrors.
     shear: how many pixels a row of the image is to the right of the one above it, [B].
     shift: (y, x) in pixels, [B, 2].
+    for_xla: whether it is computed by what XLA can compile, which has no operation for it.
 
   Returns:
     float32 [B, H, W, C], differentiable in `image`.
@@ -76,6 +77,10 @@ def moved(image: tf.Tensor, scale: tf.Tensor, shear: tf.Tensor, shift: tf.Tensor
   # The result at (x, y) is the image at (scale_x x + shear y + left, scale_y y + top).
   left = middle_x - scale_x * middle_x - shear * middle_y + shift_x
   top = middle_y - scale_y * middle_y + shift_y
+  if for_xla:
+    rows, columns = tf.range(height, dtype=tf.float32)[:, None], tf.range(width, dtype=tf.float32)
+    scale_x, shear, left, scale_y, top = (each[:, None, None] for each in (scale_x, shear, left, scale_y, top))
+    return _between_pixels(image, scale_y * rows + top, scale_x * columns + shear * rows + left)
   zeros = tf.zeros_like(left)
   return tf.raw_ops.ImageProjectiveTransformV3(
     images=image,
@@ -85,6 +90,19 @@ def moved(image: tf.Tensor, scale: tf.Tensor, shear: tf.Tensor, shift: tf.Tensor
     interpolation="BILINEAR",
     fill_mode="NEAREST",
   )
+
+
+def _between_pixels(image: tf.Tensor, y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+  """The image [B, H, W, C] at the places y [B, H, 1] and x [B, H, W] in pixels, bilinear, and as its edge beyond."""
+  batch, height, width, channels = tf.shape(image)[0], *image.shape[1:]
+  y, x = tf.clip_by_value(y + tf.zeros_like(x), 0.0, height - 1.0), tf.clip_by_value(x, 0.0, width - 1.0)
+  pixels = tf.reshape(image, [batch, height * width, channels])
+  total = 0.0
+  for row, of_row in ((tf.floor(y), 1 - y % 1), (tf.math.ceil(y), y % 1)):
+    for column, of_column in ((tf.floor(x), 1 - x % 1), (tf.math.ceil(x), x % 1)):
+      number = tf.cast(row * width + column, tf.int32)
+      total += (of_row * of_column)[..., None] * tf.gather(pixels, number, batch_dims=1)
+  return total
 
 
 def make_augment(given: Mapping[str, Any] | None) -> Augment | None:

@@ -37,8 +37,14 @@ class Equivariance(Loss):
     # Even in (-1, 1), and a function of the seed, the step and the position, as the prior's z1 is. (A narrow z1 has
     # fewer than five numbers.)
     drawn = tf.math.erf(tf.gather(forward.z1_prior[:half], tf.range(5) % model.z1_width, axis=1) / 2**0.5)
+    for_xla = model.compiled and model.jit_compile
     shift = self.shift * drawn[:, 3:] * tf.cast(tf.shape(x)[1:3], tf.float32)
-    move = {"scale": 1 + self.scale * drawn[:, :2], "shear": self.shear * drawn[:, 2], "shift": shift}
+    move = {
+      "scale": 1 + self.scale * drawn[:, :2],
+      "shear": self.shear * drawn[:, 2],
+      "shift": shift,
+      "for_xla": for_xla,
+    }
     x_fusion = moved(model.decode(z1, z2_partner), **move)
     x_fusion_of_moved = model.decode(model.posterior_z1(moved(x, **move)).mean(), z2_partner)
     loss = losses.equivariance_loss(x_fusion_of_moved, x_fusion, model.objective.stddev)
