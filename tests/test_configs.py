@@ -20,6 +20,7 @@ from tfdisent.errors import ConfigError
 from tfdisent.evaluation import evaluate
 from tfdisent.feature import learned
 from tfdisent.feature.values import feature_values
+from tfdisent.model.vae import DisentangledVAE
 from tfdisent.registry import DATASETS, MEASUREMENTS
 from tfdisent.training import optimizers
 
@@ -79,8 +80,8 @@ def dataset_of(coil20_dir, digits, tmp_path_factory):
   return of_config
 
 
-@pytest.mark.parametrize("file", config.shipped_configs(), ids=lambda file: file.name)
-def test_a_shipped_config_takes_two_steps(file, dataset_of):
+def two_steps(file, dataset_of, jit_compile=False):
+  """The model of a shipped configuration, and the terms of its first step and of its second."""
   config.read([str(file)])
   if file.parent.name == "sweeps":  # the first of its runs
     settings = next(iter(config.sweep().values()))
@@ -90,11 +91,27 @@ def test_a_shipped_config_takes_two_steps(file, dataset_of):
   feature.build(dataset.image_shape)
   batches = training_batches(dataset.train, feature_values(feature, dataset.train), batch_size=16, seed=0)
   model = config.model(dataset.image_shape, feature, seed=0)
-  model.compile(config.optimizer(2), config.optimizer_d(2))
-  step = tf.function(model.update)
-  for batch in batches.take(2):
-    terms = step(batch)
+  model.compile(config.optimizer(2), config.optimizer_d(2), jit_compile=jit_compile)
+  step = tf.function(model.update, jit_compile=jit_compile)
+  return model, [{name: float(value) for name, value in step(batch).items()} for batch in batches.take(2)]
+
+
+@pytest.mark.parametrize("file", config.shipped_configs(), ids=lambda file: file.name)
+def test_a_shipped_config_takes_two_steps(file, dataset_of):
+  _, (_, terms) = two_steps(file, dataset_of)
   assert all(np.isfinite(value) for value in terms.values())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("file", config.shipped_configs(), ids=lambda file: file.name)
+def test_xla_compiles_the_step_of_a_shipped_config(file, dataset_of, monkeypatch):
+  """The losses are the same with the same noise; XLA draws other noise."""
+  noise = tf.constant(np.random.default_rng(0).standard_normal([16, 64 * 64 * 3], np.float32))
+  monkeypatch.setattr(DisentangledVAE, "noise", lambda self, position, step, width, stream=0: noise[:, :width])
+  model, (expected, _) = two_steps(file, dataset_of)
+  _, (compiled, _) = two_steps(file, dataset_of, jit_compile=True)
+  in_bfloat16 = model.get_config()["precision"] == "mixed_bfloat16"
+  assert compiled == pytest.approx(expected, rel=0.05 if in_bfloat16 else 1e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize("file", config.shipped_configs(), ids=lambda file: file.name)

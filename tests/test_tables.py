@@ -1,5 +1,6 @@
 """The tables of results say what the files of results say."""
 
+import csv
 import json
 import re
 
@@ -8,6 +9,13 @@ import pytest
 from tests import tables
 
 NAMED = tables.results()
+
+
+def percent(share):
+  """As the page writes it: 98.8, and 100 for 100.0."""
+  return tables.rounded(share, 1, 100).replace("100.0", "100")
+
+
 FILES = sorted(tables.RESULTS.glob("*.json"))
 
 
@@ -25,6 +33,15 @@ def test_no_figure_of_a_table_is_written_by_hand(page, template):
 
 def test_the_five_tables_are_among_them():
   assert [page for page, _ in tables.templates()] == ["README.md", *4 * ["gin_configs/README.md"]]
+
+
+@pytest.mark.parametrize("what", ["paper", "fader", "gan", "cycle"])
+def test_the_best_of_a_search_are_those_of_its_file(what):
+  rows = csv.DictReader((tables.RESULTS / "search_digit.csv").open(encoding="utf-8"))
+  found = [(float(row["control_mean"]), float(row["control_prior"])) for row in rows if row["what"] == what]
+  assert len(found) == 24
+  best = ", ".join(f"{percent(mean)} / {percent(prior)}" for mean, prior in sorted(found)[:-5:-1])
+  assert f"| {best} |" in (tables.ROOT / "gin_configs" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
