@@ -24,6 +24,7 @@ from features.digit_label import DigitLabel
 from tfdisent import api, main
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.data.dataset import Dataset
+from tfdisent.evaluation import judges
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -56,8 +57,9 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):
-  """Judges of the tests stay out of the user's cache."""
+  """Judges stay out of the user's cache, and learn for a second only: tests of what they can read give them longer."""
   os.environ.setdefault("TFDISENT_CACHE", str(tmp_path_factory.mktemp("cache")))
+  judges.EPOCH_IMAGES = 500
 
 
 def small(dataset: Dataset, count: int = 64) -> Dataset:

@@ -21,7 +21,8 @@ import tensorflow as tf
 from features.color import Color
 from features.digit_label import DigitLabel
 from features.pose import Pose
-from tests.conftest import CONFIG, TINY, events, in_new_process, train_tiny
+from tests.conftest import CONFIG, TINY, events, train_tiny
+from tests.processes import in_fork
 from tests.training.test_signals import handlers, hears_ctrl_c  # noqa: F401
 from tfdisent import api, config, loading, pictures, run
 from tfdisent.api import training
@@ -315,7 +316,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_the_training_goes_on_when_t
   """The size of files is limited, as a quota does it, to more than a checkpoint within the first epoch needs."""
   train_tiny(tmp_path / "run", few_digits, epochs=1, evaluate_every=0)
   size = max(path.stat().st_size for path in tmp_path.glob("run/checkpoints/*/*"))
-  in_new_process(f"""
+  in_fork(f"""
 import resource, signal
 from tests.conftest import color_mnist, small, train_tiny
 from tfdisent.errors import RunError
