@@ -57,8 +57,17 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):
-  """Judges stay out of the user's cache, and learn for a second only: tests of what they can read give them longer."""
+  """Judges stay out of the user's cache, and learn little."""
   os.environ.setdefault("TFDISENT_CACHE", str(tmp_path_factory.mktemp("cache")))
+  judges_learn_little()
+
+
+EPOCH_IMAGES = judges.EPOCH_IMAGES
+"""Those of the library."""
+
+
+def judges_learn_little() -> None:
+  """Judges learn for a second, and not for a minute: most tests do not ask how well they read."""
   judges.EPOCH_IMAGES = 500
 
 
@@ -130,6 +139,14 @@ def make_tiny():
     return model
 
   return make
+
+
+@pytest.fixture
+def no_graphs():
+  """Nothing is traced: that takes longer than some steps of a tiny model. For tests of something else than the step."""
+  tf.config.run_functions_eagerly(True)
+  yield
+  tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

@@ -80,6 +80,7 @@ def _run(code, arguments, environment, streams):
   os.environ.update(environment)
   for number, stream in enumerate(streams, 1):
     os.dup2(stream.fileno(), number)
+  sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", 1, closefd=False)  # noqa: SIM115
   os.chdir(ROOT)
   gc.freeze()  # see `pytest_collection_finish`
   gc.set_threshold(50_000, 20, 100)

@@ -9,11 +9,18 @@ import pytest
 
 from features.digit_label import DigitLabel
 from tests.bands import MARKS, bands, bands_dataset, marked_bands_dataset, marks
+from tests.conftest import EPOCH_IMAGES
 from tfdisent.errors import RunError
 from tfdisent.evaluation import Estimator, FIDExtractor, Oracle, heads, judges, plain_vae, read_images
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import WEIGHTS, Objective
 from tfdisent.model.vae import DisentangledVAE
+
+
+@pytest.fixture(autouse=True)
+def learning(monkeypatch):
+  """As much as in the library, and not as little as in other tests."""
+  monkeypatch.setattr(judges, "EPOCH_IMAGES", EPOCH_IMAGES)
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +223,8 @@ def test_a_plain_vae_learns_the_training_images_with_its_vae_terms_alone(own_cac
   assert all((a == b).all() for a, b in zip(same.model.get_weights(), other.model.get_weights()))  # fresh ones
 
 
-def test_the_extractor_is_another_network_of_the_images_own_domain(dataset, own_cache):
+def test_the_extractor_is_another_network_of_the_images_own_domain(dataset, own_cache, monkeypatch):
+  monkeypatch.setattr(judges, "EPOCH_IMAGES", 5_000)
   extractor, oracle = FIDExtractor(dataset, epochs=1), Oracle(dataset, epochs=1)
   features = extractor(dataset.test["image"])
   assert features.shape == (50, 64) and 0.3 < features.std() < 3
