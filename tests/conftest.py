@@ -39,8 +39,8 @@ TINY = {
 }
 
 
-LONGEST = ("test_distribution.py", "test_configs.py", "test_loop.py", "test_main.py", "test_learned.py")
-"""Files whose tests take a minute or more."""
+LONGEST = ("test_loop.py", "test_distribution.py", "test_learned.py", "test_main.py", "test_interruptions.py")
+"""Files whose tests take half a minute or more."""
 
 
 def pytest_collection_modifyitems(items):

@@ -223,8 +223,7 @@ def test_a_plain_vae_learns_the_training_images_with_its_vae_terms_alone(own_cac
   assert all((a == b).all() for a, b in zip(same.model.get_weights(), other.model.get_weights()))  # fresh ones
 
 
-def test_the_extractor_is_another_network_of_the_images_own_domain(dataset, own_cache, monkeypatch):
-  monkeypatch.setattr(judges, "EPOCH_IMAGES", 5_000)
+def test_the_extractor_is_another_network_of_the_images_own_domain(dataset, own_cache):
   extractor, oracle = FIDExtractor(dataset, epochs=1), Oracle(dataset, epochs=1)
   features = extractor(dataset.test["image"])
   assert features.shape == (50, 64) and 0.3 < features.std() < 3

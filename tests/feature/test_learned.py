@@ -101,7 +101,7 @@ class Fitted(NamedTuple):
 
 
 @pytest.fixture
-def fit(monkeypatch, tmp_path):
+def fit(no_graphs, monkeypatch, tmp_path):
   """Fits a feature; gives its figures, its network, and what `fit` was asked for and said."""
 
   def fit(feature, dataset, **arguments):
@@ -280,7 +280,7 @@ def interrupted(*arguments, **keywords):
   raise KeyboardInterrupt
 
 
-def test_a_training_fits_without_noise_where_its_objective_has_none(tmp_path, monkeypatch):
+def test_a_training_fits_without_noise_where_its_objective_has_none(no_graphs, tmp_path, monkeypatch):
   data, networks = of_splits(**NOISE), []
   fit_feature(tmp_path / "f", data, Rotation(), seed=3, noise=0.0, **FITTING)
   monkeypatch.setattr(loop, "_fit", interrupted)
@@ -294,7 +294,7 @@ def test_a_training_fits_without_noise_where_its_objective_has_none(tmp_path, mo
     np.testing.assert_array_equal(weight, of_other)
 
 
-def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(tmp_path, capsys):
+def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(no_graphs, tmp_path, capsys):
   """With the noise in which L_f2 reads fusions."""
   data, quick = of_splits(**NOISE), {**QUICK, "objective": {**QUICK["objective"], "q_noise": 0.25}}
   fit_feature(tmp_path / "f", data, Rotation(), seed=3, noise=0.25, **FITTING)
@@ -315,7 +315,7 @@ def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(tmp_path, c
     np.testing.assert_array_equal(weight, of_other)
 
 
-def test_a_run_that_goes_on_finds_what_it_has_fitted_and_trains_on_what_that_reads(tmp_path, monkeypatch):
+def test_a_run_that_goes_on_finds_what_it_has_fitted_and_trains_on_what_that_reads(no_graphs, tmp_path, monkeypatch):
   """It was interrupted once before the first checkpoint, and once after it."""
   data = of_splits(**NOISE)
   feature, arguments = Rotation(from_pixels=True), {**QUICK, "fitting": FITTING}
@@ -339,7 +339,7 @@ def test_a_run_that_goes_on_finds_what_it_has_fitted_and_trains_on_what_that_rea
   np.testing.assert_array_equal(f, feature_values(trained.feature, data.test))
 
 
-def test_every_worker_fits_and_all_have_the_network_of_the_chief(tmp_path):
+def test_every_worker_fits_and_all_have_the_network_of_the_chief(no_graphs, tmp_path):
   data, names = of_splits(**NOISE), []
   chief, other = Rotation(), Rotation()
   for part in (chief, other):
@@ -433,7 +433,7 @@ def test_f_may_be_what_the_network_reads(fitted, turned, tmp_path, monkeypatch):
   np.testing.assert_array_equal(feature_values(f.as_known, turned.test), f.known(turned.test))
   np.testing.assert_array_equal(feature_values(load(tmp_path / "run").feature, turned.test), values)
   check_feature(f, {name: column[:16] for name, column in turned.test.items()})
-  monkeypatch.setattr(judges, "EPOCH_IMAGES", 5_000)
+  monkeypatch.setattr(judges, "EPOCH_IMAGES", 2_500)
   own = evaluate(trained, dataclasses.replace(turned, judges=()), quick=True, progress=None)
   judged = evaluate(trained, turned, quick=True, progress=None)
   assert own["oracle/test_median_error"]["value"] == pytest.approx(

@@ -126,7 +126,7 @@ def test_the_quick_evaluation_of_validation_images_is_among_them(digit_run, few_
     assert curves[f"evaluation/{name}"] == {3: pytest.approx(figure["value"], rel=1e-5)}
 
 
-def test_it_is_done_as_often_as_asked_for(plain_run, few_digits, tmp_path):
+def test_it_is_done_as_often_as_asked_for(no_graphs, plain_run, few_digits, tmp_path):
   train_tiny(tmp_path / "run", few_digits, objective=PLAIN, evaluate_every=2)
   assert set(events(tmp_path / "run")["evaluation/quality/psnr"]) == {2, 3}
   assert "evaluation/quality/psnr" not in events(plain_run)  # of 0
@@ -214,7 +214,7 @@ def test_three_epochs_are_the_six_steps_of_adam_by_hand(digit_run, few_digits):
       np.testing.assert_allclose(of_run, weight, atol=5e-5, err_msg=of_run.path)  # a step is 1e-3
 
 
-def test_the_model_returned_is_the_best_one_on_validation(few_digits, tmp_path):
+def test_the_model_returned_is_the_best_one_on_validation(no_graphs, few_digits, tmp_path):
   """The second epoch goes uphill."""
 
   def make_optimizer_eg(steps):
@@ -317,7 +317,7 @@ def test_a_disk_that_is_full_is_named():
     callback.on_epoch_end(4, {"val_L": 1.0})
 
 
-def test_a_run_folder_that_vanishes_is_named(few_digits, tmp_path, monkeypatch):
+def test_a_run_folder_that_vanishes_is_named(no_graphs, few_digits, tmp_path, monkeypatch):
   def vanish(self, batch, logs=None):
     shutil.rmtree(tmp_path / "run")
     (tmp_path / "run").write_text("something else")
@@ -828,7 +828,7 @@ def test_what_cannot_work_is_refused_before_a_folder_is_made(arguments, error, w
   assert not (tmp_path / "run").exists()
 
 
-def test_every_validation_image_counts_once_whatever_the_batch(few_digits, tmp_path):
+def test_every_validation_image_counts_once_whatever_the_batch(no_graphs, few_digits, tmp_path):
   """38 images in batches of 32: the last six are a batch of their own, filled up with images that do not count."""
   parts = {split: few_digits[split] for split in ("train", "probe", "test")}
   validation = {name: column[:38] for name, column in few_digits.validation.items()}
@@ -879,7 +879,7 @@ def test_a_folder_that_cannot_be_made_is_named(few_digits, tmp_path):
 # --- Losses that are not finite ---------------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoints(few_digits, tmp_path):
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoints(no_graphs, few_digits, tmp_path):
   class Poisoned(DisentangledVAE):
     """L_f, and so L, is NaN from the fourth step on."""
 
@@ -899,7 +899,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoints(few_digits, t
   assert np.isfinite(loading.load(folder, "last").encode(few_digits.test["image"]).z1_mean).all()
 
 
-def test_weights_that_break_in_the_last_step_of_an_epoch_do_not_reach_a_checkpoint(few_digits, tmp_path):
+def test_weights_that_break_in_the_last_step_of_an_epoch_do_not_reach_a_checkpoint(no_graphs, few_digits, tmp_path):
   class Broken(DisentangledVAE):
     """The loss is finite, and the step that follows from it is not."""
 
