@@ -24,6 +24,7 @@ from features.digit_label import DigitLabel
 from tfdisent import api, main
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.data.dataset import Dataset
+from tfdisent.evaluation import judges
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -38,8 +39,8 @@ TINY = {
 }
 
 
-LONGEST = ("test_distribution.py", "test_configs.py", "test_loop.py", "test_main.py", "test_learned.py")
-"""Files whose tests take a minute or more."""
+LONGEST = ("test_loop.py", "test_distribution.py", "test_learned.py", "test_main.py", "test_interruptions.py")
+"""Files whose tests take half a minute or more."""
 
 
 def pytest_collection_modifyitems(items):
@@ -56,8 +57,18 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):
-  """Judges of the tests stay out of the user's cache."""
+  """Judges stay out of the user's cache, and learn little."""
   os.environ.setdefault("TFDISENT_CACHE", str(tmp_path_factory.mktemp("cache")))
+  judges_learn_little()
+
+
+EPOCH_IMAGES = judges.EPOCH_IMAGES
+"""Those of the library."""
+
+
+def judges_learn_little() -> None:
+  """Judges learn for a second, and not for a minute: most tests do not ask how well they read."""
+  judges.EPOCH_IMAGES = 500
 
 
 def small(dataset: Dataset, count: int = 64) -> Dataset:
@@ -128,6 +139,14 @@ def make_tiny():
     return model
 
   return make
+
+
+@pytest.fixture
+def no_graphs():
+  """Nothing is traced: that takes longer than some steps of a tiny model. For tests of something else than the step."""
+  tf.config.run_functions_eagerly(True)
+  yield
+  tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.conftest import in_new_process
+from tests.processes import in_fork
 from tfdisent import run
 
 FEATURE = '''
@@ -200,7 +200,7 @@ def test_one_file_adds_one_of_each(tfdisent, package, tmp_path):
   assert 0 < figures["quality/contrast"]["value"] < 1
 
   # A process that knows nothing of the package asks before it imports it, and then has all of it.
-  printed = in_new_process(
+  printed = in_fork(
     f"""
 import sys
 sys.path.insert(0, {str(package)!r})

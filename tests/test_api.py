@@ -63,7 +63,7 @@ def test_they_are_the_functions_of_the_package():
 # --- Training ---------------------------------------------------------------------------------------------------------
 
 
-def test_plain_arguments_and_the_command_line_give_the_same_weights(few_digits, tmp_path, monkeypatch):
+def test_plain_arguments_and_the_command_line_give_the_same_weights(few_digits, no_graphs, tmp_path, monkeypatch):
   """The configuration that the run folder of the one keeps is the gin file of the other."""
   given = {
     **{"preset": "paper", "objective": {**PLAIN, "lambda1": 0.5}, "networks": "plain", "model": TINY, "seed": 3},
@@ -121,7 +121,7 @@ def test_a_training_draws_and_measures_validation_images_and_says_so(folder, few
   assert len(measured) == 1  # the figures of these weights are there
 
 
-def test_a_run_without_a_folder_has_one_for_as_long_as_its_model(few_digits, tmp_path, monkeypatch):
+def test_a_run_without_a_folder_has_one_for_as_long_as_its_model(few_digits, no_graphs, tmp_path, monkeypatch):
   lines = []
   monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
   trained = train_tiny(None, few_digits, **BRIEF, progress=lines.append)

@@ -11,7 +11,6 @@ import gin
 import numpy as np
 import PIL.Image
 import pytest
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfdisent import api, benchmark, config, loading, moved, recipe
@@ -80,7 +79,7 @@ def dataset_of(coil20_dir, digits, tmp_path_factory):
   return of_config
 
 
-def two_steps(file, dataset_of, jit_compile=False):
+def two_steps(file, dataset_of, in_graph=lambda update: update, jit_compile=False):
   """The model of a shipped configuration, and the terms of its first step and of its second."""
   config.read([str(file)])
   if file.parent.name == "sweeps":  # the first of its runs
@@ -92,7 +91,7 @@ def two_steps(file, dataset_of, jit_compile=False):
   batches = training_batches(dataset.train, feature_values(feature, dataset.train), batch_size=16, seed=0)
   model = config.model(dataset.image_shape, feature, seed=0)
   model.compile(config.optimizer(2), config.optimizer_d(2), jit_compile=jit_compile)
-  step = tf.function(model.update, jit_compile=jit_compile)
+  step = in_graph(model.update)
   return model, [{name: float(value) for name, value in step(batch).items()} for batch in batches.take(2)]
 
 
@@ -108,8 +107,9 @@ def test_xla_compiles_the_step_of_a_shipped_config(file, dataset_of, monkeypatch
   """The losses are the same with the same noise; XLA draws other noise."""
   noise = tf.constant(np.random.default_rng(0).standard_normal([16, 64 * 64 * 3], np.float32))
   monkeypatch.setattr(DisentangledVAE, "noise", lambda self, position, step, width, stream=0: noise[:, :width])
-  model, (expected, _) = two_steps(file, dataset_of)
-  _, (compiled, _) = two_steps(file, dataset_of, jit_compile=True)
+  model, (expected, _) = two_steps(file, dataset_of, tf.function)
+  compiling = functools.partial(tf.function, jit_compile=True)
+  _, (compiled, _) = two_steps(file, dataset_of, compiling, jit_compile=True)
   in_bfloat16 = model.get_config()["precision"] == "mixed_bfloat16"
   assert compiled == pytest.approx(expected, rel=0.05 if in_bfloat16 else 1e-3, abs=1e-5)
 

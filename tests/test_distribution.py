@@ -2,13 +2,10 @@
 
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 import types
 
@@ -16,7 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import in_new_process, train_tiny
+from tests.conftest import train_tiny
+from tests.processes import Fork, in_fork
 from tests.training.test_loop import losses_of
 from tfdisent import distribution
 from tfdisent.checkpoints import restore
@@ -25,19 +23,19 @@ from tfdisent.distribution import Worker, make_strategy
 from tfdisent.errors import CheckpointError, ConfigError, RunError
 from tfdisent.loading import load
 
-ROOT = pathlib.Path(__file__).parent.parent
-
 TRAINING = """
 import sys
 from tfdisent.distribution import make_strategy
-name, (cpus, folder, epochs, every) = sys.argv[1], map(eval, sys.argv[2:6])
+name, (cpus, folder, epochs, arguments) = sys.argv[1], map(eval, sys.argv[2:6])
 strategy = make_strategy(name, cpus)
 from tests.conftest import color_mnist, small, train_tiny
-from tests.test_distribution import ALL_TERMS
-train_tiny(folder, small(color_mnist()), objective=ALL_TERMS, epochs=epochs, evaluate_every=every, strategy=strategy)
+train_tiny(folder, small(color_mnist()), epochs=epochs, evaluate_every=0, strategy=strategy, **arguments)
 """
 # every network, and every term
 ALL_TERMS = {"q_data": "both", "mirror": 1.0, "adversary": 5.0, "cycle": 1.0, "prior_fusions": 0.5, "q_noise": 0.1}
+SMALL = {"z1_width": 4, **{symbol: {"conv": (4,), "dense": ()} for symbol in ["E1", "G", "q", "D"]}, "a": {"dense": ()}}
+ALL = {"objective": ALL_TERMS, "tiny": SMALL}
+PLAIN = {"objective": {"lambda3": 0.0, "lambda4": 0.0}, "tiny": SMALL}
 EPOCHS = 4  # of two steps
 
 
@@ -49,22 +47,14 @@ def free_ports(count):
   return ports
 
 
-def start_workers(folder, count=2, epochs=EPOCHS, program=TRAINING) -> list[subprocess.Popen]:
+def start_workers(folder, count=2, epochs=EPOCHS, program=TRAINING, training=ALL) -> list[Fork]:
   hosts = [f"localhost:{port}" for port in free_ports(count)]
   processes = []
   for index in range(count):
     task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
     where = folder[index] if isinstance(folder, list) else folder
-    processes.append(
-      subprocess.Popen(
-        [sys.executable, "-c", program, "auto", "1", repr(str(where)), str(epochs), "0"],
-        cwd=ROOT,
-        env={**os.environ, "TF_CONFIG": json.dumps(task), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-      )
-    )
+    arguments = "auto", "1", repr(str(where)), str(epochs), repr(training)
+    processes.append(Fork(program, *arguments, environment={"TF_CONFIG": json.dumps(task)}, is_merged=True))
   return processes
 
 
@@ -75,13 +65,12 @@ def ended():
   yield processes
   for process in processes:
     process.kill()
-    process.wait()
 
 
 @pytest.fixture(scope="module")
 def one(few_digits, tmp_path_factory):
   folder = tmp_path_factory.mktemp("one") / "run"
-  train_tiny(folder, few_digits, objective=ALL_TERMS, epochs=EPOCHS, evaluate_every=0)
+  train_tiny(folder, few_digits, epochs=EPOCHS, evaluate_every=0, **ALL)
   return folder
 
 
@@ -113,13 +102,13 @@ def test_two_devices_give_the_numbers_of_one_and_go_on_with_its_checkpoint(one, 
   begun = shutil.copytree(one, tmp_path / "begun")
   for file in begun.glob(f"checkpoints/*/epoch-{EPOCHS}.*"):
     file.unlink()
-  arguments = ["mirrored", "2", repr(str(tmp_path / "run")), str(EPOCHS), "0"]
-  output = in_new_process(f"""
+  arguments = ["mirrored", "2", repr(str(tmp_path / "run")), str(EPOCHS), repr(ALL)]
+  output = in_fork(f"""
 import sys
 sys.argv[1:] = {arguments}
 {TRAINING}
 folder = {str(begun)!r}
-train_tiny(folder, small(color_mnist()), objective=ALL_TERMS, epochs=epochs, evaluate_every=0, strategy=strategy)
+train_tiny(folder, small(color_mnist()), epochs=epochs, evaluate_every=0, strategy=strategy, **arguments)
 """)
   assert_same_numbers(tmp_path / "run", one)
   assert f"after epoch {EPOCHS - 1} of {EPOCHS} epochs" in output
@@ -128,8 +117,8 @@ train_tiny(folder, small(color_mnist()), objective=ALL_TERMS, epochs=epochs, eva
 
 def test_two_hosts_give_the_numbers_of_one_and_the_chief_alone_writes(one, tmp_path, ended):
   ended += start_workers(tmp_path / "run")
-  outputs = [process.communicate(timeout=300)[0] for process in ended]
-  assert [process.returncode for process in ended] == [0, 0], outputs
+  codes, outputs = zip(*(process.end(300) for process in ended))
+  assert codes == (0, 0), outputs
   assert_same_numbers(tmp_path / "run", one)
   assert f"Epoch {EPOCHS}/{EPOCHS}" in outputs[0] and "Epoch" not in outputs[1]
   assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
@@ -139,7 +128,7 @@ def test_two_hosts_give_the_numbers_of_one_and_the_chief_alone_writes(one, tmp_p
 def output_until(process, text, seconds=180) -> str:
   """What a process prints, until it prints `text`."""
   lines, end = [], time.monotonic() + seconds
-  for line in process.stdout:
+  for line in process.output:
     lines.append(line)
     if text in line:
       break
@@ -164,30 +153,30 @@ def reporting(program):
 
 
 def test_a_dead_worker_is_named_and_all_go_on_when_started_again(tmp_path, ended):
-  ended += (workers := start_workers(tmp_path / "run", epochs=1000, program=reporting(TRAINING)))
+  program = reporting(TRAINING)
+  ended += (workers := start_workers(tmp_path / "run", epochs=1000, program=program, training=PLAIN))
   output_until(workers[0], "Epoch 2/1000")
-  workers[1].send_signal(signal.SIGKILL)
-  start = time.monotonic()
-  output = workers[0].communicate(timeout=60)[0]
-  assert time.monotonic() - start < 60 and workers[0].returncode == 1
+  workers[1].kill()
+  code, output = workers[0].end(60)
+  assert code == 1, output
   assert re.search(r"RunError: worker 1 \(localhost:\d+\) cannot be reached any more", output), output
 
-  ended += (workers := start_workers(tmp_path / "run", epochs=1000, program=reporting(TRAINING)))
+  ended += (workers := start_workers(tmp_path / "run", epochs=1000, program=program, training=PLAIN))
   assert "Going on with the run" in output_until(workers[0], "Epoch 3/1000")
-  workers[1].send_signal(signal.SIGTERM)  # one gets SIGTERM, and all stop at the same step
-  outputs = [process.communicate(timeout=60)[0] for process in workers]
-  assert [process.returncode for process in workers] == [0, 0], outputs
+  os.kill(workers[1].pid, signal.SIGTERM)  # one gets SIGTERM, and all stop at the same step
+  codes, outputs = zip(*(process.end(60) for process in workers))
+  assert codes == (0, 0), outputs
   stops = [re.search(r"stopped as asked, (.*)\. The same", output)[1] for output in outputs]
   assert stops[0] == stops[1]
 
 
-def test_workers_that_do_not_share_the_run_folder_are_refused(tmp_path, few_digits, ended):
-  train_tiny(tmp_path / "0", few_digits, objective=ALL_TERMS, epochs=1, evaluate_every=0)
-  ended += (workers := start_workers([tmp_path / "0", tmp_path / "1"], epochs=2, program=reporting(TRAINING)))
+def test_workers_that_do_not_share_the_run_folder_are_refused(one, tmp_path, ended):
+  folders = [shutil.copytree(one, tmp_path / "0"), tmp_path / "1"]
+  ended += (workers := start_workers(folders, epochs=EPOCHS + 1, program=reporting(TRAINING)))
   for process in workers:
-    output = process.communicate(timeout=180)[0]
+    code, output = process.end(180)
     assert "must be a folder they share" in output and re.search(r"worker 1 \(.*\): 0 epochs, 0 steps", output)
-    assert process.returncode == 1
+    assert code == 1
 
 
 # --- In one process ---------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ kills a training twenty times at random moments.
 """
 
 import os
-import pathlib
 import random
 import re
 import signal
@@ -18,7 +17,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-ROOT = pathlib.Path(__file__).parent.parent
+from tests.conftest import train_tiny
+from tests.processes import ROOT, Fork
 
 TRAINING = """
 import os, pathlib, signal, sys
@@ -55,8 +55,7 @@ train_tiny(sys.argv[1], small(color_mnist()), checkpoint_every=1, evaluate_every
 
 
 def train(folder, kill="", epochs=3) -> int:
-  command = [sys.executable, "-c", TRAINING, str(folder), kill, str(epochs)]
-  return subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode
+  return Fork(TRAINING, str(folder), kill, str(epochs)).end(3600)[0]
 
 
 def numbers(folder, epoch) -> dict[str, np.ndarray]:
@@ -72,10 +71,10 @@ def assert_same(a, b):
     np.testing.assert_array_equal(value, b[name], err_msg=name)
 
 
-def test_kills_at_a_step_and_in_a_checkpoint_leave_no_trace(digit_run, tmp_path):
+def test_kills_at_a_step_and_in_a_checkpoint_leave_no_trace(digit_run, few_digits, tmp_path):
   for kill in ("checkpoint:2", "step:3"):
     assert train(tmp_path / "killed", kill) == -signal.SIGKILL, kill
-  assert train(tmp_path / "killed") == 0
+  train_tiny(tmp_path / "killed", few_digits, checkpoint_every=1, evaluate_every=0)
   assert_same(numbers(tmp_path / "killed", 3), numbers(digit_run.folder, 3))
 
 

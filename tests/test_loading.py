@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import in_new_process
+from tests.processes import in_fork
 from tfdisent.errors import CheckpointError, FeatureError, RunError
 from tfdisent.loading import load
 
@@ -39,7 +39,7 @@ def test_a_run_folder_is_enough_anywhere_and_its_plugin_is_imported(digit_run, f
   folder = shutil.copytree(digit_run.folder, tmp_path / "moved")
   x, label = few_digits.test["image"], few_digits.test["label"]
   np.savez(tmp_path / "in.npz", x=x, label=label)
-  printed = in_new_process(f"""
+  printed = in_fork(f"""
 import sys
 import numpy as np
 import tfdisent

@@ -18,6 +18,7 @@ import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
+from tests.processes import Fork
 from tfdisent import config, load, main, pictures, run, sweep
 from tfdisent.api import training
 from tfdisent.data.color_mnist import color_mnist
@@ -36,9 +37,11 @@ SHORT = (
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
-  """The folder of a short run, trained by the command as a user starts it."""
+  """The folder of a short run, trained by the command in a process of its own."""
   folder = tmp_path_factory.mktemp("runs") / "short"
-  subprocess.run([sys.executable, "-m", "tfdisent.main", *SHORT, f"--run_dir={folder}"], check=True)
+  command = "from tests import conftest; from tfdisent import main; conftest.judges_learn_little(); main.run()"
+  code, output = Fork(command, *SHORT, f"--run_dir={folder}").end(600)
+  assert code == 0, output
   return folder
 
 
@@ -356,7 +359,7 @@ def test_a_run_folder_that_cannot_be_written_is_named(tfdisent, tmp_path):
 
 
 def test_bench_prints_one_json_line(tfdisent):
-  parameters = ("steps = 2", "warmup = 1", "repeats = 1", "precision = 'mixed_bfloat16'")
+  parameters = ("batch_size = 4", "steps = 2", "warmup = 1", "repeats = 1", "precision = 'mixed_bfloat16'")
   code, out, _ = tfdisent("--mode=bench", *(f"--gin_param=bench.{parameter}" for parameter in parameters))
   result = json.loads(out)
   assert code == 0 and result["images_per_s"] > 0 and result["precision"] == "mixed_bfloat16"
@@ -422,7 +425,7 @@ def test_what_is_no_flag_is_told_in_a_line(tfdisent, capsys):
 
 def test_the_help_is_shown_where_signs_are_ascii():
   """The help has signs that ASCII lacks."""
-  command = "import sys; sys.argv = ['tfdisent', '--help']; from tfdisent import main; main.run()"
   environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-  done = subprocess.run([sys.executable, "-c", command], check=False, capture_output=True, env=environment)
+  command = [sys.executable, "-m", "tfdisent.main", "--help"]
+  done = subprocess.run(command, check=False, capture_output=True, env=environment)
   assert b"Put measured runs side by side" in done.stdout and not done.stderr

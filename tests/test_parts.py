@@ -38,7 +38,7 @@ def both_batch(batch):
 def both_run(few_digits, tmp_path_factory):
   folder = tmp_path_factory.mktemp("runs") / "both"
   objective = {"q_data": "both", "mirror": 0.1, "adversary": 0.1}
-  return folder, train_tiny(folder, few_digits, BOTH, objective=objective)
+  return folder, train_tiny(folder, few_digits, BOTH, objective=objective, evaluate_every=0)
 
 
 def test_z2_is_the_label_itself_beside_a_code_of_the_colour(make_tiny, both_batch):
@@ -216,7 +216,7 @@ def model_inputs(model):
   return tf.zeros([2, model.z1_width]), tf.zeros([2, *model.image_shape])
 
 
-def test_classes_that_are_counted_train_as_those_that_are_given(few_digits, tmp_path):
+def test_classes_that_are_counted_train_as_those_that_are_given(few_digits, no_graphs, tmp_path):
   quick = {"objective": {"lambda4": 0.0}, "epochs": 1, "evaluate_every": 0}
   given, counted = (
     train_tiny(tmp_path / str(classes), few_digits, Category(num_classes=classes), **quick).model

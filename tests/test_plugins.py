@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.conftest import in_new_process
+from tests.processes import in_fork
 from tfdisent import config, demo, evaluation, flags, plugins, run, serving
 from tfdisent.errors import ConfigError, FeatureError, TfdisentError
 from tfdisent.evaluation import report
@@ -280,7 +280,7 @@ def test_what_another_process_would_ask_about_is_known_beforehand():
 def test_a_folder_of_ours_needs_no_trust(digit_run):
   """Of a process that has not imported the feature yet."""
   code = f"import tfdisent\nprint(tfdisent.load({str(digit_run.folder)!r}).feature.name)"
-  assert in_new_process(code).split()[-1] == "digit_label"
+  assert in_fork(code).split()[-1] == "digit_label"
   assert np.isfinite(load(digit_run.folder).model.G.get_weights()[0]).all()
 
 

@@ -290,7 +290,7 @@ def test_every_test_mirrors_a_module():
   assert {path.with_name(path.name.removeprefix("test_")) for path in tests} <= modules
 
 
-def test_the_feature_of_the_readme_works_as_it_stands(few_digits, tmp_path, monkeypatch):
+def test_the_feature_of_the_readme_works_as_it_stands(few_digits, no_graphs, tmp_path, monkeypatch):
   """It is written into a package outside of the repository, named in a config, and trained."""
   readme = (ROOT / "README.md").read_text(encoding="utf-8")
   (code,) = re.findall(r"```python\n# my_package/brightness.py\n(.*?)```", readme, flags=re.DOTALL)
@@ -302,7 +302,7 @@ def test_the_feature_of_the_readme_works_as_it_stands(few_digits, tmp_path, monk
   feature = config.make_feature("brightness")
   assert binding == "train.feature = 'brightness'" and feature.gamma == 2.0
   check_feature(feature, few_digits.test["image"][:16])
-  trained = train_tiny(tmp_path / "run", few_digits, feature, objective={"lambda4": 0.0}, epochs=1)
+  trained = train_tiny(tmp_path / "run", few_digits, feature, objective={"lambda4": 0.0}, epochs=1, evaluate_every=0)
   x = few_digits.test["image"]
   np.testing.assert_allclose(trained.encode(x).feature[:, 0], ((x / 255) ** 2).mean((1, 2, 3)), rtol=1e-3)
 
@@ -333,7 +333,7 @@ def test_the_lines_of_the_readme_train_from_a_folder(tmp_path, monkeypatch):
   assert names["m"].class_names == {"label": ("cat", "dog")}
 
 
-def test_the_lines_of_the_readme_fit_a_keras_model(tmp_path, monkeypatch):
+def test_the_lines_of_the_readme_fit_a_keras_model(no_graphs, tmp_path, monkeypatch):
   random_state = np.random.default_rng(0)
   images, labels = random_state.integers(256, size=(24, 64, 64, 3), dtype=np.uint8), random_state.integers(10, size=24)
   monkeypatch.chdir(tmp_path)

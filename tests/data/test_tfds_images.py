@@ -78,7 +78,7 @@ def test_every_set_has_four_splits_with_its_factors(name, mocked):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_set_goes_the_whole_way(name, mocked, tmp_path, monkeypatch):
+def test_every_set_goes_the_whole_way(name, mocked, no_graphs, tmp_path, monkeypatch):
   """Two training steps, the quick evaluation, and a picture."""
   column = "Smiling" if name == "celeb_a" else KINDS[name.split("/")[0]].judged[0]
   monkeypatch.setattr(

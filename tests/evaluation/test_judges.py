@@ -9,11 +9,18 @@ import pytest
 
 from features.digit_label import DigitLabel
 from tests.bands import MARKS, bands, bands_dataset, marked_bands_dataset, marks
+from tests.conftest import EPOCH_IMAGES
 from tfdisent.errors import RunError
 from tfdisent.evaluation import Estimator, FIDExtractor, Oracle, heads, judges, plain_vae, read_images
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import WEIGHTS, Objective
 from tfdisent.model.vae import DisentangledVAE
+
+
+@pytest.fixture(autouse=True)
+def learning(monkeypatch):
+  """As much as in the library, and not as little as in other tests."""
+  monkeypatch.setattr(judges, "EPOCH_IMAGES", EPOCH_IMAGES)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from features.composite import Composite
 from features.number import Number
 from features.pose import Rotation
 from features.rgb import Rgb
-from tests.conftest import in_new_process
+from tests.processes import in_fork
 from tfdisent.data.dataset import Dataset, Judge
 from tfdisent.errors import ConfigError
 from tfdisent.feature import choose as module
@@ -119,4 +119,4 @@ def test_a_data_set_without_columns_tells_the_kinds_by_its_judges(data):
 
 def test_the_library_imports_a_feature_when_it_is_chosen():
   code = f"import sys, {module.__name__}; print(any(name.split('.')[0] == 'features' for name in sys.modules))"
-  assert in_new_process(code) == "False\n"
+  assert in_fork(code) == "False\n"

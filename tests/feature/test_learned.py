@@ -29,12 +29,6 @@ from tfdisent.training import loop
 OBJECTIVE = {"lambda4": 0.0, "lambda3": 10.0}
 
 
-@pytest.fixture(autouse=True)
-def quick_judges(monkeypatch):
-  """Their figures matter in one test alone."""
-  monkeypatch.setattr(judges, "EPOCH_IMAGES", 5_000)
-
-
 @pytest.fixture(scope="module")
 def turned():
   """512 turned digits of 14x14 pixels, which judges learn quickly; the angle alone is judged."""
@@ -54,7 +48,7 @@ def fitted(turned, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(turned, fitted, tmp_path_factory):
   folder = tmp_path_factory.mktemp("runs") / "run"
-  return folder, train_tiny(folder, turned, Rotation(fitted=str(fitted[0])), OBJECTIVE, epochs=1)
+  return folder, train_tiny(folder, turned, Rotation(fitted=str(fitted[0])), OBJECTIVE, epochs=1, evaluate_every=0)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +101,7 @@ class Fitted(NamedTuple):
 
 
 @pytest.fixture
-def fit(monkeypatch, tmp_path):
+def fit(no_graphs, monkeypatch, tmp_path):
   """Fits a feature; gives its figures, its network, and what `fit` was asked for and said."""
 
   def fit(feature, dataset, **arguments):
@@ -282,11 +276,28 @@ FITTING = {"epochs": 1, "batch_size": 16}
 QUICK = {"objective": {"lambda3": 1.0, "lambda4": 0.0}, "epochs": 1, "evaluate_every": 0, "seed": 3}
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.25])
-def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(tmp_path, capsys, noise):
+def interrupted(*arguments, **keywords):
+  raise KeyboardInterrupt
+
+
+def test_a_training_fits_without_noise_where_its_objective_has_none(no_graphs, tmp_path, monkeypatch):
+  data, networks = of_splits(**NOISE), []
+  fit_feature(tmp_path / "f", data, Rotation(), seed=3, noise=0.0, **FITTING)
+  monkeypatch.setattr(loop, "_fit", interrupted)
+  with pytest.raises(KeyboardInterrupt):
+    train_tiny(tmp_path / "run", data, Rotation(), fitting=FITTING, **QUICK)
+  for folder in (tmp_path / "f", tmp_path / "run" / "features" / "rotation"):
+    f = Rotation(fitted=str(folder))
+    f.build((8, 8, 1))
+    networks.append(f.networks["network"])
+  for weight, of_other in zip(*(network.get_weights() for network in networks)):
+    np.testing.assert_array_equal(weight, of_other)
+
+
+def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(no_graphs, tmp_path, capsys):
   """With the noise in which L_f2 reads fusions."""
-  data, quick = of_splits(**NOISE), {**QUICK, "objective": {**QUICK["objective"], "q_noise": noise}}
-  fit_feature(tmp_path / "f", data, Rotation(), seed=3, noise=noise, **FITTING)
+  data, quick = of_splits(**NOISE), {**QUICK, "objective": {**QUICK["objective"], "q_noise": 0.25}}
+  fit_feature(tmp_path / "f", data, Rotation(), seed=3, noise=0.25, **FITTING)
   before = train_tiny(tmp_path / "before", data, Rotation(fitted=str(tmp_path / "f")), **quick)
   capsys.readouterr()
   at_once = train_tiny(tmp_path / "at_once", data, Rotation(), fitting=FITTING, **quick)
@@ -304,14 +315,11 @@ def test_a_training_fits_what_is_learned_as_if_it_were_fitted_before(tmp_path, c
     np.testing.assert_array_equal(weight, of_other)
 
 
-def test_a_run_that_goes_on_finds_what_it_has_fitted_and_trains_on_what_that_reads(tmp_path, monkeypatch):
+def test_a_run_that_goes_on_finds_what_it_has_fitted_and_trains_on_what_that_reads(no_graphs, tmp_path, monkeypatch):
   """It was interrupted once before the first checkpoint, and once after it."""
   data = of_splits(**NOISE)
   feature, arguments = Rotation(from_pixels=True), {**QUICK, "fitting": FITTING}
   read, given = [], loop.training_batches
-
-  def interrupted(*arguments, **keywords):
-    raise KeyboardInterrupt
 
   def spy(examples, values, *arguments, **keywords):
     read.append(values)
@@ -331,7 +339,7 @@ def test_a_run_that_goes_on_finds_what_it_has_fitted_and_trains_on_what_that_rea
   np.testing.assert_array_equal(f, feature_values(trained.feature, data.test))
 
 
-def test_every_worker_fits_and_all_have_the_network_of_the_chief(tmp_path):
+def test_every_worker_fits_and_all_have_the_network_of_the_chief(no_graphs, tmp_path):
   data, names = of_splits(**NOISE), []
   chief, other = Rotation(), Rotation()
   for part in (chief, other):
@@ -415,9 +423,9 @@ def test_the_evaluation_judges_by_a_second_network(run, turned, monkeypatch):
   assert "oracle/test_median_error" in evaluate(trained, unjudged, quick=True, progress=None)
 
 
-def test_f_may_be_what_the_network_reads(fitted, turned, tmp_path):
+def test_f_may_be_what_the_network_reads(fitted, turned, tmp_path, monkeypatch):
   f = Rotation(fitted=str(fitted[0]), from_pixels=True)
-  trained = train_tiny(tmp_path / "run", turned, f, OBJECTIVE, epochs=1)
+  trained = train_tiny(tmp_path / "run", turned, f, OBJECTIVE, epochs=1, evaluate_every=0)
   values = feature_values(trained.feature, turned.test)
   np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, rtol=1e-5)
   np.testing.assert_allclose(values, f.of_image(turned.test["image"] / np.float32(255)), atol=1e-5)
@@ -425,6 +433,7 @@ def test_f_may_be_what_the_network_reads(fitted, turned, tmp_path):
   np.testing.assert_array_equal(feature_values(f.as_known, turned.test), f.known(turned.test))
   np.testing.assert_array_equal(feature_values(load(tmp_path / "run").feature, turned.test), values)
   check_feature(f, {name: column[:16] for name, column in turned.test.items()})
+  monkeypatch.setattr(judges, "EPOCH_IMAGES", 2_500)
   own = evaluate(trained, dataclasses.replace(turned, judges=()), quick=True, progress=None)
   judged = evaluate(trained, turned, quick=True, progress=None)
   assert own["oracle/test_median_error"]["value"] == pytest.approx(
@@ -450,7 +459,7 @@ def test_a_discrete_one_gives_the_q_of_the_second_bound(parity, turned, tmp_path
   figures = fit_feature(tmp_path / "f", turned, parity(), epochs=10, batch_size=32)
   assert figures["accuracy"] > 0.6
   f = parity(fitted=str(tmp_path / "f"))
-  trained = train_tiny(tmp_path / "run", turned, f, {**OBJECTIVE, "feature_loss": "f2"}, epochs=1)
+  trained = train_tiny(tmp_path / "run", turned, f, {**OBJECTIVE, "feature_loss": "f2"}, epochs=1, evaluate_every=0)
   assert trained.model.q is None
   x, asked = turned.test["image"] / np.float32(255), f.of_example(turned.test)
   outputs = f.networks["network"](x)

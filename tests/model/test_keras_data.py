@@ -13,7 +13,8 @@ from features.category import Category
 from features.color import Color
 from features.composite import Composite
 from features.pose import Rotation
-from tests.conftest import events, in_new_process
+from tests.conftest import events
+from tests.processes import in_fork
 from tfdisent import presets
 from tfdisent.errors import ConfigError, DataError, FeatureError
 from tfdisent.feature.values import feature_values
@@ -175,7 +176,7 @@ def test_batches_that_cannot_be_are_refused(x, f, error, words):
 
 
 def test_partners_do_not_depend_on_how_many_replicas_share_a_batch():
-  whole, shares, of_one = json.loads(in_new_process(REPLICAS).splitlines()[-1])
+  whole, shares, of_one = json.loads(in_fork(REPLICAS).splitlines()[-1])
   assert [*shares[0][0], *shares[1][0]] == whole[0] and [*shares[0][1], *shares[1][1]] == whole[1]
   assert whole[1] == list(range(8)) and shares[0][2] == shares[1][2] == [1.0] * 4
   # the last batch of one image leaves a replica without any: there an example that does not count stands in

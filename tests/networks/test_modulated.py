@@ -172,13 +172,13 @@ def drawn_shapes(count: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarr
 
 
 def test_modulated_stages_learn_pictures_faster_than_codes_in_the_first_layer_alone():
-  """Measured once: 22.0 dB after 96 steps, and `plain` 19.5."""
-  (images, kinds), (others, of_others) = drawn_shapes(1024, 24, seed=0), drawn_shapes(256, 24, seed=1)
+  """Measured once: 21.9 dB after 96 steps, and `plain` 20.2."""
+  (images, kinds), (others, of_others) = drawn_shapes(1024, 16, seed=0), drawn_shapes(256, 16, seed=1)
   psnr = {}
   for family in ("plain", "modulated"):
     keras.utils.set_random_seed(0)
     objective = Objective(stddev=0.1, lambda3=20.0, lambda4=0.0, adversary=20.0, q_data="pairs", q_noise=0.2)
-    model = DisentangledVAE((24, 24, 3), Category(num_classes=3), objective, z1_width=16, networks=family)
+    model = DisentangledVAE((16, 16, 3), Category(num_classes=3), objective, z1_width=16, networks=family)
     model.compile("adam", learning_rate=2e-3)
     model.fit(images, kinds, batch_size=32, epochs=3, verbose=0)
     psnr[family] = model.evaluate(others, of_others, return_dict=True, verbose=0)["psnr"]

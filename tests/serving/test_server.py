@@ -9,7 +9,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -26,7 +25,8 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, predict
 
 from features.color import Color
 from features.pose import Pose
-from tests.conftest import TINY, in_new_process
+from tests.conftest import TINY
+from tests.processes import Fork, in_fork
 from tests.serving.model_server import BatchingSession, Double, serve
 from tfdisent import RunError
 from tfdisent.inference import TrainedModel
@@ -277,7 +277,7 @@ def test_the_clients_of_the_readme_work(address, few_digits, predict, tmp_path, 
   x = few_digits.test["image"][:1]
   (tmp_path / "digit.png").write_bytes(tf.io.encode_png(x[0]).numpy())
   script = f"import os; os.chdir({str(tmp_path)!r})\n" + code.replace("localhost:8500", address)
-  in_new_process(script)
+  in_fork(script)
   seven = tf.io.decode_png((tmp_path / "seven.png").read_bytes())[None].numpy()
   assert_same_answer({"image": seven}, predict("control", {"image": x, "feature": np.array([7])}))
 
@@ -323,7 +323,7 @@ def test_the_rest_call_of_the_readme_works(rest, few_digits, predict, tmp_path):
   (tmp_path / "digit.png").write_bytes(tf.io.encode_png(x[0]).numpy())
   code = code_of_readme("urllib.request")
   assert "localhost:8501" in code
-  in_new_process(f"import os; os.chdir({str(tmp_path)!r})\n" + code.replace("localhost:8501", rest))
+  in_fork(f"import os; os.chdir({str(tmp_path)!r})\n" + code.replace("localhost:8501", rest))
   seven = tf.io.decode_png((tmp_path / "seven.png").read_bytes())[None].numpy()
   assert_same_answer({"image": seven}, predict("control", {"image": x, "feature": np.array([7])}))
 
@@ -466,20 +466,17 @@ def test_fuzzed_requests_get_an_answer_or_an_invalid_argument(predict, few_digit
 
 
 def test_saved_model_cli_shows_and_runs_it(folder, digit_run, few_digits, tmp_path):
-  tool = str(pathlib.Path(sys.executable).parent / "saved_model_cli")
-  shown = subprocess.run(
-    [tool, "show", "--dir", str(folder / "1"), "--tag_set", "serve", "--signature_def", "control"],
-    check=True,
-    stdout=subprocess.PIPE,
-    text=True,
-  ).stdout
+  tool = "from tensorflow.python.tools import saved_model_cli; saved_model_cli.main()"  # as the command does
+  asked = ("--dir", str(folder / "1"), "--tag_set", "serve", "--signature_def", "control")
+  code, shown = Fork(tool, "show", *asked).end(300)
+  assert code == 0, shown
   assert "inputs['image']" in shown and "DT_UINT8" in shown and "(-1, 28, 28, 3)" in shown
   x, feature = few_digits.test["image"][:3], np.array([1, 2, 3])
   np.save(tmp_path / "x.npy", x)
   np.save(tmp_path / "feature.npy", feature)
   given = f"image={tmp_path}/x.npy;feature={tmp_path}/feature.npy"
-  command = [tool, "run", "--dir", str(folder / "1"), "--tag_set", "serve", "--signature_def", "control"]
-  subprocess.run([*command, "--inputs", given, "--outdir", str(tmp_path)], check=True, stdout=subprocess.DEVNULL)
+  code, output = Fork(tool, "run", *asked, "--inputs", given, "--outdir", str(tmp_path)).end(300)
+  assert code == 0, output
   image = np.load(tmp_path / "image.npy")
   assert_same_answer({"image": image}, {"image": digit_run.trained.control(x, feature)})
 

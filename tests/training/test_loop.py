@@ -21,7 +21,8 @@ import tensorflow as tf
 from features.color import Color
 from features.digit_label import DigitLabel
 from features.pose import Pose
-from tests.conftest import CONFIG, TINY, events, in_new_process, train_tiny
+from tests.conftest import CONFIG, TINY, events, train_tiny
+from tests.processes import in_fork
 from tests.training.test_signals import handlers, hears_ctrl_c  # noqa: F401
 from tfdisent import api, config, loading, pictures, run
 from tfdisent.api import training
@@ -75,6 +76,22 @@ def interrupt_at_step(monkeypatch, step: int):
   monkeypatch.setattr(callbacks.SaveCheckpoints, "on_train_batch_begin", on_train_batch_begin)
 
 
+def longer(epochs: int) -> str:
+  """The configuration with another number of epochs."""
+  return CONFIG.replace("epochs = 3", f"epochs = {epochs}")
+
+
+QUICK = {"objective": PLAIN, "evaluate_every": 0}
+
+
+@pytest.fixture(scope="module")
+def plain_run(few_digits, tmp_path_factory) -> pathlib.Path:
+  """One epoch of E1 and G, which is not evaluated. Tests go on with a copy."""
+  folder = tmp_path_factory.mktemp("runs") / "plain"
+  train_tiny(folder, few_digits, epochs=1, describe=lambda: longer(1), **QUICK)
+  return folder
+
+
 # --- What a run leaves ------------------------------------------------------------------------------------------------
 
 
@@ -109,11 +126,10 @@ def test_the_quick_evaluation_of_validation_images_is_among_them(digit_run, few_
     assert curves[f"evaluation/{name}"] == {3: pytest.approx(figure["value"], rel=1e-5)}
 
 
-def test_it_is_done_as_often_as_asked_for(few_digits, tmp_path):
-  for every, steps in ((0, set()), (2, {2, 3})):
-    train_tiny(tmp_path / str(every), few_digits, objective=PLAIN, evaluate_every=every)
-    curves = events(tmp_path / str(every))
-    assert set(curves.get("evaluation/quality/psnr", {})) == steps
+def test_it_is_done_as_often_as_asked_for(no_graphs, plain_run, few_digits, tmp_path):
+  train_tiny(tmp_path / "run", few_digits, objective=PLAIN, evaluate_every=2)
+  assert set(events(tmp_path / "run")["evaluation/quality/psnr"]) == {2, 3}
+  assert "evaluation/quality/psnr" not in events(plain_run)  # of 0
 
 
 def test_the_curves_have_a_fusion_grid_of_validation_images(digit_run, few_digits):
@@ -198,14 +214,14 @@ def test_three_epochs_are_the_six_steps_of_adam_by_hand(digit_run, few_digits):
       np.testing.assert_allclose(of_run, weight, atol=5e-5, err_msg=of_run.path)  # a step is 1e-3
 
 
-def test_the_model_returned_is_the_best_one_on_validation(few_digits, tmp_path):
+def test_the_model_returned_is_the_best_one_on_validation(no_graphs, few_digits, tmp_path):
   """The second epoch goes uphill."""
 
   def make_optimizer_eg(steps):
     return keras.optimizers.Adam(keras.optimizers.schedules.PiecewiseConstantDecay([2], [1e-3, -1e-3]))
 
   folder = tmp_path / "run"
-  trained = train_tiny(folder, few_digits, objective=PLAIN, epochs=2, make_optimizer_eg=make_optimizer_eg)
+  trained = train_tiny(folder, few_digits, epochs=2, make_optimizer_eg=make_optimizer_eg, **QUICK)
   x, label = few_digits.test["image"] / np.float32(255), few_digits.test["label"]
   np.testing.assert_array_equal(trained.control(x, label), loading.load(folder).control(x, label))
   assert (trained.control(x, label) != loading.load(folder, "last").control(x, label)).any()
@@ -309,35 +325,38 @@ def test_a_disk_that_is_full_is_named():
     callback.on_epoch_end(4, {"val_L": 1.0})
 
 
-def test_a_run_folder_that_vanishes_is_named(few_digits, tmp_path, monkeypatch):
+def test_a_run_folder_that_vanishes_is_named(no_graphs, few_digits, tmp_path, monkeypatch):
   def vanish(self, batch, logs=None):
     shutil.rmtree(tmp_path / "run")
     (tmp_path / "run").write_text("something else")
 
   monkeypatch.setattr(callbacks.StopOnNonFinite, "on_train_batch_end", vanish)
   with pytest.raises(RunError, match=r"cannot be written.*The checkpoints before are kept"):
-    train_tiny(tmp_path / "run", few_digits, epochs=1, evaluate_every=0, checkpoint_every=1)
+    train_tiny(tmp_path / "run", few_digits, epochs=1, checkpoint_every=1, **QUICK)
 
 
-def test_a_full_disk_keeps_the_checkpoint_before_and_the_training_goes_on_when_there_is_room(few_digits, tmp_path):
+def test_a_full_disk_keeps_the_checkpoint_before_and_the_training_goes_on_when_there_is_room(
+  plain_run, few_digits, tmp_path
+):
   """The size of files is limited, as a quota does it, to more than a checkpoint within the first epoch needs."""
-  train_tiny(tmp_path / "run", few_digits, epochs=1, evaluate_every=0)
+  shutil.copytree(plain_run, tmp_path / "run")
   size = max(path.stat().st_size for path in tmp_path.glob("run/checkpoints/*/*"))
-  in_new_process(f"""
+  in_fork(f"""
 import resource, signal
 from tests.conftest import color_mnist, small, train_tiny
+from tests.training.test_loop import QUICK, longer
 from tfdisent.errors import RunError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size} // 2, {size} * 9))
 try:
-  train_tiny({str(tmp_path / "run")!r}, small(color_mnist()), epochs=2, evaluate_every=0)
+  train_tiny({str(tmp_path / "run")!r}, small(color_mnist()), epochs=2, describe=lambda: longer(2), **QUICK)
 except RunError as error:
   assert "cannot be written" in str(error), error
 else:
   raise AssertionError("it was written")
 """)
   assert {path.name for path in tmp_path.glob("run/checkpoints/last/*.index")} >= {"epoch-1.index"}
-  train_tiny(tmp_path / "run", few_digits, epochs=2, evaluate_every=0)
+  train_tiny(tmp_path / "run", few_digits, epochs=2, describe=lambda: longer(2), **QUICK)
   assert (tmp_path / "run/checkpoints/last/epoch-2.index").is_file()
 
 
@@ -366,9 +385,9 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_to_the_bit(digit_run, fe
   with monkeypatch.context() as context:
     interrupt_at_step(context, 3)  # within the second epoch
     with pytest.raises(KeyboardInterrupt):
-      train_tiny(folder, few_digits, describe=lambda: CONFIG)
+      train_tiny(folder, few_digits, describe=lambda: CONFIG, evaluate_every=0)
   assert [path.name for path in folder.glob("checkpoints/last/*.index")] == ["epoch-1.index"]
-  trained = train_tiny(folder, few_digits, describe=lambda: CONFIG)
+  trained = train_tiny(folder, few_digits, describe=lambda: CONFIG, evaluate_every=0)
 
   numbers = checkpoint(folder, 3)
   networks = digit_run.trained.model.networks.values()
@@ -386,16 +405,16 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_to_the_bit(digit_run, fe
   assert curves["fusion"][3].tolist() == events(digit_run.folder)["fusion"][3].tolist()
 
 
-@pytest.mark.parametrize("step", [1, 2, 3])
-def test_it_goes_on_from_within_an_epoch_as_well(step, digit_run, few_digits, tmp_path, monkeypatch):
-  folder = tmp_path / "run"
-  with monkeypatch.context() as context:
-    interrupt_at_step(context, step)
-    with pytest.raises(KeyboardInterrupt):
-      train_tiny(folder, few_digits, describe=lambda: CONFIG, checkpoint_every=1)
-  newest = {1: "epoch-0-step-1", 2: "epoch-1", 3: "epoch-1-step-1"}[step]
-  assert newest in {path.stem for path in folder.glob("checkpoints/last/*.index")}
-  train_tiny(folder, few_digits, describe=lambda: CONFIG, checkpoint_every=1)
+def test_it_goes_on_from_within_an_epoch_as_well(digit_run, few_digits, tmp_path, monkeypatch):
+  """From the first step, from the last of an epoch, and from one after an epoch that was whole."""
+  folder, arguments = tmp_path / "run", {"describe": lambda: CONFIG, "checkpoint_every": 1, "evaluate_every": 0}
+  for newest in ("epoch-0-step-1", "epoch-1", "epoch-1-step-1"):
+    with monkeypatch.context() as context:
+      interrupt_at_step(context, 1)
+      with pytest.raises(KeyboardInterrupt):
+        train_tiny(folder, few_digits, **arguments)
+    assert newest in {path.stem for path in folder.glob("checkpoints/last/*.index")}
+  train_tiny(folder, few_digits, **arguments)
   assert_equal_to_the_bit(checkpoint(folder, 3), checkpoint(digit_run.folder, 3))
   curves, expected = events(folder), events(digit_run.folder)
   for name in (name for name in expected if name.startswith("train/")):
@@ -405,30 +424,28 @@ def test_it_goes_on_from_within_an_epoch_as_well(step, digit_run, few_digits, tm
 
 
 @pytest.mark.usefixtures("hears_ctrl_c")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_when_asked_to_stop_it_finishes_the_step_and_writes_a_checkpoint(
-  number, digit_run, few_digits, tmp_path, monkeypatch
-):
-  folder, before = tmp_path / "run", handlers()
-  with monkeypatch.context() as context:
-    steps = iter([0, 0, number])
-    context.setattr(
-      callbacks.StopOnNonFinite,
-      "on_train_batch_begin",
-      lambda self, batch, logs=None: os.kill(os.getpid(), next(steps, 0)),
-    )
-    with pytest.raises(Interrupted, match=r"stopped as asked, 1 steps after epoch 1\. The same"):
-      train_tiny(folder, few_digits, describe=lambda: CONFIG)
-  assert handlers() == before
-  assert (folder / "checkpoints/last/epoch-1-step-1.index").is_file()
-  train_tiny(folder, few_digits, describe=lambda: CONFIG)
+def test_when_asked_to_stop_it_finishes_the_step_and_writes_a_checkpoint(digit_run, few_digits, tmp_path, monkeypatch):
+  folder, before, arguments = tmp_path / "run", handlers(), {"describe": lambda: CONFIG, "evaluate_every": 0}
+  for number, step, epoch in ((signal.SIGINT, 0, 0), (signal.SIGHUP, 1, 1)):
+    with monkeypatch.context() as context:
+      steps = iter([0] * step + [number])
+      context.setattr(
+        callbacks.StopOnNonFinite,
+        "on_train_batch_begin",
+        lambda self, batch, logs=None, steps=steps: os.kill(os.getpid(), next(steps, 0)),
+      )
+      with pytest.raises(Interrupted, match=rf"stopped as asked, 1 steps after epoch {epoch}\. The same"):
+        train_tiny(folder, few_digits, **arguments)
+    assert handlers() == before
+    assert (folder / f"checkpoints/last/epoch-{epoch}-step-1.index").is_file()
+  train_tiny(folder, few_digits, **arguments)
   assert_equal_to_the_bit(checkpoint(folder, 3), checkpoint(digit_run.folder, 3))
 
 
-def test_the_seed_alone_decides_the_weights(few_digits, tmp_path):
-  for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-    train_tiny(tmp_path / name, few_digits, objective=PLAIN, epochs=1, seed=seed)
-  a, b, c = (checkpoint(tmp_path / name, 1) for name in "abc")
+def test_the_seed_alone_decides_the_weights(plain_run, few_digits, tmp_path):
+  for name, seed in (("b", 0), ("c", 4)):
+    train_tiny(tmp_path / name, few_digits, epochs=1, seed=seed, **QUICK)
+  a, b, c = (checkpoint(folder, 1) for folder in (plain_run, tmp_path / "b", tmp_path / "c"))
   assert_equal_to_the_bit(a, b)
   kernels = [name for name in a if "kernel" in name]
   assert kernels and all((a[name] != c[name]).any() for name in kernels)
@@ -442,27 +459,16 @@ def test_a_finished_run_is_not_trained_again(digit_run, few_digits, tmp_path, mo
   np.testing.assert_array_equal(trained.reconstruct(x), digit_run.trained.reconstruct(x))
 
 
-def longer(epochs: int) -> str:
-  return CONFIG.replace("epochs = 3", f"epochs = {epochs}")
-
-
-def test_a_finished_run_is_extended_exactly_and_says_what_its_rate_does(few_digits, tmp_path, monkeypatch, capsys):
-  def train(name, epochs, **arguments):
-    train_tiny(
-      tmp_path / name,
-      few_digits,
-      objective=PLAIN,
-      evaluate_every=0,
-      epochs=epochs,
-      describe=lambda: longer(epochs),
-      **arguments,
-    )
+def test_a_finished_run_is_extended_exactly_and_says_what_its_rate_does(
+  plain_run, few_digits, tmp_path, monkeypatch, capsys
+):
+  def train(name, **arguments):
+    train_tiny(tmp_path / name, few_digits, epochs=2, describe=lambda: longer(2), **QUICK, **arguments)
     return capsys.readouterr().out
 
-  train("whole", 1)
-  whole, stopped = tmp_path / "whole", shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+  whole, stopped = (shutil.copytree(plain_run, tmp_path / name) for name in ("whole", "stopped"))
   (whole / "feature_examples.json").write_text("[]")
-  out = train("whole", 2)
+  out = train("whole")
   assert "The run was begun with 1 epochs and has 2 now." in out and "after epoch 1 of 2 epochs" in out
   assert "of all 2: it goes on at 0.00051, after 2e-05." in out  # 1e-3 (0.98 (1 + cos π/2) / 2 + 0.02)
   assert not (whole / "feature_examples.json").exists()  # its presence says that a training has ended
@@ -471,9 +477,9 @@ def test_a_finished_run_is_extended_exactly_and_says_what_its_rate_does(few_digi
   with monkeypatch.context() as context:
     interrupt_at_step(context, 1)
     with pytest.raises(KeyboardInterrupt):
-      train("stopped", 2, checkpoint_every=1)
+      train("stopped", checkpoint_every=1)
   capsys.readouterr()
-  assert "The run was begun with" not in train("stopped", 2)
+  assert "The run was begun with" not in train("stopped")
   assert_equal_to_the_bit(checkpoint(stopped, 2), checkpoint(whole, 2))
 
 
@@ -496,7 +502,7 @@ def losses_of(folder):
 
 
 def test_a_strategy_of_one_device_gives_the_same_losses(digit_run, few_digits, tmp_path):
-  train_tiny(tmp_path / "run", few_digits, strategy=tf.distribute.OneDeviceStrategy("CPU:0"))
+  train_tiny(tmp_path / "run", few_digits, strategy=tf.distribute.OneDeviceStrategy("CPU:0"), evaluate_every=0)
   assert losses_of(tmp_path / "run") == pytest.approx(losses_of(digit_run.folder), rel=1e-4)
 
 
@@ -842,7 +848,7 @@ def test_what_cannot_work_is_refused_before_a_folder_is_made(arguments, error, w
   assert not (tmp_path / "run").exists()
 
 
-def test_every_validation_image_counts_once_whatever_the_batch(few_digits, tmp_path):
+def test_every_validation_image_counts_once_whatever_the_batch(no_graphs, few_digits, tmp_path):
   """38 images in batches of 32: the last six are a batch of their own, filled up with images that do not count."""
   parts = {split: few_digits[split] for split in ("train", "probe", "test")}
   validation = {name: column[:38] for name, column in few_digits.validation.items()}
@@ -893,7 +899,7 @@ def test_a_folder_that_cannot_be_made_is_named(few_digits, tmp_path):
 # --- Losses that are not finite ---------------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoints(few_digits, tmp_path):
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoints(no_graphs, few_digits, tmp_path):
   class Poisoned(DisentangledVAE):
     """L_f, and so L, is NaN from the fourth step on."""
 
@@ -913,7 +919,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoints(few_digits, t
   assert np.isfinite(loading.load(folder, "last").encode(few_digits.test["image"]).z1_mean).all()
 
 
-def test_weights_that_break_in_the_last_step_of_an_epoch_do_not_reach_a_checkpoint(few_digits, tmp_path):
+def test_weights_that_break_in_the_last_step_of_an_epoch_do_not_reach_a_checkpoint(no_graphs, few_digits, tmp_path):
   class Broken(DisentangledVAE):
     """The loss is finite, and the step that follows from it is not."""
 
@@ -1037,14 +1043,13 @@ def test_an_optimizer_that_cannot_work_is_refused(arguments, words):
     make_optimizer(10, **arguments)
 
 
-def test_a_second_training_in_one_run_folder_is_refused(few_digits, tmp_path):
-  train_tiny(tmp_path / "run", few_digits, epochs=1)
-  with (tmp_path / "run" / "lock").open("w") as file:
+def test_a_second_training_in_one_run_folder_is_refused(begin, plain_run, few_digits, tmp_path):
+  folder, arguments = shutil.copytree(plain_run, tmp_path / "run"), {"describe": lambda: longer(2), "epochs": 2}
+  with (folder / "lock").open("w") as file:
     fcntl.flock(file, fcntl.LOCK_EX)  # as another process would
     with pytest.raises(RunError, match="another process is training in"):
-      train_tiny(tmp_path / "run", few_digits, epochs=2)
-  train_tiny(tmp_path / "run", few_digits, epochs=2)  # it has ended
-  assert list((tmp_path / "run").glob("checkpoints/last/epoch-2.index"))
+      train_tiny(folder, few_digits, **arguments, **QUICK)
+  assert begin(folder, few_digits, **arguments, **QUICK).initial_epoch == 1  # it has ended
 
 
 def resident_and_open() -> tuple[int, int]:

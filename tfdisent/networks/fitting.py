@@ -87,6 +87,7 @@ def fit(
   if augment:
     batches = batches.map(lambda x, y: (augment(x), y))
   network.compile(optimizer, loss=loss, jit_compile=False)
+  optimizer.build(network.trainable_variables)  # made within the first step, they would have it traced a second time
   return network.fit(
     batches,
     epochs=epochs,
