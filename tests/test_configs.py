@@ -11,6 +11,7 @@ import gin
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfdisent import api, benchmark, config, loading, moved, recipe
