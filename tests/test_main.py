@@ -138,7 +138,7 @@ def test_eval_needs_nothing_but_the_run_folder_and_measures_the_test_split(measu
   assert len(run.reads_of_test(measured_run)) == 1
   assert "Reads of the test split so far: 1." in (measured_run / "report.html").read_text(encoding="utf-8")
   quick = evaluate(load(measured_run), color_mnist(), quick=True)
-  assert "oracle/test_accuracy" in quick and "leakage/worst" in metrics and len(metrics) == len(quick) + 20
+  assert "oracle/test_accuracy" in quick and "leakage/worst" in metrics and len(metrics) == len(quick) + 28
   for key, figure in quick.items():
     assert metrics[key].pop("range", None) == figure.pop("range", None)
     assert metrics[key] == pytest.approx(figure, rel=1e-6)

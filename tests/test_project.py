@@ -241,7 +241,7 @@ def test_the_wheel_has_all_that_a_user_needs(contents):
 
 
 def test_the_wheel_has_nothing_else(contents):
-  kinds = {".py", ".pyi", ".gin", ".json", ".npz", ".png", ".html", ".css", ".js"}
+  kinds = {".py", ".pyi", ".gin", ".json", ".csv", ".npz", ".png", ".html", ".css", ".js"}
   other = {path for path in contents["wheel"] if path.suffix not in kinds}
   pages = {path for path in other if path.match("models/*/README.md")}
   assert other - pages == {pathlib.Path("tfdisent/py.typed"), pathlib.Path("gin_configs/results/tables.md")}
