@@ -23,6 +23,15 @@ def moved(before, after):
   return {symbol for symbol in before if any((a != b).any() for a, b in zip(before[symbol], after[symbol]))}
 
 
+def assert_others_stay(terms, model, batch, symbol):
+  """Asserts that `terms` of step 5 are those of `model`, which lacks one loss, and that loss; returns the model's."""
+  expected = model.terms(batch, tf.constant(5, tf.int64))
+  assert terms.keys() - expected.keys() == {symbol}
+  for name in expected.keys() - {"L"}:
+    np.testing.assert_array_equal(terms[name], expected[name], err_msg=name)
+  return expected
+
+
 class Halves(Feature):
   """The mean of the left half of an image, and that of the right."""
 
