@@ -378,3 +378,12 @@ def refuses(run_dir, model):
   for restore_it in (Checkpoints(run_dir, model).restore_last, lambda: restore(run_dir, "last", model)):
     with pytest.raises(CheckpointError, match=r"last/epoch-3 belongs to a model of another architecture"):
       restore_it()
+
+
+@pytest.mark.parametrize("left_open", ["stale", "E1", "G"])
+def test_a_scope_that_an_interrupt_left_open_in_keras_does_not_matter(left_open, model):
+  with keras.name_scope(left_open):
+    later = compiled()
+  assert later.E1.weights[0].path.startswith(f"{left_open}/")
+  names, expected = ({symbol: [*of] for symbol, of in checkpoints.weights_of(m).items()} for m in (later, model))
+  assert names == expected and expected["E1"] == [weight.path for weight in model.E1.weights]

@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -160,7 +161,7 @@ def restore(run_dir: str, which: str, model: DisentangledVAE) -> Checkpoint:
 def weights_of(model: DisentangledVAE) -> dict[str, dict[str, tf.Variable]]:
   """The weights of all networks of a model, with those of a learned feature, by symbol and path."""
   networks = model.networks | {f"f/{name}": network for name, network in model.feature.networks.items()}
-  return {symbol: _named(network.weights) for symbol, network in networks.items()}
+  return {symbol: _named(network) for symbol, network in networks.items()}
 
 
 def save_weights(folder: pathlib.Path, model: DisentangledVAE, checkpoint: Checkpoint) -> None:
@@ -205,12 +206,16 @@ def _used(model) -> dict[str, dict[str, tf.Variable]]:
   return {symbol: of for symbol, of in weights_of(model).items() if symbol.split("/")[0] in used}
 
 
-def _named(variables) -> dict[str, tf.Variable]:
-  """Variables by their path ("E1/conv_0/kernel").
+def _named(network: keras.Model) -> dict[str, tf.Variable]:
+  """The weights of a network by their path, from its own name on ("E1/conv_0/kernel").
 
-  A checkpoint of a whole Keras model would lack the layers that the model keeps in a list, without an error.
+  A checkpoint of a whole Keras model would lack the layers that the model keeps in a list, without an error. What is
+  before its name is a scope that Keras was interrupted in and has left open: all later weights of a notebook have it in
+  their paths, and a run that goes on there would not find its own.
   """
-  return {variable.path: variable.value for variable in variables}
+  paths = [variable.path for variable in network.weights]
+  scope, _, _ = f"/{next(iter(paths), '')}".rpartition(f"/{network.name}/")  # all of them have the same one
+  return {path[len(scope) :]: variable.value for path, variable in zip(paths, network.weights)}
 
 
 def _numbered(variables) -> dict[str, tf.Variable]:

@@ -110,7 +110,7 @@ def test_the_notebook_runs_shows_the_bar_draws_figures_and_can_be_interrupted(tm
   assert cells[2].outputs[-1].data["text/plain"] == "(4, 28, 28, 1)"
   assert cells[5].outputs[-1].ename == "Interrupted" and len(cells[5].outputs[-1].traceback) == 1
   assert cells[6].outputs[-1].ename == "KeyboardInterrupt"
-  assert "Going on with the run in run after epoch 0" in printed[7]
+  assert "Going on with the run in run after epoch 0" in printed[7], cells[7].outputs
   trained, told, more = map(int, printed[7].split()[-3:])
   assert 2 <= told <= trained <= told + 1 and more == 1
 
