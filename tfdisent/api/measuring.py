@@ -51,11 +51,11 @@ def evaluate(
     ConfigError: the folder asks for a plug-in that is not known.
     DataError: the data is not there, or `split` is another one.
   """
-  run_dir = shipped.unpacked(run_dir)
-  run.check_writable(run_dir)
-  trained = loading.load(run_dir, checkpoint, trust)
-  dataset = dataset or run.read_dataset(run_dir, data_dir, trust)
-  measurements = measurements or run.read_measurements(run_dir, trust)
+  with shipped.unpacked(run_dir) as run_dir:
+    run.check_writable(run_dir)
+    trained = loading.load(run_dir, checkpoint, trust)
+    dataset = dataset or run.read_dataset(run_dir, data_dir, trust)
+    measurements = measurements or run.read_measurements(run_dir, trust)
   if split == "test":
     progress(f"Reads of the test split, with this one: {run.count_test_read(run_dir, trained.checkpoint)}")
   metrics, provenance, path, worst = measure_run(run_dir, trained, dataset, split, progress, measurements)
