@@ -45,10 +45,10 @@ def export(
     RunError: the folder holds no trained model, or the model cannot be written.
   """
   inside = export_dir is None
-  with shipped.unpacked(run_dir) if inside else contextlib.nullcontext(shipped.found(run_dir)) as run_dir:
-    folder = export_folder(run_dir, export_dir, model_name)
-    trained = loading.load(run_dir, checkpoint, trust)
-    path = serving.export(trained, folder, format, run.read_config(run_dir))
+  with shipped.unpacked(run_dir) if inside else contextlib.nullcontext(shipped.found(run_dir)) as run_folder:
+    folder = export_folder(run_folder, export_dir, model_name)
+    trained = loading.load(run_folder, checkpoint, trust)
+    path = serving.export(trained, folder, format, run.read_config(run_folder))
   notes = {
     "saved_model": f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {quoted(path)}",
     "litert": f"LiteRT: {path}, with the signatures `control` and `encode`",

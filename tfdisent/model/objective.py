@@ -117,9 +117,9 @@ class Objective:
     object.__setattr__(self, "losses", tuple(map(make_loss, self.losses)))
     if self.prior_fusions == 1 and (without := next((loss for loss in self.beyond if loss.needs_source), None)):
       raise ConfigError(
-        f"objective.prior_fusions = 1 makes every fusion from the prior, and the loss '{without.name}' compares a fusion "
-        "with the image that it was made from: it would have nothing to compare. Take a share below 1, such as 0.5, or "
-        "leave the loss out of objective.losses."
+        f"objective.prior_fusions = 1 makes every fusion from the prior, and the loss '{without.name}' compares a "
+        "fusion with the image that it was made from: it would have nothing to compare. Take a share below 1, such as "
+        "0.5, or leave the loss out of objective.losses."
       )
     symbols = [loss.symbol for loss in self.beyond]
     if twice := next((symbol for symbol in symbols if symbols.count(symbol) > 1), None):
