@@ -34,10 +34,7 @@ from mutmut.mutation.mutators import mutation_operators, operator_arg_removal, o
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = ("tfdisent", "features", "gin_configs", "tests")
-MODULES = (
-  "losses codes data feature networks model training checkpoints distribution evaluation serving inference loading"
-)
-GROUPS = {name: f"tfdisent/{name}" for name in MODULES.split()} | {"features": "features"}
+GROUP_LINES = 100  # of a module that is a group of its own
 CAUGHT = ("caught", "timeout")
 # These fill the cache: a judge kept from before would hide what is wrong with how it is trained.
 FILL_THE_CACHE = ("tfdisent/evaluation/judges.py", "tfdisent/data/image_cache.py")
@@ -169,14 +166,25 @@ def mutants(root: pathlib.Path, path: str, random_state: random.Random) -> Itera
         yield Mutant(path, first, last, mutated, "\n".join(lines))
 
 
-def draw(root: pathlib.Path, seed: int, count: int, groups: dict[str, str]) -> Iterator[tuple[str, Mutant]]:
+def groups_of(root: pathlib.Path) -> dict[str, list[str]]:
+  """The files of each group: a room of the library, a module beside the rooms, all small modules, or the features."""
+  groups: dict = collections.defaultdict(list)
+  for file in sorted((root / "tfdisent").rglob("*.py")):
+    room, *rest = file.relative_to(root / "tfdisent").parts
+    if not rest and file.read_text(encoding="utf-8").count("\n") < GROUP_LINES:
+      room = "small modules"
+    groups[room.removesuffix(".py")].append(str(file.relative_to(root)))
+  features = [str(file.relative_to(root)) for file in sorted((root / "features").rglob("*.py"))]
+  return {**groups, "features": features}
+
+
+def draw(root: pathlib.Path, seed: int, count: int, groups: dict[str, list[str]]) -> Iterator[tuple[str, Mutant]]:
   """`count` mutants with their groups' names, group after group in turn, so that any first few are even, too."""
   streams = {}
-  for name, place in groups.items():
+  for name, files in groups.items():
     random_state = random.Random(f"{seed} {name}")
-    files = [f"{place}.py"] if (root / f"{place}.py").is_file() else sorted((root / place).rglob("*.py"))
-    streams[name] = _mixed([mutants(root, str(pathlib.Path(root, f).relative_to(root)), random_state) for f in files],
-                           [1 + (root / f).stat().st_size for f in files], random_state)  # fmt: skip
+    sizes = [1 + (root / file).stat().st_size for file in files]
+    streams[name] = _mixed([mutants(root, file, random_state) for file in files], sizes, random_state)
   turns = collections.deque(streams)
   while turns and count:
     name = turns.popleft()
@@ -464,11 +472,20 @@ def copied(root: pathlib.Path, mutant: Mutant | None) -> Iterator[pathlib.Path]:
     yield tree
 
 
-def run_in_fork(tree: pathlib.Path, files: Iterable[str], plugin, cache: pathlib.Path, log: pathlib.Path, stop=True):
+def run_in_fork(
+  tree: pathlib.Path,
+  files: Iterable[str],
+  plugin,
+  cache: pathlib.Path,
+  log: pathlib.Path,
+  stop: bool = True,
+  without: str = "",
+) -> int:
   """pytest on test files of a tree, in a fork: its exit code, or minus the signal that ended it.
 
   Args:
     stop: ends it at the first failure, and where a line has not been added to `log` for `STUCK` seconds.
+    without: leaves out the tests that match this expression, one of pytest's `-k`.
   """
   quiet, last = 0.0, 0
   pid = os.fork()
@@ -485,7 +502,8 @@ def run_in_fork(tree: pathlib.Path, files: Iterable[str], plugin, cache: pathlib
       sys.path[:] = [str(tree), *(path for path in sys.path if path not in here)]
       os.environ.update(PYTHONPATH=str(tree), TFDISENT_CACHE=str(cache))
       options = ["-q", "-oaddopts=", "-mnot long", "-pno:cacheprovider", f"--basetemp={tree.parent / 'tmp'}"]
-      code = int(pytest.main([*options, *(["-x"] if stop else []), *files], plugins=[plugin]))
+      options += [*(["-x"] if stop else []), *([f"-knot ({without})"] if without else [])]
+      code = int(pytest.main([*options, *files], plugins=[plugin]))
     finally:
       os._exit(code)
   try:
@@ -522,10 +540,10 @@ def _read(file: pathlib.Path) -> list[dict]:
 
 
 class Bench:
-  """Judges mutants of a tree; keeps the map and a warm cache in `folder`."""
+  """Judges mutants of a tree; keeps the map and a warm cache in `folder`. `without` is that of `run_in_fork`."""
 
-  def __init__(self, root: pathlib.Path, folder: pathlib.Path, limit: float):
-    self.root, self.limit = root, limit
+  def __init__(self, root: pathlib.Path, folder: pathlib.Path, limit: float, without: str = ""):
+    self.root, self.limit, self.without = root, limit, without
     self._map_file, self._cache = folder / "map.jsonl", folder / "cache"
     self._cache.mkdir(parents=True, exist_ok=True)
     self._sound: dict[str, bool] = {}  # tests that failed on a mutant: do they pass without it?
@@ -539,9 +557,9 @@ class Bench:
       print(f"Measuring what {len(missing)} test files reach; it is kept in {self._map_file}.", flush=True)
       with copied(self.root, None) as tree:
         if not any(self._cache.iterdir()):  # else the first test would seem to take as long as a judge's training
-          run_in_fork(tree, missing, OneOfEach(), self._cache, self._map_file, stop=False)
+          run_in_fork(tree, missing, OneOfEach(), self._cache, self._map_file, False, self.without)
         plugin = Recorder(tree, self._map_file)
-        code = run_in_fork(tree, missing, plugin, self._cache, self._map_file, stop=False)
+        code = run_in_fork(tree, missing, plugin, self._cache, self._map_file, False, self.without)
         if code not in (0, 1):
           raise SystemExit((tree.parent / "output").read_text(encoding="utf-8")[-3000:])
       for file in missing:
@@ -579,7 +597,7 @@ class Bench:
       known = self.map.fixtures.keys() | {test for test, sound in self._sound.items() if not sound}
       plugin = Selected(order, near, known, self.limit, log)
       start = time.time()
-      code = run_in_fork(tree, files, plugin, cache, log)
+      code = run_in_fork(tree, files, plugin, cache, log, without=self.without)
       said = dict(collections.ChainMap(*reversed(_read(log))))
       verdict = {"clock": round(time.time() - start, 1), "test": said.get("failed", said.get("test")), "why": ""}
       if "failed" in said:
@@ -656,9 +674,10 @@ def run(
 def main(arguments: list[str] | None = None) -> None:
   parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
   parser.add_argument("--seed", type=int, default=1, help="of the draw")
-  parser.add_argument("--count", type=int, default=240, help="mutants, evenly over the modules")
+  parser.add_argument("--count", type=int, default=240, help="mutants, evenly over rooms and modules")
   parser.add_argument("--jobs", type=int, default=1, help="mutants judged at the same time")
   parser.add_argument("--limit", type=float, default=90, help="seconds of CPU for the tests of a mutant")
+  parser.add_argument("--without", default="", metavar="EXPRESSION", help="leave out tests: what pytest takes as -k")
   parser.add_argument("--again", action="store_true", help="judge once more what was not caught")
   parser.add_argument(
     "--renew", nargs="*", metavar="FILE", help="measure these test files once more; without a FILE, all"
@@ -673,9 +692,9 @@ def main(arguments: list[str] | None = None) -> None:
   warm(ROOT)
   if options.renew == []:
     (options.folder / "map.jsonl").unlink(missing_ok=True)
-  bench = Bench(ROOT, options.folder, options.limit)
+  bench = Bench(ROOT, options.folder, options.limit, options.without)
   bench.survey(options.renew or ())
-  drawn = list(draw(ROOT, options.seed, options.count, GROUPS))
+  drawn = list(draw(ROOT, options.seed, options.count, groups_of(ROOT)))
   print(run(bench, drawn, results, options.jobs, options.again))
 
 

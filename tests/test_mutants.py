@@ -112,7 +112,7 @@ def test_a_mutant_names_the_lines_of_its_statement(toy):
 
 
 def test_a_draw_is_even_from_its_first_mutant_on_and_its_seed_repeats_it(toy):
-  groups = {"toy": "tfdisent/toy", "package": "features"}
+  groups = {"toy": ["tfdisent/toy.py"], "package": ["features/other.py"]}
 
   def drawn(seed, count):
     return [(name, m.key) for name, m in mutants.draw(toy, seed, count, groups)]
@@ -123,6 +123,16 @@ def test_a_draw_is_even_from_its_first_mutant_on_and_its_seed_repeats_it(toy):
   assert drawn(1, 6) == first and drawn(1, 4) == first[:4] and drawn(2, 6) != first
   everything = collections.Counter(name for name, _ in drawn(1, 1000))  # a group with no more of them is left out
   assert everything["toy"] > everything["package"] > 1
+
+
+def test_every_module_of_the_library_is_in_one_group():
+  groups = mutants.groups_of(mutants.ROOT)
+  files = [mutants.ROOT / file for group in groups.values() for file in group]
+  there = [path for name in ("tfdisent", "features") for path in (mutants.ROOT / name).rglob("*.py")]
+  assert sorted(files) == sorted(there)
+  assert groups["losses"] == ["tfdisent/losses.py"] and "tfdisent/paths.py" in groups["small modules"]
+  assert {"api", "data", "demo", "evaluation", "features"} <= groups.keys()
+  assert "tfdisent/pictures/sheet.py" in groups["pictures"]
 
 
 def test_names_are_of_the_innermost_function_with_its_decorators():

@@ -70,6 +70,22 @@ def test_what_writes_works_on_a_copy(one_model, tfdisent):
   assert code == 0 and "was copied" not in out
 
 
+@pytest.mark.parametrize(
+  ("command", "words"),
+  [
+    (["--mode=export", "--export_format=web"], "npm install"),
+    (["--mode=export", "--export_format=wab"], "Did you mean 'web'"),
+    (["--mode=sample", "--what=strip", "--feature=smile"], "smile"),
+    (["--mode=eval", "--data_dir=nowhere"], "data"),
+  ],
+)
+def test_what_cannot_be_written_leaves_no_copy(one_model, tfdisent, monkeypatch, tmp_path, command, words):
+  monkeypatch.setenv("TFDISENT_CACHE", str(tmp_path / "no LiteRT.js"))
+  code, out, err = tfdisent(*command, "--run_dir=digits")
+  assert code == 1 and words in err and "copied" not in out
+  assert not list(pathlib.Path().iterdir())
+
+
 def test_a_folder_here_goes_before_a_model_of_that_name(one_model):
   pathlib.Path("digits").mkdir()
   with pytest.raises(RunError, match="digits holds no trained model"):

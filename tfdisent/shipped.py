@@ -7,10 +7,12 @@ Each is a run folder without optimizers: see `tfdisent.serving.compact`. `README
 made, under which licence, and by which command.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+from collections.abc import Iterator
 
 from tfdisent.console import say
 from tfdisent.errors import RunError
@@ -55,24 +57,33 @@ def found(run_dir: str | os.PathLike) -> pathlib.Path:
   return FOLDER / folder.name if _is_shipped(run_dir, folder) else folder
 
 
-def unpacked(run_dir: str | os.PathLike) -> pathlib.Path:
+@contextlib.contextmanager
+def unpacked(run_dir: str | os.PathLike) -> Iterator[pathlib.Path]:
   """The folder of a run into which something is written: of a model of the package it is a copy, ./NAME.
+
+  Where what is done with it fails, the copy is gone again.
 
   Raises:
     RunError: the copy cannot be written.
   """
   folder = expanded(run_dir)
-  if _is_shipped(run_dir, folder):
-    try:
-      partial = folder.with_name(f"{folder.name}.partial")
-      shutil.copytree(FOLDER / folder.name, partial, dirs_exist_ok=True)
-      partial.replace(folder)
-    except OSError as error:
-      raise RunError(
-        f"the model '{folder}' cannot be copied into this folder: {error}. Make room, or go elsewhere."
-      ) from error
-    say(f"The model '{folder}' of the package was copied into {folder.absolute()}.")
-  return folder
+  if not _is_shipped(run_dir, folder):
+    yield folder
+    return
+  try:
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.copytree(FOLDER / folder.name, partial, dirs_exist_ok=True)
+    partial.replace(folder)
+  except OSError as error:
+    raise RunError(
+      f"the model '{folder}' cannot be copied into this folder: {error}. Make room, or go elsewhere."
+    ) from error
+  try:
+    yield folder
+  except BaseException:
+    shutil.rmtree(folder, ignore_errors=True)
+    raise
+  say(f"The model '{folder}' of the package was copied into {folder.absolute()}.")
 
 
 def _is_shipped(run_dir, folder) -> bool:

@@ -8,8 +8,11 @@ import tensorflow as tf
 
 from tfdisent.errors import ConfigError, RegistryError
 from tfdisent.model.beyond import Adversary, Cycle, Matching, Mirror
+from tfdisent.model.change import Change
+from tfdisent.model.fusion_cycle import FusionCycle
 from tfdisent.model.loss import Loss
 from tfdisent.model.objective import WEIGHTS, Objective
+from tfdisent.model.smooth import Smooth
 from tfdisent.registry import LOSSES, register_loss
 
 
@@ -66,6 +69,8 @@ def test_the_objective_has_the_defaults_of_the_paper():
     ({"r1_every": 1.5}, r"objective\.r1_every = 1\.5 must be a whole number"),
     ({"matching": 0.5, "lambda4": 0.0}, r"objective\.matching = 0\.5 is of D, which objective\.lambda4 = 0 leaves out"),
     ({"r1": 2.0, "lambda4": 0.0}, r"objective\.r1 = 2\.0 is of D"),
+    ({"prior_fusions": 1, "losses": ("change",)}, r"objective\.prior_fusions = 1 .*'change'.* share below 1"),
+    ({"prior_fusions": 1.0, "losses": (FusionCycle(),)}, r"objective\.prior_fusions = 1 .*'fusion_cycle'"),
   ],
 )
 def test_an_objective_that_cannot_work_is_refused(objective, words):
@@ -76,6 +81,8 @@ def test_an_objective_that_cannot_work_is_refused(objective, words):
 def test_an_objective_at_its_bounds_is_taken():
   zeros = dict.fromkeys(WEIGHTS, 0)
   assert Objective(**zeros, prior_fusions=1, likelihood="bernoulli", a_optimizer="d").prior_fusions == 1
+  assert Objective(prior_fusions=1, losses=(Change(weight=0.0), "smooth")).beyond == (Smooth(),)
+  assert Objective(prior_fusions=0.99, losses=("change",)).beyond == (Change(),)
 
 
 def test_the_objective_of_a_run_of_before_has_its_weights_under_their_new_names():

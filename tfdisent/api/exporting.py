@@ -1,5 +1,6 @@
 """Exporting the model of a run, in any registered format."""
 
+import contextlib
 import pathlib
 from collections.abc import Sequence
 
@@ -43,10 +44,11 @@ def export(
     ConfigError: there is no such format, or a model cannot be called so.
     RunError: the folder holds no trained model, or the model cannot be written.
   """
-  run_dir = shipped.unpacked(run_dir) if export_dir is None else shipped.found(run_dir)
-  folder = export_folder(run_dir, export_dir, model_name)
-  trained = loading.load(run_dir, checkpoint, trust)
-  path = serving.export(trained, folder, format, run.read_config(run_dir))
+  inside = export_dir is None
+  with shipped.unpacked(run_dir) if inside else contextlib.nullcontext(shipped.found(run_dir)) as run_folder:
+    folder = export_folder(run_folder, export_dir, model_name)
+    trained = loading.load(run_folder, checkpoint, trust)
+    path = serving.export(trained, folder, format, run.read_config(run_folder))
   notes = {
     "saved_model": f"SavedModel: {path}\nLook at its signatures: saved_model_cli show --all --dir {quoted(path)}",
     "litert": f"LiteRT: {path}, with the signatures `control` and `encode`",

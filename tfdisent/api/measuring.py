@@ -51,19 +51,19 @@ def evaluate(
     ConfigError: the folder asks for a plug-in that is not known.
     DataError: the data is not there, or `split` is another one.
   """
-  run_dir = shipped.unpacked(run_dir)
-  run.check_writable(run_dir)
-  trained = loading.load(run_dir, checkpoint, trust)
-  dataset = dataset or run.read_dataset(run_dir, data_dir, trust)
-  measurements = measurements or run.read_measurements(run_dir, trust)
+  with shipped.unpacked(run_dir) as folder:
+    run.check_writable(folder)
+    trained = loading.load(folder, checkpoint, trust)
+    dataset = dataset or run.read_dataset(folder, data_dir, trust)
+    measurements = measurements or run.read_measurements(folder, trust)
   if split == "test":
-    progress(f"Reads of the test split, with this one: {run.count_test_read(run_dir, trained.checkpoint)}")
-  metrics, provenance, path, worst = measure_run(run_dir, trained, dataset, split, progress, measurements)
-  curves = run_dir / run.TENSORBOARD_FOLDER
+    progress(f"Reads of the test split, with this one: {run.count_test_read(folder, trained.checkpoint)}")
+  metrics, provenance, path, worst = measure_run(folder, trained, dataset, split, progress, measurements)
+  curves = folder / run.TENSORBOARD_FOLDER
   scalars = {key: figure["value"] for key, figure in metrics.items()}
   write_scalars(curves / run.named(run.EVALUATION_FOLDER, split, checkpoint), scalars)
-  page = run_dir / run.named(run.REPORT_FILE, split, checkpoint)
-  config = run.read_config(run_dir)
+  page = folder / run.named(run.REPORT_FILE, split, checkpoint)
+  config = run.read_config(folder)
   report.write_report(page, trained, dataset[split], metrics, report.read_curves(curves), config, provenance, worst)
   progress(f"\nWritten to {path}; look at {page}")
   return metrics

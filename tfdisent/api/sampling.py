@@ -48,10 +48,10 @@ def sample(
     DataError: there is no data in `data_dir`.
   """
   pictures.check_what(what)
-  run_dir = shipped.unpacked(run_dir)
-  run.check_writable(run_dir)
-  trained = loading.load(run_dir, checkpoint, trust)
   features = [features] if isinstance(features, str) else features
-  path, line = pictures.write_sample(run_dir, trained, what, features, seed, data_dir, trust, dataset)
+  with shipped.unpacked(run_dir) as folder:
+    run.check_writable(folder)
+    trained = loading.load(folder, checkpoint, trust)
+    path, line = pictures.write_sample(folder, trained, what, features, seed, data_dir, trust, dataset)
   progress(line)
   return path

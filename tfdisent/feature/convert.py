@@ -147,7 +147,7 @@ class Angle(Form):
   def to_natural(self, vector):
     cos, sin = np.float32(vector).T
     theta = np.arctan2(sin, cos)
-    theta = np.where(theta <= -np.pi, np.pi, theta)  # in float32, the sine of π is a little below 0, which gives -π
+    theta = np.where(theta < 1e-6 - np.pi, np.pi, theta)  # in float32, the sine of π is a little below 0
     return theta * np.float32(self.turn / (2 * math.pi))
 
 

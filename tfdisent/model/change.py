@@ -32,6 +32,7 @@ class Change(Loss):
   seed: int = 0
 
   symbol = "L_change"
+  needs_source = True
 
   def __post_init__(self):
     super().__post_init__()

@@ -16,6 +16,7 @@ class FusionCycle(Loss):
   """
 
   symbol = "L_back"
+  needs_source = True
 
   def __call__(self, model, forward):
     x_back = model.decode(model.posterior_z1(forward.x_fusion).mean(), forward.z2)

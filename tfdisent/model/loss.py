@@ -127,6 +127,7 @@ class Loss(abc.ABC):
     symbol: what the logs call it.
     is_ramped: whether its weight rises from 0 over `Objective.ramp_steps`.
     is_adversarial: whether the model raises what the networks of the loss lower.
+    needs_source: whether it is of fusions that have a source alone, as `Forward.mean_with_source` has them.
     is_shown, counts_for_best: see `Term`.
     optimizer: which optimizer the networks of the loss learn with; see `Term`.
   """
@@ -136,6 +137,7 @@ class Loss(abc.ABC):
   symbol: ClassVar[str]
   is_ramped: ClassVar[bool] = True
   is_adversarial: ClassVar[bool] = False
+  needs_source: ClassVar[bool] = False
   is_shown: ClassVar[bool] = True
   optimizer: ClassVar[Literal["eg", "d"]] = "eg"
 

@@ -115,6 +115,12 @@ class Objective:
     if isinstance(self.losses, (str, bytes, Mapping)) or not isinstance(self.losses, Sequence):
       raise ConfigError(f"objective.losses = {shown(self.losses)} must list names of losses, as in ('my_loss',).")
     object.__setattr__(self, "losses", tuple(map(make_loss, self.losses)))
+    if self.prior_fusions == 1 and (without := next((loss for loss in self.beyond if loss.needs_source), None)):
+      raise ConfigError(
+        f"objective.prior_fusions = 1 makes every fusion from the prior, and the loss '{without.name}' compares a "
+        "fusion with the image that it was made from: it would have nothing to compare. Take a share below 1, such as "
+        "0.5, or leave the loss out of objective.losses."
+      )
     symbols = [loss.symbol for loss in self.beyond]
     if twice := next((symbol for symbol in symbols if symbols.count(symbol) > 1), None):
       raise ConfigError(f"objective.losses has two losses of the symbol '{twice}': the logs could not tell them apart.")
