@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent.data.augment import Augment
-from tfdisent.data.dataset import Examples
-from tfdisent.errors import DataError
+from tfdisent.data.dataset import Examples, Shards
+from tfdisent.data.order import shard_order
+from tfdisent.errors import ConfigError, DataError
 
 
 def steps_per_epoch(examples: Examples, batch_size: int) -> int:
@@ -37,6 +38,7 @@ def training_batches(
   context: tf.distribute.InputContext | None = None,
   augment: Augment | None = None,
   frequency: np.ndarray | None = None,
+  shards: Shards | None = None,
 ) -> tf.data.Dataset:
   """An endless `tf.data.Dataset` of training batches, each a function of (seed, step) alone.
 
@@ -66,8 +68,14 @@ def training_batches(
     example that counts, and 0 for one that fills up the last batch.
 
   Raises:
+    ConfigError: shards are given with frequencies.
     DataError: the batch is larger than the split.
   """
+  if shards and frequency is not None:
+    raise ConfigError(
+      "images cannot be drawn by shards and by how often they should come (train.independent_of): bind "
+      "shards.buffer = 0, which draws from all of them."
+    )
   count = len(examples["image"])
   steps = steps_per_epoch(examples, batch_size) if shuffle else validation_steps(examples, batch_size)
   read = image_reader(examples["image"])
@@ -75,6 +83,7 @@ def training_batches(
     features = tf.constant(feature)
     ends = None if frequency is None else tf.constant(np.cumsum(frequency) / np.sum(frequency), tf.float64)
 
+  by_shards = shard_order(shards, batch_size, seed) if shards and shuffle else None
   context = context or tf.distribute.InputContext()
   local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
   replica_batch_size = batch_size // context.num_replicas_in_sync
@@ -97,7 +106,8 @@ def training_batches(
       tooth = (tf.cast(index, tf.float64) + tf.random.stateless_uniform([], key[:2], dtype=tf.float64)) / count
       return tf.minimum(tf.searchsorted(ends, tooth, side="right"), count - 1)
 
-    x, x_partner = draw(0) if shuffle else row % count, draw(1)
+    x = by_shards(epoch, step, position) if by_shards else draw(0) if shuffle else row % count
+    x_partner = draw(1)
     image = read(x)
     if augment:
       image = augment(image, tf.stack([seed, epoch * steps + step]), position, batch_size)
