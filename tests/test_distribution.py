@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ import yaml
 from tests.conftest import train_tiny
 from tests.processes import ROOT, Fork, in_fork
 from tests.training.test_loop import losses_of
-from tfdisent import distribution
+from tfdisent import benchmark, distribution
 from tfdisent.checkpoints import restore
 from tfdisent.data.batches import training_batches
 from tfdisent.distribution import Worker, make_strategy
@@ -452,6 +453,25 @@ def test_the_manifest_of_kubernetes_gives_each_pod_its_tf_config(tmp_path, monke
     assert distribution._hosts_of_tf_config() == [f"{name}-{i}.{pod['subdomain']}:12345" for i in range(4)]
     assert json.loads(config)["task"] == {"type": "worker", "index": index}
   assert "--run_dir=/runs/" in arguments and container["volumeMounts"][0]["mountPath"] == "/runs"
+
+
+def test_the_efficiencies_of_the_documentation_are_those_of_its_formula():
+  text = (ROOT / "tfdisent/training/README.md").read_text("utf-8")
+  model = benchmark._reference_model(28, "plain", "float32", jit_compile=False)
+  count = sum(math.prod(weight.shape) for network in model.networks.values() for weight in network.trainable_variables)
+  assert f"{count:,} weights, so S = {4 * count / 1e6:.1f} MB" in text
+
+  def efficiency(milliseconds, gbits, devices):
+    seconds, bytes_per_s = milliseconds / 1e3, gbits * 1e9 / 8
+    waits = 2 * (devices - 1) / devices * 4 * count / bytes_per_s + 3 * 2 * math.log2(devices) * 20e-6
+    return f"{100 * seconds / (seconds + waits):.0f} %"
+
+  rows = re.findall(r"^\| (4|79)\b[^|]*\| (\d+)[^|]*\| ([^|]*) \| ([^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
+  assert len(rows) == 5
+  for milliseconds, gbits, *said in rows:
+    for devices, of_row in zip((8, 64, 512), said):
+      assert of_row.strip() in ("", efficiency(float(milliseconds), float(gbits), devices))
+  assert f"512 devices at 100 Gbit/s come to {efficiency(32, 100, 512)}" in text.replace("\n", " ")
 
 
 # --- What workers tell each other ------------------------------------------------------------------------------------
