@@ -164,15 +164,17 @@ def test_in_float16_a_scale_that_is_too_large_skips_the_step_and_halves(batch):
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_in_half_precision_the_loss_falls_as_in_float32(batch, precision):
-  fallen = []
+  fallen, dark = [], {**batch, "image": batch["image"] // 8}
   for of in ("float32", precision):
     keras.utils.set_random_seed(0)
     model = DisentangledVAE((28, 28, 3), DigitLabel(), Objective(), precision=of, **TINY)
-    model.compile()
+    model.compile(learning_rate=1e-2)
     step = tf.function(model.update)
-    losses = [float(step(batch)["L"]) for _ in range(30)]
-    assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0]
-    fallen.append(losses)
+    losses = [float(step(dark)["L"]) for _ in range(40)]
+    left_out = 40 - int(model.optimizer.iterations)  # until the scale fits
+    assert left_out <= 15 and (precision == "mixed_float16" or not left_out)
+    assert np.isfinite(losses).all() and losses[-1] < 0.5 * losses[0]
+    fallen.append(losses[left_out : left_out + 10])
     assert {weight.dtype for network in model.networks.values() for weight in network.trainable_weights} == {"float32"}
   np.testing.assert_allclose(fallen[1], fallen[0], rtol=0.1)
 

@@ -71,11 +71,6 @@ def training_batches(
     ConfigError: shards are given with frequencies.
     DataError: the batch is larger than the split.
   """
-  if shards and frequency is not None:
-    raise ConfigError(
-      "images cannot be drawn by shards and by how often they should come (train.independent_of): bind "
-      "shards.buffer = 0, which draws from all of them."
-    )
   count = len(examples["image"])
   steps = steps_per_epoch(examples, batch_size) if shuffle else validation_steps(examples, batch_size)
   read = image_reader(examples["image"])
@@ -83,7 +78,7 @@ def training_batches(
     features = tf.constant(feature)
     ends = None if frequency is None else tf.constant(np.cumsum(frequency) / np.sum(frequency), tf.float64)
 
-  by_shards = shard_order(shards, batch_size, seed) if shards and shuffle else None
+  by_shards = _order(shards, batch_size, seed, frequency) if shards and shuffle else None
   context = context or tf.distribute.InputContext()
   local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
   replica_batch_size = batch_size // context.num_replicas_in_sync
@@ -122,6 +117,16 @@ def training_batches(
   # `repeat` marks the data set as infinite. Otherwise several workers synchronise at each step to find out whether one
   # of them has run out of batches.
   return tf.data.Dataset.range(first_step * local_replicas, 2**62).map(batch).repeat().prefetch(2)
+
+
+def _order(shards: Shards, batch_size: int, seed: int, frequency: np.ndarray | None) -> Callable[..., tf.Tensor]:
+  """`shard_order`; raises `ConfigError` if there are frequencies, which it does not know."""
+  if frequency is not None:
+    raise ConfigError(
+      "images cannot be drawn by shards and by how often they should come (train.independent_of): bind "
+      "shards.buffer = 0, which draws from all of them."
+    )
+  return shard_order(shards, batch_size, seed)
 
 
 def joined(function: Callable, *arrays: np.ndarray, size: int) -> Any:

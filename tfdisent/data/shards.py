@@ -95,14 +95,7 @@ def shards(
   key = f"shards {states} {image} {kinds} {columns} {fractions} {seed} {broken} {source.background}"
   prepared = cached_images(key, shape, f"the images of {len(paths)} shards", source.prepare)
   about = json.loads(str(prepared.columns["about"]))
-  found = Found(
-    {
-      of["name"]: Column(**{key: tuple(v) if isinstance(v, list) else v for key, v in of.items()})
-      for of in about["columns"]
-    },
-    {of["name"]: prepared.columns[f"of {of['name']}"] for of in about["columns"]},
-    about["left_out"],
-  )
+  found = _found_again(about, prepared.columns)
   ends = np.cumsum(prepared.columns["counts"])
   splits = {
     split: {"image": prepared.images[start:end], **{name: values[start:end] for name, values in found.values.items()}}
@@ -131,6 +124,18 @@ def from_shards(path: str | pathlib.Path, **arguments) -> Dataset:
   data = tfdisent.data.from_shards("birds", kinds={"wingspan": "number"})  # birds/train-000000.tar, …
   """
   return shards(data_dir=str(path), **arguments)
+
+
+def _found_again(about: Mapping, arrays: Mapping[str, np.ndarray]) -> Found:
+  """The columns, from what the cache keeps of them: what `_Source.prepare` returned."""
+  return Found(
+    {
+      of["name"]: Column(**{key: tuple(v) if isinstance(v, list) else v for key, v in of.items()})
+      for of in about["columns"]
+    },
+    {of["name"]: arrays[f"of {of['name']}"] for of in about["columns"]},
+    about["left_out"],
+  )
 
 
 def _shape(paths, image, size, channels) -> tuple[tuple[int, int, int], tuple[str, ...], tuple[str, ...]]:
