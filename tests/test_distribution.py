@@ -1,22 +1,26 @@
 """The same numbers on one device, on two, and on two hosts; and what happens when a host dies."""
 
+import contextlib
 import json
+import math
 import os
 import re
 import shutil
 import signal
 import socket
+import subprocess
 import time
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
 
 from tests.conftest import train_tiny
-from tests.processes import Fork, in_fork
+from tests.processes import ROOT, Fork, in_fork
 from tests.training.test_loop import losses_of
-from tfdisent import distribution
+from tfdisent import benchmark, distribution
 from tfdisent.checkpoints import restore
 from tfdisent.data.batches import training_batches
 from tfdisent.distribution import Worker, make_strategy
@@ -123,6 +127,29 @@ def test_two_hosts_give_the_numbers_of_one_and_the_chief_alone_writes(one, tmp_p
   assert f"Epoch {EPOCHS}/{EPOCHS}" in outputs[0] and "Epoch" not in outputs[1]
   assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
   assert {path.name for path in tmp_path.iterdir()} == {"run"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("count", [4, 8])
+def test_more_hosts_give_the_numbers_of_one(one, tmp_path, ended, count):
+  ended += start_workers(tmp_path / "run", count)
+  codes, outputs = zip(*(process.end(1200) for process in ended))
+  assert codes == (0,) * count, outputs
+  assert_same_numbers(tmp_path / "run", one)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("count", [4, 8])
+def test_of_more_hosts_a_dead_one_is_named_and_all_go_on_when_started_again(tmp_path, ended, count):
+  program = reporting(TRAINING)
+  ended += (workers := start_workers(tmp_path / "run", count, epochs=1000, program=program, training=PLAIN))
+  output_until(workers[0], "Epoch 2/1000", 900)
+  workers[count - 1].kill()
+  for process in workers[:-1]:
+    code, output = process.end(120)
+    assert code == 1 and re.search(r"RunError: .*\(localhost:\d+\) cannot be reached any more", output), output
+  ended += (workers := start_workers(tmp_path / "run", count, epochs=1000, program=program, training=PLAIN))
+  assert "Going on with the run" in output_until(workers[0], "Epoch 3/1000", 900)
 
 
 def output_until(process, text, seconds=180) -> str:
@@ -329,6 +356,124 @@ def test_without_a_chief_worker_0_is_it_and_one_alone_is_alone(monkeypatch):
   assert worker_of(monkeypatch, {"worker": ["a:1"]}, "worker", 0).is_alone
 
 
+# --- Slurm and Kubernetes ---------------------------------------------------------------------------------------------
+
+
+def of_slurm(rank, nodes="localhost", tasks="2", count="2", local=None, name="localhost"):
+  """The variables that `srun` sets for a task."""
+  return {
+    "SLURM_PROCID": str(rank),
+    "SLURM_LOCALID": str(rank if local is None else local),
+    "SLURM_STEP_NUM_TASKS": count,
+    "SLURM_STEP_NODELIST": nodes,
+    "SLURM_STEP_TASKS_PER_NODE": tasks,
+    "SLURMD_NODENAME": name,
+  }
+
+
+@pytest.mark.parametrize(
+  ("variables", "hosts", "index"),
+  [
+    (of_slurm(1), ["localhost:8888", "localhost:8889"], 1),
+    (of_slurm(2, "a[1-3]", "1(x3)", "3", 0, "a3"), ["a1:8888", "a2:8888", "a3:8888"], 2),
+    (of_slurm(3, "a[1-2]", "2(x2)", "4", 1, "a2"), ["a1:8888", "a1:8889", "a2:8888", "a2:8889"], 3),
+    # the first by its rank, and the second by its name
+    (of_slurm(0, "a[2,10]", "1(x2)", "2", 0, "a2"), ["a10:8888", "a2:8888"], 1),
+    (of_slurm(1, "a[2,10]", "1(x2)", "2", 0, "a10"), ["a10:8888", "a2:8888"], 0),
+  ],
+)
+def test_the_tasks_of_slurm_are_the_workers(monkeypatch, variables, hosts, index):
+  for name, value in variables.items():
+    monkeypatch.setenv(name, value)
+  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+  config = distribution.tf_config_of_slurm()
+  assert config == {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+  assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_one_task_of_slurm_is_no_cluster(machine, monkeypatch):
+  for name, value in of_slurm(0, tasks="1", count="1").items():
+    monkeypatch.setenv(name, value)
+  monkeypatch.setenv("TF_CONFIG", "")
+  assert make_strategy("slurm") == ("OneDeviceStrategy", "CPU:0")
+  for name, value in of_slurm(0).items():
+    monkeypatch.setenv(name, value)
+  assert make_strategy("slurm") == ("MultiWorkerMirroredStrategy",)
+
+
+@pytest.mark.parametrize(("name", "value"), [("SLURM_PROCID", None), ("SLURMD_NODENAME", "b"), ("SLURM_LOCALID", "x")])
+def test_what_is_no_task_of_slurm_is_told(monkeypatch, name, value):
+  for variable, said in of_slurm(0).items():
+    monkeypatch.setenv(variable, said)
+  monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+  with pytest.raises(ConfigError, match=r"^--strategy=slurm finds no task of Slurm .*: start it by `srun tfdisent"):
+    make_strategy("slurm")
+  with pytest.raises(ConfigError, match=r"strategy.slurm_port = 0 must be a port"):
+    make_strategy("slurm", slurm_port=0)
+
+
+def is_free(port):
+  with contextlib.suppress(OSError, OverflowError), socket.create_server(("localhost", port)):
+    return True
+  return False
+
+
+def test_two_tasks_of_slurm_find_each_other(ended):
+  port = next(port for port in free_ports(20) if is_free(port + 1))
+  program = """
+import sys
+from tfdisent.distribution import Worker, make_strategy
+strategy = make_strategy("slurm", slurm_port=int(sys.argv[1]))
+worker = Worker(strategy)
+print("all:", worker.of_all(10 + worker.index), worker.is_chief)
+"""
+  ended += [Fork(program, str(port), environment=of_slurm(rank), is_merged=True) for rank in range(2)]
+  outputs = [process.end(120) for process in ended]
+  for rank, (code, output) in enumerate(outputs):
+    assert code == 0 and f"all: [[10], [11]] {rank == 0}" in output, output
+
+
+def test_the_manifest_of_kubernetes_gives_each_pod_its_tf_config(tmp_path, monkeypatch):
+  text = (ROOT / "tfdisent/training/README.md").read_text("utf-8")
+  service, job = yaml.safe_load_all(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+  spec, pod = job["spec"], job["spec"]["template"]["spec"]
+  assert (service["kind"], service["spec"]["clusterIP"], job["kind"]) == ("Service", "None", "Job")
+  assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
+  assert spec["completionMode"] == "Indexed" and spec["completions"] == spec["parallelism"] == 4
+  assert pod["subdomain"] == service["metadata"]["name"] and pod["restartPolicy"] == "OnFailure"
+  (container,) = pod["containers"]
+  (tmp_path / "tfdisent").write_text('#!/bin/sh\necho "$TF_CONFIG"; echo "$@"\n')
+  (tmp_path / "tfdisent").chmod(0o755)
+  name = job["metadata"]["name"]
+  for index in range(4):
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "JOB_COMPLETION_INDEX": str(index)}
+    ran = subprocess.run(container["command"], env=environment, check=True, capture_output=True, text=True)
+    config, arguments = ran.stdout.splitlines()
+    monkeypatch.setenv("TF_CONFIG", config)
+    assert distribution._hosts_of_tf_config() == [f"{name}-{i}.{pod['subdomain']}:12345" for i in range(4)]
+    assert json.loads(config)["task"] == {"type": "worker", "index": index}
+  assert "--run_dir=/runs/" in arguments and container["volumeMounts"][0]["mountPath"] == "/runs"
+
+
+def test_the_efficiencies_of_the_documentation_are_those_of_its_formula():
+  text = (ROOT / "tfdisent/training/README.md").read_text("utf-8")
+  model = benchmark._reference_model(28, "plain", "float32", jit_compile=False)
+  count = sum(math.prod(weight.shape) for network in model.networks.values() for weight in network.trainable_variables)
+  assert f"{count:,} weights, so S = {4 * count / 1e6:.1f} MB" in text
+
+  def efficiency(milliseconds, gbits, devices):
+    seconds, bytes_per_s = milliseconds / 1e3, gbits * 1e9 / 8
+    waits = 2 * (devices - 1) / devices * 4 * count / bytes_per_s + 3 * 2 * math.log2(devices) * 20e-6
+    return f"{100 * seconds / (seconds + waits):.0f} %"
+
+  rows = re.findall(r"^\| (4|79)\b[^|]*\| (\d+)[^|]*\| ([^|]*) \| ([^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
+  assert len(rows) == 5
+  for milliseconds, gbits, *said in rows:
+    for devices, of_row in zip((8, 64, 512), said):
+      assert of_row.strip() in ("", efficiency(float(milliseconds), float(gbits), devices))
+  assert f"512 devices at 100 Gbit/s come to {efficiency(32, 100, 512)}" in text.replace("\n", " ")
+
+
 # --- What workers tell each other ------------------------------------------------------------------------------------
 
 
@@ -441,7 +586,7 @@ def test_an_error_of_another_kind_stays_as_it_is(monkeypatch, count, error):
 @pytest.mark.parametrize(
   "arguments,message",
   [
-    ({"name": "two"}, "choose one of 'auto', 'one', 'mirrored', 'multi_worker', 'tpu'"),
+    ({"name": "two"}, "choose one of 'auto', 'one', 'mirrored', 'multi_worker', 'slurm', 'tpu'"),
     ({"name": "multi_worker"}, "needs the environment variable TF_CONFIG"),
     ({"logical_cpus": 0}, "strategy.logical_cpus = 0 must be a whole number of at least 1"),
     ({"logical_cpus": 1.5}, "strategy.logical_cpus = 1.5"),

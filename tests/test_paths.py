@@ -45,6 +45,20 @@ def test_where_there_is_no_home_a_line_says_so(monkeypatch, what, words):
     what()
 
 
+@pytest.mark.parametrize(
+  "address", ["gs://bucket/run", "s3://bucket/run", "hdfs:///run", pathlib.Path("gs://bucket/run")]
+)
+def test_an_address_is_refused_and_no_folder_is_made_of_it(address, tmp_path, monkeypatch, tfdisent):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(ConfigError, match=rf"^{address} is an address, and it must be a folder of a file system"):
+    expanded(address)
+  with pytest.raises(ConfigError, match=rf"^{address} is an address"):
+    from_folder(address)
+  code, _, err = tfdisent("--gin_file=gin_configs/quickstart.gin", f"--run_dir={address}")
+  assert code == 1 and "is an address, and it must be a folder" in err and len(err.strip().splitlines()) == 1
+  assert not [*tmp_path.iterdir()]
+
+
 def test_the_home_of_nobody_is_told():
   with pytest.raises(ConfigError, match="~nobody-at-all/a: there is no home folder"):
     expanded("~nobody-at-all/a")

@@ -17,21 +17,22 @@ import tensorflow as tf
 from tfdisent.arguments import checked
 from tfdisent.errors import ConfigError, RunError, shown
 
-STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "slurm", "tpu")
 
 
 @checked("strategy")
-def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.Strategy:
+def make_strategy(name: str = "auto", logical_cpus: int = 1, slurm_port: int = 8888) -> tf.distribute.Strategy:
   """A strategy of `tf.distribute`. Call this before any operation of TensorFlow, which would fix the devices.
 
   Args:
     name: "one" for one device; "mirrored" for all GPUs of this host, or all logical CPUs if it has no GPU;
-      "multi_worker" for the hosts in the environment variable TF_CONFIG; "tpu"; or "auto", which chooses one of these
-      by TF_CONFIG and the devices.
+      "multi_worker" for the hosts in the environment variable TF_CONFIG; "slurm" for the tasks of a job step of Slurm,
+      from which it sets TF_CONFIG; "tpu"; or "auto", which chooses one of the others by TF_CONFIG and the devices.
     logical_cpus: the number of devices that the CPU is divided into, to try "mirrored" without a GPU.
+    slurm_port: the port of the first task of each host of Slurm; the next one has the next port.
 
   Raises:
-    ConfigError: there is no such strategy or no device for it, or TF_CONFIG is wrong.
+    ConfigError: there is no such strategy or no device for it, or TF_CONFIG or the environment of Slurm is wrong.
   """
   if name not in STRATEGIES:
     raise ConfigError(f"strategy.name = {shown(name)}: choose one of {', '.join(map(repr, STRATEGIES))}.")
@@ -45,6 +46,9 @@ def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.St
       tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * logical_cpus)
     except RuntimeError as error:
       raise ConfigError(f"strategy.logical_cpus = {logical_cpus} comes too late: {error}.") from error
+  if name == "slurm":
+    os.environ["TF_CONFIG"] = json.dumps(tf_config_of_slurm(slurm_port))
+    name = "auto" if len(_hosts_of_tf_config()) == 1 else "multi_worker"
   hosts, gpus = _hosts_of_tf_config(), tf.config.list_physical_devices("GPU")
   if name == "auto":
     many = max(len(gpus), logical_cpus) > 1
@@ -69,6 +73,37 @@ def make_strategy(name: str = "auto", logical_cpus: int = 1) -> tf.distribute.St
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
       raise ConfigError(f"--strategy=tpu finds no TPU: {str(error).splitlines()[0]}") from error
   return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
+
+
+@checked("strategy")
+def tf_config_of_slurm(port: int = 8888) -> dict:
+  """What TF_CONFIG is for this task of a job step of Slurm; each task is a worker.
+
+  Args:
+    port: as `slurm_port` of `make_strategy`.
+
+  Raises:
+    ConfigError: this is no task of Slurm.
+  """
+  if not 1 <= port <= 65_000:
+    raise ConfigError(f"strategy.slurm_port = {shown(port)} must be a port, a whole number of 1 to 65000.")
+  try:
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    # It lists addresses by GPUs, and fails without any: a made-up one each. CUDA_VISIBLE_DEVICES stays as Slurm set it.
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+      port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
+    )
+    hosts = resolver.cluster_spec().as_dict()["worker"]
+    _, index = resolver.get_task_info()
+    # It sorts the hosts by their names (n10 before n2) and takes the rank for the place, but Slurm ranks n2 before n10.
+    node, local = os.environ.get("SLURMD_NODENAME"), int(os.environ.get("SLURM_LOCALID", "0"))
+    if node:
+      index = hosts.index(f"{node}:{port + local}")
+  except (RuntimeError, ValueError, KeyError) as error:
+    raise ConfigError(
+      f"--strategy=slurm finds no task of Slurm ({error}): start it by `srun tfdisent …`, within `sbatch` or `salloc`."
+    ) from error
+  return {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
 
 
 def _hosts_of_tf_config() -> list[str]:

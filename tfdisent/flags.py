@@ -70,7 +70,8 @@ STRATEGY = flags.DEFINE_string(
   "strategy",
   None,
   "Where to train: 'one' device, 'mirrored' over all GPUs of this host, 'multi_worker' over the hosts that the "
-  "environment variable TF_CONFIG lists, 'tpu', or 'auto' (the default): what this host has. Replaces strategy.name.",
+  "environment variable TF_CONFIG lists, 'slurm' over the tasks of srun, 'tpu', or 'auto' (the default): what "
+  "this host has. Replaces strategy.name.",
 )
 CHECKPOINT = flags.DEFINE_enum(
   "checkpoint",

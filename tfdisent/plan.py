@@ -8,20 +8,26 @@ The command line does so where no gin file is given. Both give lines of a config
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping, Sequence
 
+from tfdisent.data.archives import shards_in
 from tfdisent.data.columns import parse
 from tfdisent.data.dataset import Dataset
-from tfdisent.data.folders import root_folder
+from tfdisent.data.folders import read_folder, root_folder
 from tfdisent.data.look import TELLING, association, describe
 from tfdisent.data.tables import tables_in
-from tfdisent.errors import ConfigError
+from tfdisent.errors import ConfigError, DataError
 from tfdisent.feature.choose import KINDS, choose
 from tfdisent.feature.contract import Feature
 from tfdisent.presets import AUTO, Preset, preset
 
 OF_FEATURES = tuple(f"import {module}" for module in sorted({"features.composite", *(of for of, _ in KINDS.values())}))
 """The lines by which a configuration may bind arguments of any feature, before it is known which are used."""
+WITH_COLUMNS = ("table", "shards")
+"""Data sets with several columns, whose kinds can be forced."""
+OF_TFDS = ("dataset_info.json", "features.json")
+"""Files beside TFDS's shards."""
 USUAL_LABELS = ("label", "class", "category", "target", "y")
 """Columns that are meant where none is named."""
 MOST_KEPT = 12
@@ -55,7 +61,8 @@ class Plan:
 def source(data_dir: str, features: Sequence[str] = ()) -> tuple[str, list[str]]:
   """The registered name of the data set of a folder, and the lines of a configuration that choose it.
 
-  It is "table" where there is a table beside the images, and else "folder", a folder for each class.
+  It is "table" where there is a table beside the images, "shards" where there are shards and no images in folders, and
+  else "folder", a folder for each class.
 
   Args:
     data_dir: the folder.
@@ -67,9 +74,19 @@ def source(data_dir: str, features: Sequence[str] = ()) -> tuple[str, list[str]]
   """
   root = root_folder(data_dir, "tfdisent")
   forced = tuple(word for word in features if parse(word).kind)
-  name = "table" if tables_in(root) else "folder"
-  lines = ["import tfdisent.data.sources", f"train.dataset = {name!r}", f"train.data_dir = {str(root.absolute())!r}"]
-  return name, [*lines, f"table.kinds = {forced!r}"] if name == "table" and forced else lines
+  tables = [path for path in tables_in(root) if path.name not in OF_TFDS]
+  name = "table" if tables else "shards" if shards_in(root) and not _has_classes(root) else "folder"
+  module = "shards" if name == "shards" else "sources"
+  lines = [f"import tfdisent.data.{module}", f"train.dataset = {name!r}", f"train.data_dir = {str(root.absolute())!r}"]
+  return name, [*lines, f"{name}.kinds = {forced!r}"] if name in WITH_COLUMNS and forced else lines
+
+
+def _has_classes(root: pathlib.Path) -> bool:
+  """Whether there are images in folders."""
+  try:
+    return bool(read_folder(root, "tfdisent").files)
+  except DataError:
+    return False
 
 
 def make(dataset: Dataset, source_name: str, features: Sequence[str] = (), name: str = AUTO) -> Plan:
@@ -77,7 +94,7 @@ def make(dataset: Dataset, source_name: str, features: Sequence[str] = (), name:
 
   Args:
     dataset: the data set.
-    source_name: its registered name, "table" or "folder".
+    source_name: its registered name, "table", "shards" or "folder".
     features: names of columns that shall be controlled; none for the class of each image.
     name: of the recipe: see `tfdisent.presets.preset`.
 
@@ -95,7 +112,7 @@ def make(dataset: Dataset, source_name: str, features: Sequence[str] = (), name:
   found = {
     f"{source_name}.size": height if height == width else (height, width),
     f"{source_name}.channels": channels,
-    **({"table.judged": (*columns, *_kept(dataset, columns))} if source_name == "table" else {}),
+    **({f"{source_name}.judged": (*columns, *_kept(dataset, columns))} if source_name in WITH_COLUMNS else {}),
     "train.feature": features[0] if len(features) == 1 and features[0] in dataset.columns else features,
   }
   groups = ("model", "objective", "optimizer", "optimizer_d", "composite")
@@ -104,7 +121,7 @@ def make(dataset: Dataset, source_name: str, features: Sequence[str] = (), name:
   reasons = {
     f"{source_name}.size": "the nearest of the usual sizes that most files have",
     f"{source_name}.channels": "1 is grey, 3 is RGB",
-    "table.judged": "read by an independent network: what is controlled, and what must be kept",
+    f"{source_name}.judged": "read by an independent network: what is controlled, and what must be kept",
     "train.feature": "columns that are controlled; 'age:category' and 'azimuth:angle=360' force a kind",
     **recipe.reasons,
   }

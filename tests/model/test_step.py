@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import kernels
 
 from features.digit_label import DigitLabel
 from tests.conftest import TINY
@@ -79,6 +80,104 @@ def test_bfloat16_keeps_weights_and_losses_in_float32(batch):
   assert model.E1.conv_layers[0].compute_dtype == "bfloat16"
   assert {w.dtype for network in model.networks.values() for w in network.weights} == {"float32"}
   assert {v.dtype for v in model.terms(batch, tf.constant(0, tf.int64)).values()} == {tf.float32}
+
+
+NO_KERNEL_NEEDED = {"Placeholder", "NoOp", "_Retval", "_Arg"}
+HALVES = {tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum}
+
+
+def without_kernel_for_gpus(model, batch):
+  """Operations of the step that no GPU can run, with their types; and how many convolutions are of half precision."""
+  graph = tf.function(model.update).get_concrete_function(batch).graph.as_graph_def()
+  functions = {function.signature.name: function.node_def for function in graph.library.function}
+  lacking, of_half = set(), 0
+  for node in [*graph.node, *(node for nodes in functions.values() for node in nodes)]:
+    if node.op in NO_KERNEL_NEEDED or node.op in functions:
+      continue
+    places = {
+      kernel.device_type
+      for kernel in kernels.get_registered_kernels_for_op(node.op).kernel
+      if all(node.attr[of.name].type in of.allowed_values.list.type for of in kernel.constraint if of.name in node.attr)
+    }
+    if not places & {"GPU", "DEFAULT"}:
+      lacking.add((node.op, *(tf.as_dtype(value.type).name for value in node.attr.values() if value.type)))
+    of_half += node.op == "Conv2D" and node.attr["T"].type in HALVES
+  return lacking, of_half
+
+
+@pytest.mark.parametrize(
+  ("networks", "precision"), [("plain", "mixed_float16"), ("modulated", "mixed_bfloat16"), ("residual", "float32")]
+)
+def test_every_operation_of_the_networks_can_run_on_a_gpu(batch, networks, precision):
+  """TensorFlow is built with the kernels for GPUs, and knows them, whether there is one or not."""
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), Objective(), networks=networks, precision=precision)
+  model.compile()
+  lacking, of_half = without_kernel_for_gpus(model, batch)
+  assert lacking == set() and (of_half > 0) == (precision != "float32")
+
+
+def test_every_operation_of_the_terms_can_run_on_a_gpu(world_batch):
+  beyond = (Change(metric="random", spread=0.5), "smooth", "fusion_cycle", "equivariance")
+  model = make_world(**ALL, prior_fusions=0.5, q_data="both", losses=beyond)
+  model.compile()
+  assert without_kernel_for_gpus(model, world_batch)[0] == set()
+
+
+@pytest.mark.parametrize("of", ["eg", "d"])
+def test_a_scaled_loss_takes_the_same_step_to_the_bit(make_tiny, batch, of):
+  """A power of two changes no digit of a number in float32."""
+
+  def scaled(rate):
+    return keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(rate), initial_scale=2.0**10)
+
+  plain = make_tiny(seed=1, mirror=1.0, adversary=2.0)
+  for make in (scaled, lambda rate: keras.optimizers.Adam(rate, loss_scale_factor=2.0**10)):
+    model = make_tiny(seed=1, mirror=1.0, adversary=2.0)
+    optimizers = [keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3)]
+    optimizers[of == "d"] = make(1e-3)
+    model.compile(*optimizers)
+    for symbol, network in plain.networks.items():
+      model.networks[symbol].set_weights(network.get_weights())
+    reference = make_tiny(seed=1, mirror=1.0, adversary=2.0)
+    reference.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+    for symbol, network in plain.networks.items():
+      reference.networks[symbol].set_weights(network.get_weights())
+    for _ in range(2):
+      terms, expected = model.update(batch), reference.update(batch)
+    for name, value in expected.items():
+      np.testing.assert_array_equal(terms[name], value, err_msg=name)
+    assert moved(weights(model), weights(reference)) == set()
+
+
+def test_in_float16_a_scale_that_is_too_large_skips_the_step_and_halves(batch):
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), Objective(), precision="mixed_float16", **TINY)
+  eg = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(), initial_scale=2.0**100)
+  model.compile(eg, keras.optimizers.Adam())
+  assert isinstance(model.optimizer_d, keras.optimizers.LossScaleOptimizer) and model.optimizer is eg
+  before = weights(model)
+  terms = model.update(batch)
+  assert moved(before, weights(model)) == {"D"}
+  assert float(eg.dynamic_scale) == 2.0**99 and int(eg.iterations) == 0 and int(model.optimizer_d.iterations) == 1
+  assert float(terms["gradient_norm/E1"]) == 0 and 0 < float(terms["gradient_norm/D"]) < 1e6
+  assert any(variable is eg.dynamic_scale for variable in eg.variables)  # a checkpoint holds it
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_in_half_precision_the_loss_falls_as_in_float32(batch, precision):
+  fallen, dark = [], {**batch, "image": batch["image"] // 8}
+  for of in ("float32", precision):
+    keras.utils.set_random_seed(0)
+    model = DisentangledVAE((28, 28, 3), DigitLabel(), Objective(), precision=of, **TINY)
+    model.compile(learning_rate=1e-2)
+    step, losses = tf.function(model.update), {}
+    for _ in range(40):
+      taken = int(model.optimizer.iterations)
+      losses[taken] = float(step(dark)["L"])  # a step whose scale is too large is left out, and comes again
+    assert np.isfinite([*losses.values()]).all() and losses[20] < 0.5 * losses[0]
+    assert len(losses) == 40 or of == "mixed_float16"
+    fallen.append([losses[step] for step in range(12)])
+    assert {weight.dtype for network in model.networks.values() for weight in network.trainable_weights} == {"float32"}
+  np.testing.assert_allclose(fallen[1], fallen[0], rtol=0.1)
 
 
 @pytest.mark.parametrize("a_optimizer", ["eg", "d"])

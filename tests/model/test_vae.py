@@ -96,7 +96,7 @@ def test_the_summary_names_the_networks(capsys):
     ({"code": "ternary"}, "unknown code 'ternary'"),
     ({"feature": Color(), "code": "one_hot"}, r"model.code = 'one_hot' .*'color' is continuous: use 'gaussian'"),
     ({"feature": Color(), "code": "bernoulli"}, "continuous: use 'gaussian'"),
-    ({"precision": "int8"}, "model.precision = 'int8': choose 'float32' or 'mixed_bfloat16'"),
+    ({"precision": "int8"}, "model.precision = 'int8': choose 'float32', 'mixed_bfloat16' or 'mixed_float16'"),
     ({"E1": {"layers": 3}}, r"model.E1 = .*'layers': 3"),
     ({"D": (32,)}, r"model.D = \(32,\) must be a dict or None"),
     ({"q": {"activation": "no_such"}}, "model.q = .*no_such"),

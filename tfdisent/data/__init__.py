@@ -11,6 +11,7 @@ _EXPORTS = {
   "from_table": "sources",
   "from_arrays": "arrays",
   "from_dataframe": "sources",
+  "from_shards": "shards",
   "from_tfds": "sources",
   "describe": "look",
   "Findings": "look",

@@ -9,7 +9,7 @@ from absl import logging
 
 from tfdisent.arguments import checked
 from tfdisent.data.columns import Column
-from tfdisent.data.dataset import SPLITS, Dataset, Examples, Judge
+from tfdisent.data.dataset import SPLITS, Dataset, Examples, Judge, Shards
 from tfdisent.data.decoding import in_splits
 from tfdisent.data.detect import Found
 from tfdisent.data.look import first_warnings
@@ -19,6 +19,7 @@ from tfdisent.data.splits import (
   check_choice,
   check_fractions,
   check_rows,
+  divide,
   height_and_width,
   stratified,
 )
@@ -105,7 +106,12 @@ def dataset_of_files(
 
 
 def rows_of_splits(
-  found: Found, given: np.ndarray | None, count: int, fractions: Mapping[str, float], seed: int
+  found: Found,
+  given: np.ndarray | None,
+  count: int,
+  fractions: Mapping[str, float],
+  seed: int,
+  is_stratified: bool = True,
 ) -> dict[str, np.ndarray]:
   """The row numbers of each split, in a random order.
 
@@ -115,6 +121,7 @@ def rows_of_splits(
     count: N.
     fractions: of `train` or of all rows, for each split but `train`.
     seed: of the draw.
+    is_stratified: False for a plain draw, which is as good for very many rows, and far faster.
   """
   random_state = np.random.default_rng(seed)
   missing = {split: of for split, of in fractions.items() if given is None or split not in given}
@@ -122,7 +129,10 @@ def rows_of_splits(
   pool = np.arange(count) if given is None else np.flatnonzero(given == "train")
   classes = [found.values[column.name][pool] for column in found.columns.values() if column.is_discrete]
   classes = np.stack(classes, 1) if classes else np.zeros((len(pool), 0), int)
-  parts = stratified(classes, tuple(missing.values()), random_state)
+  if is_stratified:
+    parts = stratified(classes, tuple(missing.values()), random_state)
+  else:
+    parts = divide(random_state.permutation(len(pool)), missing.values(), at_least=1)
   rows = {split: pool[of] for split, of in zip((*missing, "train"), parts)}
   rows = {
     split: rows[split] if split in rows else random_state.permutation(np.flatnonzero(given == split))
@@ -140,6 +150,7 @@ def dataset_of(
   notes: tuple[str, ...] = (),
   warnings: tuple[str, ...] = (),
   background: tuple[int, int, int] = WHITE,
+  shards: Shards | None = None,
 ) -> Dataset:
   """A data set with a judge for each column; `digest` is of its examples, and warnings are logged."""
   counts = tuple(len(splits[split]["image"]) for split in SPLITS)
@@ -155,4 +166,5 @@ def dataset_of(
     notes=(*notes, *left_out),
     warnings=warnings,
     background=background,
+    shards=shards,
   )

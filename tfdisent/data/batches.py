@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfdisent.data.augment import Augment
-from tfdisent.data.dataset import Examples
-from tfdisent.errors import DataError
+from tfdisent.data.dataset import Examples, Shards
+from tfdisent.data.order import shard_order
+from tfdisent.errors import ConfigError, DataError
 
 
 def steps_per_epoch(examples: Examples, batch_size: int) -> int:
@@ -37,6 +38,7 @@ def training_batches(
   context: tf.distribute.InputContext | None = None,
   augment: Augment | None = None,
   frequency: np.ndarray | None = None,
+  shards: Shards | None = None,
 ) -> tf.data.Dataset:
   """An endless `tf.data.Dataset` of training batches, each a function of (seed, step) alone.
 
@@ -66,6 +68,7 @@ def training_batches(
     example that counts, and 0 for one that fills up the last batch.
 
   Raises:
+    ConfigError: shards are given with frequencies.
     DataError: the batch is larger than the split.
   """
   count = len(examples["image"])
@@ -75,6 +78,7 @@ def training_batches(
     features = tf.constant(feature)
     ends = None if frequency is None else tf.constant(np.cumsum(frequency) / np.sum(frequency), tf.float64)
 
+  by_shards = _order(shards, batch_size, seed, frequency) if shards and shuffle else None
   context = context or tf.distribute.InputContext()
   local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
   replica_batch_size = batch_size // context.num_replicas_in_sync
@@ -97,7 +101,8 @@ def training_batches(
       tooth = (tf.cast(index, tf.float64) + tf.random.stateless_uniform([], key[:2], dtype=tf.float64)) / count
       return tf.minimum(tf.searchsorted(ends, tooth, side="right"), count - 1)
 
-    x, x_partner = draw(0) if shuffle else row % count, draw(1)
+    x = by_shards(epoch, step, position) if by_shards else draw(0) if shuffle else row % count
+    x_partner = draw(1)
     image = read(x)
     if augment:
       image = augment(image, tf.stack([seed, epoch * steps + step]), position, batch_size)
@@ -112,6 +117,16 @@ def training_batches(
   # `repeat` marks the data set as infinite. Otherwise several workers synchronise at each step to find out whether one
   # of them has run out of batches.
   return tf.data.Dataset.range(first_step * local_replicas, 2**62).map(batch).repeat().prefetch(2)
+
+
+def _order(shards: Shards, batch_size: int, seed: int, frequency: np.ndarray | None) -> Callable[..., tf.Tensor]:
+  """`shard_order`; raises `ConfigError` if there are frequencies, which it does not know."""
+  if frequency is not None:
+    raise ConfigError(
+      "images cannot be drawn by shards and by how often they should come (train.independent_of): bind "
+      "shards.buffer = 0, which draws from all of them."
+    )
+  return shard_order(shards, batch_size, seed)
 
 
 def joined(function: Callable, *arrays: np.ndarray, size: int) -> Any:

@@ -47,6 +47,20 @@ class Judge(NamedTuple):
   symmetric: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
+class Shards(NamedTuple):
+  """How the training reads a split that is larger than memory: see `tfdisent.data.order`.
+
+  Attributes:
+    sizes: how many of its images each shard holds, in the order of the rows.
+    buffer: images among which it shuffles.
+    readers: in how many places it reads at once, each in shards of its own.
+  """
+
+  sizes: tuple[int, ...]
+  buffer: int
+  readers: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
   """Images with their known properties, in four disjoint splits.
@@ -76,6 +90,7 @@ class Dataset:
     warnings: for people, what of the files or of the table may spoil a training.
     background: the colour (red, green, blue), 0 to 255, that transparent pixels of files were composed on. A model that
       is trained on the set reads files in the same way.
+    shards: the shards of `train`, by which the training shuffles it; None to shuffle the whole.
 
   Raises:
     DataError: a split is empty, a column breaks the contract, or most images of a split are also in another one; the
@@ -95,6 +110,7 @@ class Dataset:
   notes: tuple[str, ...] = ()
   warnings: tuple[str, ...] = ()
   background: tuple[int, int, int] = WHITE
+  shards: Shards | None = None
 
   def __post_init__(self):
     for split in SPLITS:
@@ -112,6 +128,8 @@ class Dataset:
           )
         check_column(column, self[split][name], f"column '{name}' of split '{split}' of the data set '{self.name}'")
     check_disjoint({split: self[split]["image"] for split in SPLITS}, self.name)
+    if self.shards and sum(self.shards.sizes) != (count := len(self.train["image"])):
+      raise DataError(f"the shards of the data set '{self.name}' hold {sum(self.shards.sizes)} images, train {count}.")
 
   def __getitem__(self, split: str) -> Examples:
     if split not in SPLITS:

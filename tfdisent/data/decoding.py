@@ -13,7 +13,7 @@ from tfdisent.data.alike import warning_of_copies
 from tfdisent.data.columns import Column, kind_of_classes
 from tfdisent.data.dataset import SPLITS, Examples
 from tfdisent.data.image_cache import Prepared, cached_images, state, update_with_columns
-from tfdisent.data.pixels import WHITE, decode
+from tfdisent.data.pixels import WHITE, Decoded, decode
 from tfdisent.data.splits import check_rows
 from tfdisent.errors import DataError
 
@@ -103,34 +103,58 @@ def decoded(
 def _decoded(files, shape, broken, names, background) -> Prepared:
   """The images as they are cached, with the column `is_image`; `names` are those of the files in messages."""
 
-  def read(file):
-    try:
-      return decode(file, shape, background)
-    except ValueError as error:
-      return error
-
   def produce(append):
-    is_image, said, notes = [], [], {}
-    with ThreadPoolExecutor() as pool:
-      for start in range(0, len(files), 1024):  # in blocks, so that at most 1,024 images are in memory
-        for result in pool.map(read, files[start : start + 1024]):
-          name = names[len(is_image)]
-          is_image.append(not isinstance(result, ValueError))
-          if not is_image[-1]:
-            said.append(f"{name} cannot be read as an image ({result})")
-            continue
-          append(result.image)
-          if result.note:
-            notes.setdefault(result.note, []).append(name)
-    if said and broken == "refuse":
-      of_all = f"{len(said)} of {len(files)} files are broken: " if len(said) > 1 else ""
-      raise DataError(f"{of_all}{_first(said)}. Remove them, or bind `broken = 'skip'` of the data set.")
-    for sentence in said[:MOST_NAMED]:
-      logging.warning("%s and is skipped.", sentence)
-    for note, of_files in notes.items():
-      others = f" ({len(of_files) - 1:,} other files likewise)" if len(of_files) > 1 else ""
-      logging.warning("%s: %s%s.", min(of_files), note, others)
-    return {"is_image": np.array(is_image, bool)}
+    rows = range(len(files))
+    is_image = decode_all(rows, lambda i: decode(files[i], shape, background), names.__getitem__, broken, append)
+    return {"is_image": is_image}
 
   states = [(str(file.absolute()), *state(file)) for file in files]
   return cached_images(f"{states} {broken} {background}", shape, f"{len(files)} images", produce)
+
+
+def decode_all(
+  rows: Sequence[int],
+  decode_one: Callable[[int], Decoded],
+  name_of: Callable[[int], str],
+  broken: str,
+  append: Callable[[np.ndarray], None],
+) -> np.ndarray:
+  """Decodes images and appends them in the order of `rows`; returns which of them could be read, bool [N].
+
+  Args:
+    rows: N row numbers.
+    decode_one: from a row number to the image; raises `ValueError` if it cannot be read.
+    name_of: from a row number to the name of the image in messages.
+    broken: as of `decoded`.
+    append: gets each image, uint8 [H, W, C].
+
+  Raises:
+    DataError: as of `decoded`.
+  """
+
+  def read(row):
+    try:
+      return decode_one(row)
+    except ValueError as error:
+      return error
+
+  is_image, said, notes = [], [], {}
+  with ThreadPoolExecutor() as pool:
+    for start in range(0, len(rows), 1024):  # in blocks, so that at most 1,024 images are in memory
+      for row, result in zip(rows[start : start + 1024], pool.map(read, rows[start : start + 1024])):
+        is_image.append(not isinstance(result, ValueError))
+        if not is_image[-1]:
+          said.append(f"{name_of(row)} cannot be read as an image ({result})")
+          continue
+        append(result.image)
+        if result.note:
+          notes.setdefault(result.note, []).append(name_of(row))
+  if said and broken == "refuse":
+    of_all = f"{len(said)} of {len(rows)} files are broken: " if len(said) > 1 else ""
+    raise DataError(f"{of_all}{_first(said)}. Remove them, or bind `broken = 'skip'` of the data set.")
+  for sentence in said[:MOST_NAMED]:
+    logging.warning("%s and is skipped.", sentence)
+  for note, of_files in notes.items():
+    others = f" ({len(of_files) - 1:,} other files likewise)" if len(of_files) > 1 else ""
+    logging.warning("%s: %s%s.", min(of_files), note, others)
+  return np.array(is_image, bool)

@@ -19,6 +19,7 @@ import PIL.Image
 
 from tfdisent.data.tables import USUAL_NAMES
 from tfdisent.errors import ConfigError, DataError, shown
+from tfdisent.paths import refuse_addresses
 
 OF_SYSTEMS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"))
 """Folders that hold copies, previews or what was deleted, in lower case."""
@@ -55,6 +56,7 @@ def root_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path:
   """The folder of the images; raises `ConfigError` or `DataError` that begins with the name of the data set."""
   if not data_dir:
     raise ConfigError(f"{name} needs the folder of your images: pass --data_dir=<folder>.")
+  refuse_addresses(data_dir)
   try:
     root = pathlib.Path(data_dir).expanduser()
     is_file, is_folder = root.is_file(), root.is_dir()

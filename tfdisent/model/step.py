@@ -12,6 +12,11 @@ from tfdisent.model import keras_data
 from tfdisent.model.averages import Averages, ShowAverages
 
 
+def _with_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+  is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor is not None
+  return optimizer if is_scaled else keras.optimizers.LossScaleOptimizer(optimizer)
+
+
 class TrainingStep(keras.Model):
   """A model of several networks, each of which learns from a term of its own: what Keras's `compile` and `fit` need.
 
@@ -20,6 +25,7 @@ class TrainingStep(keras.Model):
   """
 
   averages: Averages | None = None
+  precision = "float32"
 
   def compile(
     self,
@@ -54,6 +60,8 @@ class TrainingStep(keras.Model):
     if optimizer_d is None:
       optimizer_d = keras.optimizers.Adam(2e-4, beta_1=0.5)
     self.optimizer, self.optimizer_d = keras.optimizers.get(optimizer), keras.optimizers.get(optimizer_d)
+    if self.precision == "mixed_float16":  # its small gradients vanish, unless they are of a larger loss
+      self.optimizer, self.optimizer_d = map(_with_loss_scale, (self.optimizer, self.optimizer_d))
     if self.optimizer is self.optimizer_d:
       raise ConfigError("optimizer and optimizer_d are one object: give each its own, since each keeps its own state.")
     for of_networks, symbols in self._optimizers:
@@ -94,7 +102,7 @@ class TrainingStep(keras.Model):
       terms = self.terms(batch, self.optimizer.iterations)
       # The optimizer sums gradients over the replicas: each replica gives its part of the mean over the global batch.
       replicas = tf.distribute.get_strategy().num_replicas_in_sync
-      of_replica = {term.name: terms[term.name] / replicas for term in learned}
+      of_replica = {term.name: self._scaled(terms[term.name] / replicas, term) for term in learned}
 
     weights = {symbol: network.trainable_variables for symbol, network in self.networks.items()}
     gradients = {}
@@ -104,14 +112,27 @@ class TrainingStep(keras.Model):
     # Without this barrier TensorFlow may update q before the gradient of L through q has been computed.
     with tf.control_dependencies(tf.nest.flatten(gradients)):
       gradients = tf.nest.map_structure(tf.identity, gradients)
+    norms = self._norms(gradients)
     for optimizer, symbols in self._optimizers:
       if pairs := [pair for symbol in symbols for pair in zip(gradients[symbol], weights[symbol])]:
         optimizer.apply(*zip(*pairs))
     if self.averages:
       self.averages.update(self.averaged, self.optimizer.iterations)
 
-    norms = {f"gradient_norm/{symbol}": tf.linalg.global_norm(of_network) for symbol, of_network in gradients.items()}
     return terms | norms
+
+  def _scaled(self, loss, term) -> tf.Tensor:
+    """A loss times the scale of its optimizer, which divides the gradients by it again; without a scale the loss."""
+    return (self.optimizer_d if term.optimizer == "d" else self.optimizer).scale_loss(loss)
+
+  def _norms(self, gradients) -> dict[str, tf.Tensor]:
+    """The norms of the gradients of each network; 0 for a step that is left out, since its scale was too large."""
+    norms = {symbol: tf.linalg.global_norm(of_network) for symbol, of_network in gradients.items()}
+    for optimizer, symbols in self._optimizers:
+      if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor is not None:
+        scale = optimizer.scale_loss(tf.ones([]))
+        norms |= {of: tf.where(tf.math.is_finite(norms[of]), norms[of] / scale, 0.0) for of in symbols if of in norms}
+    return {f"gradient_norm/{symbol}": norm for symbol, norm in norms.items()}
 
   def show_averages(self, shown: bool) -> None:
     """Puts the averages into the networks, or else the weights that are trained; for a model without averages nothing.

@@ -42,7 +42,8 @@ class DisentangledVAE(Posteriors, TrainingStep):
       a(f(x) | z1): those of their family, and `family` itself for a network of another one. Of the family "plain":
       `conv` (channels; as the image size wants unless said), `dense` (units), `activation`.
     networks: the family of the networks: see `tfdisent.networks`.
-    precision: "float32", or "mixed_bfloat16" for the networks; weights and losses stay float32.
+    precision: "float32", or of the networks "mixed_bfloat16", or "mixed_float16" with scaled losses; weights and losses
+      are float32.
     ema: decay of the moving averages of E1, E2, G and q, in [0, 1), 0.999 for instance: what is shown, saved, measured
       and served has these in place of the weights of the last step. 0 for none. See `tfdisent.model.averages`.
     seed: of the noise. Initial weights follow `keras.utils.set_random_seed`.
@@ -122,6 +123,11 @@ class DisentangledVAE(Posteriors, TrainingStep):
     self.networks_of_losses = [(loss, dict(loss.make_networks(self))) for loss in self.objective.beyond]
     if twice := {*self.inference_networks, "D"} & {symbol for _, of in self.networks_of_losses for symbol in of}:
       raise ConfigError(f"a loss calls a network '{min(twice)}', as the paper does: give it another symbol.")
+
+  @property
+  def precision(self) -> str:
+    """That of the networks, as it was asked for."""
+    return self._config["precision"]
 
   @property
   def averaged(self) -> list[keras.Variable]:
@@ -227,8 +233,8 @@ def _check(z1_width: int, z2_width: int, precision: str, ema: float, z1_stddev: 
     raise ConfigError(f"model.z1_stddev = {shown(z1_stddev)} must be positive, or None, with which E1 gives it.")
   if not (isinstance(ema, numbers.Real) and 0 <= ema < 1):
     raise ConfigError(f"model.ema = {shown(ema)} must be a number of at least 0 and less than 1, as in 0.999.")
-  if precision not in ("float32", "mixed_bfloat16"):
-    raise ConfigError(f"model.precision = {shown(precision)}: choose 'float32' or 'mixed_bfloat16'.")
+  if precision not in ("float32", "mixed_bfloat16", "mixed_float16"):
+    raise ConfigError(f"model.precision = {shown(precision)}: choose 'float32', 'mixed_bfloat16' or 'mixed_float16'.")
   for name, width in (("z1_width", z1_width), ("z2_width", z2_width)):
     if not isinstance(width, int) or not 1 <= width <= 2**16:
       raise ConfigError(f"model.{name} = {shown(width)} must be a whole number of at least 1, at most {2**16}.")

@@ -197,7 +197,7 @@ class _Batches:
     """Batches of the training split, from a step of the whole training on."""
     if self._frequency is None:
       self._frequency = self._independence.frequency(self._values["train"])
-    drawn = {"augment": self._augment, "frequency": self._frequency}
+    drawn = {"augment": self._augment, "frequency": self._frequency, "shards": self._dataset.shards}
     return self._distributed("train", self._batch_size, first_step=first_step, **drawn)
 
   def validation(self) -> tf.distribute.DistributedDataset:

@@ -79,8 +79,6 @@ _HARMFUL = {
   "which lacks them, and also amid a training that goes on within an epoch. Set model.ema instead",
   "gradient_accumulation_steps": "the noise of a step follows the optimizer's count of steps, which does not change "
   "while gradients accumulate, so that several batches get the same noise. Raise train.batch_size instead",
-  "loss_scale_factor": "the optimizer divides the gradients by it, but nothing multiplies the losses by it. bfloat16 "
-  "needs no such factor",
 }
 """Arguments that Keras accepts and that break the training without an error, and how."""
 
@@ -106,8 +104,6 @@ def check_gradients(model: DisentangledVAE, strategy: tf.distribute.Strategy, im
   if strategy.num_replicas_in_sync > 1:
     harmful |= dict.fromkeys(_CLIPPING, "Keras clips the gradients of each replica before it sums them up")
   for name, optimizer in (("optimizer", model.optimizer), ("optimizer_d", model.optimizer_d)):
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-      raise ConfigError(f"{name} is a LossScaleOptimizer, which cannot work here: {_HARMFUL['loss_scale_factor']}.")
     for argument, why in harmful.items():
-      if value := getattr(optimizer, argument):
+      if value := getattr(getattr(optimizer, "inner_optimizer", optimizer), argument):
         raise ConfigError(f"{name}.arguments = {{'{argument}': {shown(value)}}} cannot work here: {why}.")
