@@ -193,7 +193,9 @@ def bench() -> None:
     print(json.dumps(figures))
     if figures["loaded"]:
       least = min(figures["share_of_cores"]["rounds"])
-      print(f"The machine is loaded: this process got {least:.0%} of its cores. The speeds are too low.", file=sys.stderr)
+      print(
+        f"The machine is loaded: this process got {least:.0%} of its cores. The speeds are too low.", file=sys.stderr
+      )
 
 
 def _trained(run_dir):

@@ -13,7 +13,7 @@ from tfdisent.errors import ConfigError
 
 
 def test_the_benchmark_gives_rates_and_its_settings_as_json():
-  peer = f"{sys.executable} -c 'print(\"warming up\"); print(\"{{\\\"images_per_s\\\": 2.0}}\")'"
+  peer = f'{sys.executable} -c \'print("warming up"); print("{{\\"images_per_s\\": 2.0}}")\''
   result = json.loads(json.dumps(bench(batch_size=4, images=200, steps=3, warmup=1, rounds=2, peer_command=peer)))
   median = {name: figure["median"] for name, figure in result.items() if isinstance(figure, dict)}
   for name in ("step", "fed", "fit", "peer"):

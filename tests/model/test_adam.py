@@ -22,11 +22,12 @@ def _trained(optimizer, steps=30):
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_it_is_the_adam_of_keras(settings):
+  # 1 - 0.999 is 1.3e-5 off in float32, which the operation computes in.
   schedule = keras.optimizers.schedules.CosineDecay(0.05, 40)
   ours, theirs = (adam(schedule, **settings) for adam in (Adam, keras.optimizers.Adam))
   (weights, _), (of_keras, _) = _trained(ours), _trained(theirs)
   for a, b in zip([*weights, *ours.variables], [*of_keras, *theirs.variables], strict=True):
-    np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-5, atol=2e-5)
 
 
 def test_it_is_one_operation_for_each_weight():

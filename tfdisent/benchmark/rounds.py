@@ -85,7 +85,7 @@ def peer(command: str) -> Measure:
     except (ValueError, KeyError, IndexError, TypeError) as error:
       said = " ".join((done.stderr or done.stdout).strip().splitlines()[-1:])
       raise ConfigError(
-        f"--peer={command!r} must end with a line of JSON as {{\"images_per_s\": 800.0}} ({error!r}). It said: {said}"
+        f'--peer={command!r} must end with a line of JSON as {{"images_per_s": 800.0}} ({error!r}). It said: {said}'
       ) from error
 
   return measure

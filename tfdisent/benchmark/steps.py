@@ -197,9 +197,7 @@ class _Timed:
     clock, checkpoints = _Clock(), Checkpoints(self._folder, self._model)
     callbacks = [Progress(), StopOnNonFinite(self._folder), _WithinEpochs(checkpoints, SAVED_EVERY), clock]
     with contextlib.redirect_stdout(io.StringIO()):  # the figures are one line of JSON
-      self._model.fit(
-        self._batches, epochs=1, steps_per_epoch=count, shuffle=False, verbose=0, callbacks=callbacks
-      )
+      self._model.fit(self._batches, epochs=1, steps_per_epoch=count, shuffle=False, verbose=0, callbacks=callbacks)
     start = time.perf_counter()
     checkpoints.save_step(count)
     return clock, time.perf_counter() - start

@@ -9,7 +9,8 @@ class Adam(keras.optimizers.Adam):
   """`keras.optimizers.Adam`, whose update of a weight is one operation of TensorFlow in place of about twenty.
 
   The formula is the same, with ε outside of the root of the uncorrected second moment, and so are the variables: either
-  goes on from what the other has saved.
+  goes on from what the other has saved. The numbers are the same to about 1e-5 of an update, since the operation takes
+  1 - β2 in float32.
   """
 
   _powers: tuple[tf.Tensor, tf.Tensor] | None = None
