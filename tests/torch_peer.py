@@ -1,6 +1,7 @@
 """The training step of `--mode=bench` in PyTorch, to be timed beside ours: what a good user of PyTorch would write.
 
-  tfdisent --mode=bench --gin_param="bench.preset = 'avatars'" --peer="TORCH_PYTHON tests/torch_peer.py --preset=avatars"
+  tfdisent --mode=bench --gin_param="bench.preset = 'avatars'" \\
+    --peer="TORCH_PYTHON tests/torch_peer.py --preset=avatars"
 
 TORCH_PYTHON is the Python of an environment with `pip install torch numpy`, which this project does not need. The
 networks are those of `tfdisent.benchmark.presets`, of 64x64 pixels, weight for weight (`--describe` counts them). One

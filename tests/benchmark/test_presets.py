@@ -53,5 +53,5 @@ def test_the_networks_of_avatars_are_those_of_its_configuration():
 def test_a_preset_is_changed_or_refused():
   assert preset_of("plain64", batch_size=8, image_size=None) == PRESETS["plain64"].__class__(64, 8)
   assert preset_of("avatars", networks="plain").model == {}
-  with pytest.raises(ConfigError, match="bench.preset = 'big': choose one of 'reference'"):
+  with pytest.raises(ConfigError, match=r"bench\.preset = 'big': choose one of 'reference'"):
     preset_of("big")

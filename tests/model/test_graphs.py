@@ -24,10 +24,8 @@ def test_what_needs_no_autograph_goes_without():
 def test_python_that_branches_on_a_tensor_is_translated(value, expected):
   def branch(x):
     if x > 0:
-      x = 2 * x
-    else:
-      x = -x
-    return x
+      return 2 * x
+    return -x
 
   function = in_graph(branch)
   assert int(function(tf.constant(value))) == expected and int(function(tf.constant(value))) == expected

@@ -26,7 +26,6 @@ from tfdisent.model.graphs import in_graph
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.training.callbacks import Progress, SaveCheckpoints, StopOnNonFinite
 
-
 SAVED_EVERY = 500
 """Steps of a training after which it writes a checkpoint."""
 
