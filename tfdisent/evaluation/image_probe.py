@@ -27,7 +27,7 @@ def read_images(
     Of "score": logits [N, classes], of all classes up to the largest of "fit"; or the numbers [N, K].
   """
   classes = is_classes(target["fit"])
-  from sklearn.preprocessing import StandardScaler  # a training begins without it
+  from sklearn.preprocessing import StandardScaler  # a training needs none of it
 
   unit = None if classes else StandardScaler().fit(target["fit"])
   target = {role: y if classes else unit.transform(y).astype(np.float32) for role, y in target.items()}

@@ -19,7 +19,7 @@ learn on "fit". V-information counts how sure a probe is, where accuracy counts 
 rules out eight of ten digits and then guesses wrong has used much. It may be negative: a probe that is sure and wrong
 does worse than one that sees nothing. It is then shown as it is.
 
-scikit-learn is imported where it is used: a training begins without it.
+The estimators of scikit-learn are imported where they are used: a training needs none.
 """
 
 import copy

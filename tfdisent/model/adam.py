@@ -6,7 +6,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("tfdisent")
 class Adam(keras.optimizers.Adam):
-  """`keras.optimizers.Adam`, whose update of a weight is one operation of TensorFlow in place of about twenty.
+  """`keras.optimizers.Adam`, whose update of a weight is one operation of TensorFlow.
 
   The formula is the same, with ε outside of the root of the uncorrected second moment, and so are the variables: either
   goes on from what the other has saved. The numbers are the same to about 1e-5 of an update, since the operation takes

@@ -1,4 +1,4 @@
-"""Graphs of the library's own functions, which are traced in a third of the time."""
+"""Graphs of the library's own functions, which are traced without AutoGraph where they can be."""
 
 from collections.abc import Callable
 from typing import Any

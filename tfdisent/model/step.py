@@ -210,7 +210,7 @@ class TrainingStep(keras.Model):
     """Running means of `terms` over the epoch, for `fit` and `evaluate`; a batch counts as much as its `weight`."""
     means = {name: self._means[name] for name in terms}
     count = 1.0 if weight is None else tf.cast(weight, tf.float32)
-    for name, value in terms.items():  # what `Mean.update_state` does with a scalar, in a third of its operations
+    for name, value in terms.items():  # what `Mean.update_state` does with a scalar
       means[name].total.assign_add(value * count)
       means[name].count.assign_add(count)
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
