@@ -359,10 +359,17 @@ def test_a_run_folder_that_cannot_be_written_is_named(tfdisent, tmp_path):
 
 
 def test_bench_prints_one_json_line(tfdisent):
-  parameters = ("batch_size = 4", "steps = 2", "warmup = 1", "repeats = 1", "precision = 'mixed_bfloat16'")
+  parameters = (
+    "batch_size = 4",
+    "steps = 2",
+    "warmup = 1",
+    "rounds = 1",
+    "images = 100",
+    "precision = 'mixed_bfloat16'",
+  )
   code, out, _ = tfdisent("--mode=bench", *(f"--gin_param=bench.{parameter}" for parameter in parameters))
   result = json.loads(out)
-  assert code == 0 and result["images_per_s"] > 0 and result["precision"] == "mixed_bfloat16"
+  assert code == 0 and result["step_images_per_s"]["median"] > 0 and result["precision"] == "mixed_bfloat16"
 
 
 # --- Learned features -------------------------------------------------------------------------------------------------

@@ -97,6 +97,12 @@ EXPORT_FORMAT = flags.DEFINE_string(
   "`encode`, for phones and browsers, 'web', the folder MODEL_NAME.web with a page that computes in the browser, or a "
   "format of your own, registered by a module that --gin_param or --gin_file imports.",
 )
+PEER = flags.DEFINE_string(
+  "peer",
+  None,
+  "A command that --mode=bench runs once in each of its rounds, to compare with: another program, which ends with a "
+  'line of JSON as {"images_per_s": 800.0}.',
+)
 HOST = flags.DEFINE_string(
   "host", "127.0.0.1", "The address at which --mode=demo serves; 0.0.0.0 lets other machines in, without a password."
 )

@@ -173,7 +173,10 @@ def demo() -> None:
 
 
 def bench() -> None:
-  """Times the training step, or an exported model, and prints the figures as one line of JSON."""
+  """Times the training step, or an exported model, and prints the figures as one line of JSON.
+
+  What spoils them is said on stderr.
+  """
   run_dir = flags.run_dir() if flags.RUN_DIR.value else None
   from tfdisent import api, config
   from tfdisent.distribution import Worker
@@ -185,9 +188,14 @@ def bench() -> None:
     print(json.dumps(config.bench_export(path, _trained(run_dir))))
     return
   strategy = config.strategy()
-  figures = config.bench(strategy)
+  figures = config.bench(strategy, **({"peer_command": flags.PEER.value} if flags.PEER.value else {}))
   if Worker(strategy).is_chief:
     print(json.dumps(figures))
+    if figures["loaded"]:
+      least = min(figures["share_of_cores"]["rounds"])
+      print(
+        f"The machine is loaded: this process got {least:.0%} of its cores. The speeds are too low.", file=sys.stderr
+      )
 
 
 def _trained(run_dir):

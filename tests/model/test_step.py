@@ -28,6 +28,20 @@ def test_the_adversary_reads_better_and_the_encoder_is_read_worse(make_tiny, bat
     assert (float(model.terms(batch, step)["L_a"]) < before) == better
 
 
+def test_fit_traces_its_step_once(make_tiny, monkeypatch):
+  model, update, traced = make_tiny(), DisentangledVAE.update, []
+
+  def noted(self, batch):
+    traced.append(tf.executing_eagerly())
+    return update(self, batch)
+
+  monkeypatch.setattr(DisentangledVAE, "update", noted)
+  images, labels = np.zeros([8, 28, 28, 3], np.uint8), np.arange(8)
+  for _ in range(2):
+    model.fit(images, labels, batch_size=4, epochs=2, shuffle=False, verbose=0)
+  assert traced == [False]
+
+
 def test_equal_steps_are_equal_to_the_bit(make_tiny, batch):
   a, b = make_tiny(seed=3, q_data="pairs"), make_tiny(seed=3, q_data="pairs")
   for model in (a, b):

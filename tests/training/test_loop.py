@@ -963,10 +963,33 @@ def test_every_bad_term_is_named_and_what_is_no_loss_does_not_stop():
   stop.on_epoch_begin(6)
   stop.on_train_batch_end(0, {"L": 1.0, "psnr": math.inf, "gradient_norm/G": math.nan})  # x' = x; one step to go
   stop.on_epoch_end(6, {"L": 1.0, "val_L": 2.0, "val_psnr": math.inf})
+  stop.on_train_batch_end(4, {"L": math.inf, "KL_z1": math.inf, "L_f": 1.0, "L_D": -math.inf})
+  stop.on_train_batch_end(5, {"L": math.inf, "KL_z1": math.inf, "L_f": math.nan, "L_D": -math.inf})
   with pytest.raises(NonFiniteLossError, match=r"^KL_z1, L_D became .* epoch 7, step 5 .*runs/a"):
-    stop.on_train_batch_end(4, {"L": math.inf, "KL_z1": math.inf, "L_f": 1.0, "L_D": -math.inf})
+    stop.check()
+  stop.on_train_batch_end(4, {"L": math.nan, "KL_z1": 1.0})
   with pytest.raises(NonFiniteLossError, match=r"^L became"):
-    stop.on_train_batch_end(4, {"L": math.nan, "KL_z1": 1.0})
+    stop.on_epoch_end(6, {"L": 1.0})
+
+
+class _Figure:
+  """A term of a step that counts how often one is read: each time the training waits for the step."""
+
+  count = 0
+
+  def __array__(self, *_, **__):
+    _Figure.count += 1
+    return np.array(1.0)
+
+
+def test_the_figures_of_a_step_are_read_once_in_many_steps():
+  stop = callbacks.StopOnNonFinite(pathlib.Path("runs/a"))
+  stop.on_epoch_begin(0)
+  for step in range(stop.EVERY - 1):
+    stop.on_train_batch_end(step, {"L": _Figure()})
+  assert not _Figure.count
+  stop.on_train_batch_end(stop.EVERY - 1, {"L": _Figure()})
+  assert _Figure.count == 1
 
 
 # --- Optimizers -------------------------------------------------------------------------------------------------------

@@ -116,7 +116,19 @@ def training_batches(
 
   # `repeat` marks the data set as infinite. Otherwise several workers synchronise at each step to find out whether one
   # of them has run out of batches.
-  return tf.data.Dataset.range(first_step * local_replicas, 2**62).map(batch).repeat().prefetch(2)
+  batches = tf.data.Dataset.range(first_step * local_replicas, 2**62).map(batch).repeat().prefetch(2)
+  return batches.with_options(untuned())
+
+
+def untuned() -> tf.data.Options:
+  """Options of a data set that has nothing to tune.
+
+  The tuner of tf.data sleeps for up to a minute at a time, and under a strategy it is not always woken when `fit` ends
+  or is stopped: both would wait for it.
+  """
+  options = tf.data.Options()
+  options.autotune.enabled = False
+  return options
 
 
 def _order(shards: Shards, batch_size: int, seed: int, frequency: np.ndarray | None) -> Callable[..., tf.Tensor]:

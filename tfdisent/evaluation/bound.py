@@ -23,7 +23,6 @@ have), so the bound does not say that G obeys this part.
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.cluster import KMeans
 
 from tfdisent.evaluation.case import Case
 from tfdisent.evaluation.image_probe import read_images
@@ -100,5 +99,7 @@ def entropy(classes: np.ndarray) -> float:
 
 def cells(f: ProbeData, count: int = 10, seed: int = 0) -> ProbeData:
   """Classes c(f) [N] of a continuous f [N, K]: the nearest of `count` centres, found by k-means on "fit"."""
+  from sklearn.cluster import KMeans  # a training needs none of it
+
   centres = KMeans(count, n_init=4, random_state=seed).fit(f["fit"])
   return {role: centres.predict(values).astype(np.int64) for role, values in f.items()}

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.preprocessing import StandardScaler
 
 from tfdisent.evaluation import judges
 from tfdisent.evaluation.probes import ProbeData, is_classes
@@ -28,6 +27,8 @@ def read_images(
     Of "score": logits [N, classes], of all classes up to the largest of "fit"; or the numbers [N, K].
   """
   classes = is_classes(target["fit"])
+  from sklearn.preprocessing import StandardScaler  # a training needs none of it
+
   unit = None if classes else StandardScaler().fit(target["fit"])
   target = {role: y if classes else unit.transform(y).astype(np.float32) for role, y in target.items()}
   inputs, given = [keras.Input(image["fit"].shape[1:])], image

@@ -18,18 +18,16 @@ the cross-entropies on "score" of the best predictor in V that sees nothing, and
 learn on "fit". V-information counts how sure a probe is, where accuracy counts its first guess alone: a probe that
 rules out eight of ten digits and then guesses wrong has used much. It may be negative: a probe that is sure and wrong
 does worse than one that sees nothing. It is then shown as it is.
+
+The estimators of scikit-learn are imported where they are used: a training needs none.
 """
 
 import copy
 import itertools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.preprocessing import StandardScaler
 
 from tfdisent.evaluation.intervals import with_interval
 
@@ -126,6 +124,8 @@ def predict(representation: ProbeData, target: ProbeData, probe: str = "mlp", se
 
 def _fitted(representation: ProbeData, target: ProbeData, probe: str, seed: int) -> tuple[Fitted, np.ndarray]:
   """A probe, and the codes of "score" as it takes them; it gives numbers in the units of the target."""
+  from sklearn.preprocessing import StandardScaler
+
   scaler = _fit_scaler(representation["fit"])
   z = {role: scaler.transform(values).astype(np.float32, copy=False) for role, values in representation.items()}
   if is_classes(target["fit"]):
@@ -135,8 +135,10 @@ def _fitted(representation: ProbeData, target: ProbeData, probe: str, seed: int)
   return Fitted(lambda z: unit.inverse_transform(fitted.predict(z).reshape(-1, width))), z["score"]
 
 
-def _fit_scaler(values: np.ndarray) -> StandardScaler:
+def _fit_scaler(values: np.ndarray) -> Any:
   """Mean and spread of values [N, Z]; fitted by slices, since scikit-learn makes a float64 copy of what it is given."""
+  from sklearn.preprocessing import StandardScaler
+
   scaler, rows = StandardScaler(), max(1, 2**23 // values.shape[1])
   for start in range(0, len(values), rows):
     scaler.partial_fit(values[start : start + rows])
@@ -181,6 +183,8 @@ def is_classes(target: np.ndarray) -> bool:
 
 def _fit_linear(z, target, seed):
   """Logistic or ridge regression; so little regularised that there is nothing to stop early."""
+  from sklearn.linear_model import LogisticRegression, Ridge
+
   if is_classes(target["fit"]):
     model = LogisticRegression(C=1.0, max_iter=1000).fit(z["fit"], target["fit"])
     return Fitted(model.predict, model.predict_proba, model.classes_)
@@ -193,6 +197,8 @@ def _fit_mlp(z, target, seed):
   scikit-learn's own early stopping would take its validation from the training data. The probabilities are those of the
   epoch with the lowest cross-entropy on "select": an MLP goes on growing surer long after it has stopped growing right.
   """
+  from sklearn.neural_network import MLPClassifier, MLPRegressor
+
   arguments = {"hidden_layer_sizes": (256, 256), "batch_size": min(128, len(z["fit"])), "random_state": seed}
   classes = is_classes(target["fit"])
   mlp = MLPClassifier(**arguments) if classes else MLPRegressor(**arguments)
@@ -215,6 +221,8 @@ def _fit_trees(z, target, seed, iterations=200):
 
   The probabilities are those of as many trees as have the lowest loss: ten more were grown to see it.
   """
+  from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
   arguments = {"max_iter": iterations, "early_stopping": True, "n_iter_no_change": 10, "random_state": seed}
   if is_classes(target["fit"]):
     known = np.isin(target["select"], target["fit"])

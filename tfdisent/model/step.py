@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from tfdisent.errors import ConfigError
 from tfdisent.model import keras_data
+from tfdisent.model.adam import Adam, fused
 from tfdisent.model.averages import Averages, ShowAverages
+from tfdisent.model.graphs import in_graph
 
 
 def _with_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
@@ -56,10 +58,14 @@ class TrainingStep(keras.Model):
     if learning_rate is not None:
       if not isinstance(optimizer, str):
         raise ConfigError("learning_rate goes with the name of an optimizer: give the rate to the optimizer itself.")
-      optimizer = keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": learning_rate}})
+      optimizer = {"class_name": optimizer, "config": {"learning_rate": learning_rate}}
     if optimizer_d is None:
-      optimizer_d = keras.optimizers.Adam(2e-4, beta_1=0.5)
-    self.optimizer, self.optimizer_d = keras.optimizers.get(optimizer), keras.optimizers.get(optimizer_d)
+      optimizer_d = Adam(2e-4, beta_1=0.5)
+    # An object stays what it is, since whoever made it may hold it.
+    self.optimizer, self.optimizer_d = (
+      given if isinstance(given, keras.optimizers.Optimizer) else fused(keras.optimizers.get(given))
+      for given in (optimizer, optimizer_d)
+    )
     if self.precision == "mixed_float16":  # its small gradients vanish, unless they are of a larger loss
       self.optimizer, self.optimizer_d = map(_with_loss_scale, (self.optimizer, self.optimizer_d))
     if self.optimizer is self.optimizer_d:
@@ -110,7 +116,7 @@ class TrainingStep(keras.Model):
       of_learners = {symbol: weights[symbol] for symbol in term.learners if symbol in weights}
       gradients |= tape.gradient(of_replica[term.name], of_learners)
     # Without this barrier TensorFlow may update q before the gradient of L through q has been computed.
-    with tf.control_dependencies(tf.nest.flatten(gradients)):
+    with tf.control_dependencies([tf.group(*tf.nest.flatten(gradients))]):
       gradients = tf.nest.map_structure(tf.identity, gradients)
     norms = self._norms(gradients)
     for optimizer, symbols in self._optimizers:
@@ -224,8 +230,10 @@ class TrainingStep(keras.Model):
   def _track(self, terms, weight=None):
     """Running means of `terms` over the epoch, for `fit` and `evaluate`; a batch counts as much as its `weight`."""
     means = {name: self._means[name] for name in terms}
-    for name, value in terms.items():
-      means[name].update_state(value, sample_weight=weight)
+    count = 1.0 if weight is None else tf.cast(weight, tf.float32)
+    for name, value in terms.items():  # what `Mean.update_state` does with a scalar
+      means[name].total.assign_add(value * count)
+      means[name].count.assign_add(count)
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
       return {name: mean.result() for name, mean in means.items()}
     # One message between workers for all means: their sums and counts. (+ 0: tf.stack takes no variables of Keras.)
@@ -251,7 +259,7 @@ class TrainingStep(keras.Model):
       return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 
     if not self.run_eagerly:
-      on_replicas = tf.function(on_replicas, jit_compile=self.jit_compile, reduce_retracing=True)
+      on_replicas = in_graph(on_replicas, jit_compile=self.jit_compile, reduce_retracing=True)
 
     def steps(iterator):
       logs = on_replicas(next(iterator))

@@ -47,39 +47,57 @@ def _in_notebook() -> bool:
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-  """Raises `NonFiniteLossError` at the first step in which a term of the loss is NaN or infinite.
+  """Raises `NonFiniteLossError` for the first step in which a term of the loss is NaN or infinite.
 
-  A term of the validation is checked after each epoch, before the epoch's checkpoint is written.
+  The logs of a step are running means, which stay NaN or infinite until the epoch ends. So they are read once in
+  `EVERY` steps, and whenever somebody asks for it by `check`: a step that is read is a step that is waited for. A term
+  of the validation is checked after each epoch, before the epoch's checkpoint is written.
   """
+
+  EVERY = 20
 
   def __init__(self, run_dir: pathlib.Path):
     super().__init__()
-    self._run_dir = run_dir
+    self._run_dir, self._unread = run_dir, []
 
   def on_epoch_begin(self, epoch, logs=None):
-    self._epoch = epoch
+    self._epoch, self._unread = epoch, []
 
   def on_train_batch_end(self, batch, logs=None):
-    self._check(logs, f"in epoch {self._epoch + 1}, step {batch + 1} of the epoch")
+    self._unread.append((batch, dict(logs)))
+    if len(self._unread) == self.EVERY:
+      self.check()
 
   def on_epoch_end(self, epoch, logs=None):
+    self.check()
     self._check(logs, f"at the end of epoch {epoch + 1}")
 
+  def check(self) -> None:
+    """Reads the steps of which nothing has been read yet; to be called before their weights are kept."""
+    unread, self._unread = self._unread, []
+    if unread and _not_finite(unread[-1][1]):
+      for batch, logs in unread:
+        self._check(logs, f"in epoch {self._epoch + 1}, step {batch + 1} of the epoch")
+
   def _check(self, logs, when):
-    bad = [
-      name
-      for name, value in logs.items()
-      if not np.isfinite(value)
-      and not name.startswith("gradient_norm")
-      and name not in ("psnr", "val_psnr")  # the PSNR of a perfect x' is infinite
-    ]
-    if bad:
+    if bad := _not_finite(logs):
       terms = [name for name in bad if name not in ("L", "val_L")] or bad
       raise NonFiniteLossError(
         f"{', '.join(terms)} became NaN or infinite {when}. "
         f"The checkpoints of the epochs before are kept in {self._run_dir}. "
         "Lower optimizer.learning_rate or the weight of that term, and train into another --run_dir."
       )
+
+
+def _not_finite(logs) -> list[str]:
+  """The names of the terms that are NaN or infinite and may not be."""
+  return [
+    name
+    for name, value in logs.items()
+    if not name.startswith("gradient_norm")
+    and name not in ("psnr", "val_psnr")  # the PSNR of a perfect x' is infinite
+    and not np.isfinite(value)
+  ]
 
 
 class NamesOfKeras(keras.callbacks.Callback):
@@ -105,6 +123,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
     every: number of steps of an epoch after which a checkpoint is written; 0 for none within an epoch.
     must_stop: tells whether the training must stop. Then a checkpoint is written, and `Interrupted` is raised.
     best: "loss", or the name of what is highest in the best epoch.
+    check: called before a checkpoint is written within an epoch; it raises an error where none may be.
   """
 
   def __init__(
@@ -113,9 +132,11 @@ class SaveCheckpoints(keras.callbacks.Callback):
     every: int = 0,
     must_stop: Callable[[], bool] = lambda: False,
     best: str = "loss",
+    check: Callable[[], None] = lambda: None,
   ):
     super().__init__()
     self._checkpoints, self._every, self._must_stop, self._best = checkpoints, every, must_stop, best
+    self._check = check
 
   def on_epoch_begin(self, epoch, logs=None):
     self._steps_before = self._checkpoints.step  # steps of this epoch that an earlier process has trained
@@ -126,6 +147,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
     step, must_stop = self._steps_before + batch + 1, self._must_stop()
     is_last = batch + 1 == self.params["steps"]  # its checkpoint is that of the epoch
     if not is_last and (must_stop or (self._every and step % self._every == 0)):
+      self._check()
       where = f"{step} steps after epoch {self._checkpoints.epoch}"
       with writing(f"the checkpoint of {where}"):
         self._checkpoints.save_step(step)

@@ -128,8 +128,9 @@ def train_model(
     if checkpoints.epoch < epochs:
       prepare()
       stop = stack.enter_context(noting_signals())
-      saving = SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(stop()), best)
-      _fit(model, batches, checkpoints, epochs, worker, [StopOnNonFinite(run_dir), *callbacks, saving])
+      checking = StopOnNonFinite(run_dir)
+      saving = SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(stop()), best, checking.check)
+      _fit(model, batches, checkpoints, epochs, worker, [checking, *callbacks, saving])
 
     chosen = restore(run_dir, "best", model)
   return TrainedModel(model, class_names=dataset.class_names, checkpoint=chosen, background=dataset.background)
@@ -206,14 +207,8 @@ class _Batches:
 
   def _distributed(self, split, size, **keywords):
     examples, values = self._dataset[split], self._values[split]
-    # The batches have nothing to tune. The tuner of tf.data sleeps for up to a minute at a time, and under a strategy
-    # it is not always woken when `fit` ends or is stopped: both would wait for it.
-    options = tf.data.Options()
-    options.autotune.enabled = False
     return self._strategy.distribute_datasets_from_function(
-      lambda context: training_batches(examples, values, size, self._seed, context=context, **keywords).with_options(
-        options
-      )
+      lambda context: training_batches(examples, values, size, self._seed, context=context, **keywords)
     )
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfdisent.errors import ConfigError, shown
 from tfdisent.feature.values import check_gradient
+from tfdisent.model.adam import fused
 from tfdisent.model.vae import DisentangledVAE
 
 
@@ -57,7 +58,9 @@ def make_optimizer(
     )
     rate = keras.optimizers.schedules.serialize(schedule)
   try:
-    return keras.optimizers.get({"class_name": algorithm, "config": {"learning_rate": rate, **(arguments or {})}})
+    return fused(
+      keras.optimizers.get({"class_name": algorithm, "config": {"learning_rate": rate, **(arguments or {})}})
+    )
   except (TypeError, ValueError, AttributeError, KeyError) as error:  # KeyError: it wraps another one, which is missing
     raise ConfigError(f"optimizer '{algorithm}' with arguments = {shown(arguments or {})}: {error}") from error
 

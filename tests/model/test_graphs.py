@@ -1,0 +1,49 @@
+"""Graphs without AutoGraph, and with it where a plug-in needs it."""
+
+import inspect
+
+import pytest
+import tensorflow as tf
+
+from tfdisent.model.graphs import in_graph
+
+
+def test_what_needs_no_autograph_goes_without():
+  files = []
+
+  def double(x):
+    files.append(inspect.currentframe().f_code.co_filename)  # AutoGraph calls a translated copy, in a file of its own
+    return {"y": 2 * x["x"]}
+
+  function = in_graph(double)
+  assert [int(function({"x": tf.constant(i)})["y"]) for i in range(3)] == [0, 2, 4]
+  assert files == [__file__]
+
+
+@pytest.mark.parametrize("value, expected", [(3, 6), (-3, 3)])
+def test_python_that_branches_on_a_tensor_is_translated(value, expected):
+  def branch(x):
+    if x > 0:
+      return 2 * x
+    return -x
+
+  function = in_graph(branch)
+  assert int(function(tf.constant(value))) == expected and int(function(tf.constant(value))) == expected
+
+
+def test_python_that_counts_by_a_tensor_is_translated():
+  def total(count):
+    result = 0
+    for i in range(count):
+      result += i
+    return result
+
+  assert int(in_graph(total)(tf.constant(5))) == 10
+
+
+def test_a_mistake_of_a_plugin_is_told_as_it_is():
+  def wrong(x):
+    return len(x.no_such_thing)
+
+  with pytest.raises(AttributeError, match="no_such_thing"):
+    in_graph(wrong)(tf.constant(1))
