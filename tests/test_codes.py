@@ -15,8 +15,17 @@ from tfdisent.codes import (
   make_code,
   prior_noise,
   reparameterise,
+  seeds_of,
 )
 from tfdisent.errors import ConfigError
+
+
+def test_one_seed_becomes_seeds_of_all_64_bits_and_the_first_is_itself():
+  seeds = seeds_of(7, 4)
+  assert seeds.dtype == np.int64 and seeds[0] == 7
+  assert np.all(np.abs(seeds[1:].astype(float)) > 2**40)  # of 32 bits, a million images would share some
+  np.testing.assert_array_equal(seeds_of(7, 4), seeds)
+  assert set(seeds_of(8, 4)) & set(seeds) == set()
 
 
 def inverse_softplus(x):
