@@ -42,7 +42,7 @@ def test_every_part_has_the_control_of_its_kind():
     (Rotation(), [90.0], math.pi / 2),
     (Rotation(turn=360.0), [-45.0], -45.0),
     (Pose(), [30.0], math.pi / 6),
-    (Viewpoint(), [-9.0, 2.0], [-9.0, 2.0]),
+    (Viewpoint(), [-8.0, 2.0], [-8.0, 2.0]),
     (HeadPose(), [0.5, -1.0], [0.5, -1.0]),
   ],
 )

@@ -20,7 +20,8 @@ import yaml
 from tests.conftest import train_tiny
 from tests.processes import ROOT, Fork, in_fork
 from tests.training.test_loop import losses_of
-from tfdisent import benchmark, distribution
+from tfdisent import distribution
+from tfdisent.benchmark import presets
 from tfdisent.checkpoints import restore
 from tfdisent.data.batches import training_batches
 from tfdisent.distribution import Worker, make_strategy
@@ -457,7 +458,7 @@ def test_the_manifest_of_kubernetes_gives_each_pod_its_tf_config(tmp_path, monke
 
 def test_the_efficiencies_of_the_documentation_are_those_of_its_formula():
   text = (ROOT / "tfdisent/training/README.md").read_text("utf-8")
-  model = benchmark._reference_model(28, "plain", "float32", jit_compile=False)
+  model = presets.make_model(presets.preset_of("reference"), "float32", jit_compile=False)
   count = sum(math.prod(weight.shape) for network in model.networks.values() for weight in network.trainable_variables)
   assert f"{count:,} weights, so S = {4 * count / 1e6:.1f} MB" in text
 

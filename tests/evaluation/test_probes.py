@@ -280,7 +280,7 @@ def test_the_epoch_that_is_kept(scores, kept, read, monkeypatch):
   monkeypatch.setattr(
     Scripted, "score", lambda self, z, target, score=Scripted.score: asked.append(1) or score(self, z, target)
   )
-  monkeypatch.setattr(probes, "MLPClassifier", Scripted)
+  monkeypatch.setattr("sklearn.neural_network.MLPClassifier", Scripted)
   monkeypatch.setattr(probes, "is_classes", lambda target: True)
   z = {role: np.array([role]) for role in SIZES}
   assert (probes._fit_mlp(z, z, 0).predict(z["score"]), len(asked)) == (kept, read)

@@ -120,7 +120,12 @@ def without_kernel_for_gpus(model, batch):
 
 
 @pytest.mark.parametrize(
-  ("networks", "precision"), [("plain", "mixed_float16"), ("modulated", "mixed_bfloat16"), ("residual", "float32")]
+  ("networks", "precision"),
+  [
+    ("modulated", "mixed_bfloat16"),
+    pytest.param("plain", "mixed_float16", marks=pytest.mark.long),
+    pytest.param("residual", "float32", marks=pytest.mark.long),
+  ],
 )
 def test_every_operation_of_the_networks_can_run_on_a_gpu(batch, networks, precision):
   """TensorFlow is built with the kernels for GPUs, and knows them, whether there is one or not."""

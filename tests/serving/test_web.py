@@ -400,7 +400,8 @@ def test_a_donor_is_uploaded_on_the_page_of_a_model_of_the_package(browser, addr
   server.shutdown()
   right = model.control(x[:1], model.encode(x[5:6]).feature)[0]
   error = np.abs(np.asarray(canvas).astype(int) - right)
-  assert error.mean() < 1 and error.max() <= 8  # colours pass through widgets of 8 bits
+  # Colours pass through widgets of 8 bits, and processors differ in how they round bfloat16.
+  assert error.mean() < 1 and error.max() <= 16
 
 
 def test_a_narrow_window_has_no_bar_and_every_widget_a_name(page):

@@ -1035,7 +1035,7 @@ def test_without_decay_the_learning_rate_is_constant():
 
 def test_adam_is_the_default_and_its_rate_one_in_a_thousand():
   optimizer = make_optimizer(10)
-  assert type(optimizer) is keras.optimizers.Adam
+  assert isinstance(optimizer, keras.optimizers.Adam)
   np.testing.assert_allclose(rates_at(optimizer, [0, 10]), [1e-3, 2e-5], rtol=1e-5)
 
 

@@ -127,8 +127,7 @@ def train_model(
     # --- Train ---
     if checkpoints.epoch < epochs:
       prepare()
-      stop = stack.enter_context(noting_signals())
-      checking = StopOnNonFinite(run_dir)
+      stop, checking = stack.enter_context(noting_signals()), StopOnNonFinite(run_dir)
       saving = SaveCheckpoints(checkpoints, checkpoint_every, lambda: worker.any(stop()), best, checking.check)
       _fit(model, batches, checkpoints, epochs, worker, [checking, *callbacks, saving])
 
