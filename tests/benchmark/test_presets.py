@@ -42,7 +42,13 @@ def test_the_peer_runs(name):
   assert told(*few)["images_per_s"] > 0 and told(*few, "--bf16")["bf16"]
 
 
-def test_the_networks_of_avatars_are_those_of_its_configuration():
+@pytest.fixture
+def forget():
+  yield
+  gin.clear_config()
+
+
+def test_the_networks_of_avatars_are_those_of_its_configuration(forget):
   config.read(["gin_configs/avatars.gin"])
   bound = gin.get_bindings("tfdisent.model")
   assert bound["networks"] == PRESETS["avatars"].networks
