@@ -1,5 +1,7 @@
 """The step: which network goes down which term, with which optimizer."""
 
+import operator
+
 import keras
 import numpy as np
 import pytest
@@ -103,7 +105,7 @@ HALVES = {tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum}
 def without_kernel_for_gpus(model, batch):
   """Operations of the step that no GPU can run, with their types; and how many convolutions are of half precision."""
   graph = tf.function(model.update).get_concrete_function(batch).graph.as_graph_def()
-  functions = {function.signature.name: function.node_def for function in graph.library.function}
+  functions = {one.signature.name: one.node_def for one in operator.attrgetter("library.function")(graph)}
   lacking, of_half = set(), 0
   for node in [*graph.node, *(node for nodes in functions.values() for node in nodes)]:
     if node.op in NO_KERNEL_NEEDED or node.op in functions:

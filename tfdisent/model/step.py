@@ -14,9 +14,14 @@ from tfdisent.model.averages import Averages, ShowAverages
 from tfdisent.model.graphs import in_graph
 
 
+def _is_scaled(optimizer: keras.optimizers.Optimizer) -> bool:
+  """Whether an optimizer scales losses, and divides the gradients by the scale again."""
+  return isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor is not None
+
+
 def _with_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-  is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor is not None
-  return optimizer if is_scaled else keras.optimizers.LossScaleOptimizer(optimizer)
+  """The optimizer, in a `LossScaleOptimizer` unless it scales losses itself."""
+  return optimizer if _is_scaled(optimizer) else keras.optimizers.LossScaleOptimizer(optimizer)
 
 
 class TrainingStep(keras.Model):
@@ -135,7 +140,7 @@ class TrainingStep(keras.Model):
     """The norms of the gradients of each network; 0 for a step that is left out, since its scale was too large."""
     norms = {symbol: tf.linalg.global_norm(of_network) for symbol, of_network in gradients.items()}
     for optimizer, symbols in self._optimizers:
-      if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor is not None:
+      if _is_scaled(optimizer):
         scale = optimizer.scale_loss(tf.ones([]))
         norms |= {of: tf.where(tf.math.is_finite(norms[of]), norms[of] / scale, 0.0) for of in symbols if of in norms}
     return {f"gradient_norm/{symbol}": norm for symbol, norm in norms.items()}
