@@ -26,8 +26,11 @@ from tfdisent.data.color_mnist import color_mnist
 from tfdisent.data.dataset import Dataset
 from tfdisent.evaluation import judges
 from tfdisent.inference import TrainedModel
+from tfdisent.memory import keep_freed_memory
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
+
+keep_freed_memory()
 
 TINY = {
   "z1_width": 4,

@@ -73,6 +73,7 @@ from absl.flags import FLAGS, Error
 from tfdisent import flags, modes
 from tfdisent.console import say
 from tfdisent.errors import ConfigError, Interrupted, TfdisentError
+from tfdisent.memory import keep_freed_memory
 
 
 def main(arguments):
@@ -111,6 +112,7 @@ def main(arguments):
 def run():
   """The console script. Its flags are the key flags of `--help`, and its help is this module's."""
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes
+  keep_freed_memory()
   sys.modules["__main__"].__doc__ = __doc__
   if isinstance(sys.stdout, io.TextIOWrapper):
     sys.stdout.reconfigure(errors="replace")  # a terminal may be unable to show "…" or x̂

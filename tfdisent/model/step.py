@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfdisent.errors import ConfigError
+from tfdisent.memory import keep_freed_memory
 from tfdisent.model import keras_data
 from tfdisent.model.adam import Adam, fused
 from tfdisent.model.averages import Averages, ShowAverages
@@ -188,6 +189,7 @@ class TrainingStep(keras.Model):
       DataError: the images have another shape, dtype or range.
       FeatureError: f has a wrong shape or range, or is missing.
     """
+    keep_freed_memory()
     x, y = keras_data.arrays(self, x, y)
     if isinstance(validation_data, (tuple, list)):
       x_val, f_val, weight = keras.utils.unpack_x_y_sample_weight(validation_data)
