@@ -53,6 +53,7 @@ ROOMS = (
     "paths",
     "shipped",
     "cache",
+    "memory",
     "moved",
     "keras_names",
     "arguments",
