@@ -25,8 +25,8 @@ from tfdisent import api, main
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.data.dataset import Dataset
 from tfdisent.evaluation import judges
+from tfdisent.hardware import keep_freed_memory
 from tfdisent.inference import TrainedModel
-from tfdisent.memory import keep_freed_memory
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
 

@@ -82,7 +82,8 @@ def test_parts_of_several_kinds_are_weighed_against_one_another():
   assert PRESETS["small"](1000, Composite((Category(), Attribute(("smile",))))).composite == {}
 
 
-def test_the_recipes_are_those_that_were_tried():
+def test_the_recipes_are_those_that_were_tried(monkeypatch):
+  monkeypatch.setattr(presets, "has_bfloat16", lambda: True)
   beyond = {"mirror": 2.0, "q_data": "pairs", "q_noise": 0.3, "prior_fusions": 0.5, "d_real": "originals"}
   small = PRESETS["small"](48_000, Category())
   paper = {"stddev": 0.2, "lambda3": 50.0, "lambda4": 50.0}
@@ -99,6 +100,13 @@ def test_the_recipes_are_those_that_were_tried():
   assert medium.model == {"networks": "modulated", "z1_width": 64, "precision": "mixed_bfloat16"}
   assert large.model == {**medium.model, "z1_width": 96}
   assert medium.optimizer == large.optimizer == {"warmup_steps": 300}
+
+
+def test_a_processor_without_bfloat16_gets_float32_and_is_told_why(monkeypatch):
+  monkeypatch.setattr(presets, "has_bfloat16", lambda: False)
+  for name in ("medium", "large"):
+    recipe = PRESETS[name](48_000, Category())
+    assert recipe.model["precision"] == "float32" and "in software" in recipe.reasons["model.precision"]
 
 
 def test_an_objective_without_a_training_has_a_ramp_of_its_own():

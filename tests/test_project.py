@@ -53,7 +53,7 @@ ROOMS = (
     "paths",
     "shipped",
     "cache",
-    "memory",
+    "hardware",
     "moved",
     "keras_names",
     "arguments",

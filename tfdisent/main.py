@@ -73,7 +73,7 @@ from absl.flags import FLAGS, Error
 from tfdisent import flags, modes
 from tfdisent.console import say
 from tfdisent.errors import ConfigError, Interrupted, TfdisentError
-from tfdisent.memory import keep_freed_memory
+from tfdisent.hardware import keep_freed_memory
 
 
 def main(arguments):

@@ -13,6 +13,7 @@ from typing import Any
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, shown
 from tfdisent.feature.contract import CONTINUOUS, Feature
+from tfdisent.hardware import has_bfloat16
 
 AUTO = "auto"
 FEWEST_EPOCHS, MOST_EPOCHS, BATCH_SIZE = 5, 300, 64
@@ -160,7 +161,8 @@ def _small(count: int, feature: Feature) -> Preset:
 
 def _medium(count: int, feature: Feature, images_seen: int = 120_000) -> Preset:
   """Networks in which both codes reach every stage of G, and a narrow likelihood, so that images are sharp."""
-  return _balanced_preset(
+  precision = "mixed_bfloat16" if has_bfloat16() else "float32"
+  recipe = _balanced_preset(
     "medium",
     "images of up to 96 pixels",
     count,
@@ -170,7 +172,7 @@ def _medium(count: int, feature: Feature, images_seen: int = 120_000) -> Preset:
     lambda3=60.0,
     adversary=60.0,
     by_kind=_WEIGHTS_OF_PICTURES,
-    model={"networks": "modulated", "z1_width": 64, "precision": "mixed_bfloat16"},
+    model={"networks": "modulated", "z1_width": 64, "precision": precision},
     optimizer={"warmup_steps": 300},
     objective={
       "stddev": 0.1,
@@ -181,6 +183,8 @@ def _medium(count: int, feature: Feature, images_seen: int = 120_000) -> Preset:
       "d_real": "originals",
     },
   )
+  why = {"float32": "this processor computes bfloat16 in software"}.get(precision, "half of the bytes")
+  return dataclasses.replace(recipe, reasons={**recipe.reasons, "model.precision": why})
 
 
 def _large(count: int, feature: Feature) -> Preset:

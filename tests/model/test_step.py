@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 from tensorflow.python.framework import kernels
 
 from features.digit_label import DigitLabel
@@ -99,7 +100,34 @@ def test_bfloat16_keeps_weights_and_losses_in_float32(batch):
 
 
 NO_KERNEL_NEEDED = {"Placeholder", "NoOp", "_Retval", "_Arg"}
-HALVES = {tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum}
+HALF = tf.bfloat16.as_datatype_enum
+HALVES = {HALF, tf.float16.as_datatype_enum}
+
+
+def optimized(step, batch):
+  """The nodes of the graph of a step as TensorFlow runs it: what is computed twice is computed once there."""
+  graphs = context.context()
+  graphs.enable_graph_collection()
+  try:
+    step(batch)
+    (whole,) = graphs.export_run_metadata().function_graphs
+  finally:
+    graphs.disable_graph_collection()
+  return whole.post_optimization_graph.node
+
+
+def test_in_half_precision_a_weight_is_cast_once_in_a_step_and_so_is_its_gradient(batch):
+  """However many times its network is called."""
+  model = DisentangledVAE((28, 28, 3), DigitLabel(), Objective(), precision="mixed_bfloat16", **TINY)
+  model.compile()
+  nodes = {node.name: node for node in optimized(tf.function(model.update, autograph=False), batch)}
+  casts = [(node.attr["SrcT"].type, node.input[0].split(":")[0]) for node in nodes.values() if node.op == "Cast"]
+  of_weights = [name for _, name in casts if nodes[name].op == "ReadVariableOp"]
+  of_gradients = [
+    n for t, n in casts if t == HALF and nodes[n].op.startswith(("MatMul", "BiasAddGrad", "Conv2DBackpropF"))
+  ]
+  count = sum(len(network.trainable_variables) for network in model.networks.values())
+  assert (len(of_weights), len(set(of_weights)), len(of_gradients)) == (count, count, count)
 
 
 def without_kernel_for_gpus(model, batch):

@@ -902,6 +902,18 @@ def test_a_feature_without_a_gradient_may_be_trained_on_where_nothing_asks_for_o
   begin(tmp_path / "run", few_digits, Rounded(), PLAIN, evaluate_every=0)
 
 
+@pytest.mark.parametrize(
+  ("precision", "fast", "is_told"),
+  [("mixed_bfloat16", False, True), ("mixed_bfloat16", True, False), ("float32", False, False)],
+)
+def test_a_new_run_is_told_of_a_precision_that_is_slow_here(
+  precision, fast, is_told, begin, few_digits, tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr(loop, "has_bfloat16", lambda: fast)
+  begin(tmp_path / "run", few_digits, objective=PLAIN, tiny={**TINY, "precision": precision}, evaluate_every=0)
+  assert ("model.precision = 'float32'" in capsys.readouterr().out) == is_told
+
+
 def test_a_validation_split_of_one_image_is_refused(few_digits, tmp_path):
   parts = {split: few_digits[split] for split in ("train", "probe", "test")}
   one = {name: column[:1] for name, column in few_digits.validation.items()}

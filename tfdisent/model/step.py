@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfdisent.errors import ConfigError
-from tfdisent.memory import keep_freed_memory
+from tfdisent.hardware import keep_freed_memory
 from tfdisent.model import keras_data
 from tfdisent.model.adam import Adam, fused
 from tfdisent.model.averages import Averages, ShowAverages

@@ -23,6 +23,7 @@ from tfdisent.feature import learned
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.independence import Independence
 from tfdisent.feature.values import feature_values
+from tfdisent.hardware import has_bfloat16
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.paths import expanded
@@ -116,6 +117,8 @@ def train_model(
     checkpoints, begun_with = _begun(run_dir, model, dataset, worker, epochs, describe(), description)
     if worker.is_chief and 0 < begun_with < epochs:
       _tell_of_rate(model, make_optimizer_eg(begun_with * batches.steps_per_epoch), begun_with, epochs)
+    elif worker.is_chief and not begun_with and model.precision == "mixed_bfloat16" and not has_bfloat16():
+      say(SLOW_PRECISION)
 
     # --- Fit what is learned and was not fitted before; a checkpoint holds it ---
     if unfitted:
@@ -133,6 +136,12 @@ def train_model(
 
     chosen = restore(run_dir, "best", model)
   return TrainedModel(model, class_names=dataset.class_names, checkpoint=chosen, background=dataset.background)
+
+
+SLOW_PRECISION = (
+  "Note: this processor has no instructions for bfloat16, and computes it in software: float32 is several times as "
+  "fast here. --gin_param=\"model.precision = 'float32'\" (in Python: model={'precision': 'float32'}) sets it, in a new run."
+)
 
 
 def check_counts(least: int, **counts: int) -> None:

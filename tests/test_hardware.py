@@ -1,19 +1,23 @@
-"""What is freed is there for the next step."""
+"""What is freed is there for the next step, and what is slow here is known."""
 
 import ctypes
 import json
+import pathlib
 import sys
+import types
 
 import pytest
+import tensorflow as tf
 
 from tests.processes import Fork
-from tfdisent.memory import keep_freed_memory
+from tfdisent import hardware
+from tfdisent.hardware import keep_freed_memory
 
 FAULTS_OF_A_STEP = """
 import json, resource, sys
 import tensorflow as tf
 from tfdisent.benchmark.presets import Preset, make_model
-from tfdisent.memory import keep_freed_memory
+from tfdisent.hardware import keep_freed_memory
 
 kept = sys.argv[1:] == ["kept"] and keep_freed_memory()
 model = make_model(Preset(28, 64), "float32", False)
@@ -40,8 +44,9 @@ def faults(*arguments: str, **environment: str) -> tuple[bool, float]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator of other systems is not set")
 def test_a_step_asks_for_hardly_a_page_that_the_one_before_it_had():
-  (_, as_it_is), (is_set, kept) = faults(), faults("kept")
-  assert is_set and kept < 500 and kept < as_it_is / 5, (as_it_is, kept)
+  """Without it that is thousands, where tensors come from the heaps of several threads."""
+  is_set, kept = faults("kept")
+  assert is_set and kept < 500, faults()
 
 
 @pytest.mark.parametrize("name", ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"])
@@ -56,3 +61,21 @@ def test_where_there_is_no_glibc_nothing_is_done(monkeypatch):
   monkeypatch.setattr(sys, "platform", "darwin")
   monkeypatch.setattr(ctypes, "CDLL", None)
   assert not keep_freed_memory()
+
+
+CPUINFO = pathlib.Path("/proc/cpuinfo")
+
+
+@pytest.mark.skipif(not CPUINFO.is_file(), reason="this system does not tell the instructions of its processor")
+def test_a_processor_has_bfloat16_where_its_instructions_say_so():
+  instructions = set(CPUINFO.read_text(encoding="utf-8").split())
+  if instructions & {"avx512_bf16", "amx_bf16"}:
+    assert hardware.has_bfloat16()
+  elif "avx2" in instructions and "avx512f" not in instructions:
+    assert hardware.slowdown_of_bfloat16() > 3 and not hardware.has_bfloat16()
+
+
+def test_accelerators_are_not_timed(monkeypatch):
+  monkeypatch.setattr(tf.config, "list_logical_devices", lambda: [types.SimpleNamespace(device_type="GPU")])
+  monkeypatch.setattr(tf.raw_ops, "Conv2DBackpropInput", None)
+  assert hardware.slowdown_of_bfloat16.__wrapped__() == 1.0
