@@ -117,8 +117,6 @@ def train_model(
     checkpoints, begun_with = _begun(run_dir, model, dataset, worker, epochs, describe(), description)
     if worker.is_chief and 0 < begun_with < epochs:
       _tell_of_rate(model, make_optimizer_eg(begun_with * batches.steps_per_epoch), begun_with, epochs)
-    elif worker.is_chief and not begun_with and model.precision == "mixed_bfloat16" and not has_bfloat16():
-      say(SLOW_PRECISION)
 
     # --- Fit what is learned and was not fitted before; a checkpoint holds it ---
     if unfitted:
@@ -136,12 +134,6 @@ def train_model(
 
     chosen = restore(run_dir, "best", model)
   return TrainedModel(model, class_names=dataset.class_names, checkpoint=chosen, background=dataset.background)
-
-
-SLOW_PRECISION = (
-  "Note: this processor has no instructions for bfloat16, and computes it in software: float32 is several times as "
-  "fast here. --gin_param=\"model.precision = 'float32'\" (in Python: model={'precision': 'float32'}) sets it, in a new run."
-)
 
 
 def check_counts(least: int, **counts: int) -> None:
@@ -240,6 +232,8 @@ def _begun(
   begun_with = run.refuse_fewer_epochs(run_dir, epochs)
   checkpoints = _restored(run_dir, model, worker, epochs)
   if worker.is_chief:
+    if not begun_with:
+      _tell_of_precision(model)
     description = {"dataset": None, **(description or {}), "epochs": epochs, "data": data}
     if dataset.background != WHITE:
       description["background"] = list(dataset.background)
@@ -262,6 +256,16 @@ def _restored(run_dir: pathlib.Path, model: DisentangledVAE, worker: Worker, epo
     done = checkpoints.epoch >= epochs
     say(f"Going on with the run in {run_dir} after {where} of {epochs} epochs." + (f" {more}" if done else ""))
   return checkpoints
+
+
+def _tell_of_precision(model: DisentangledVAE) -> None:
+  """Says so where the precision of a new run is one that this machine computes slowly."""
+  if model.precision == "mixed_bfloat16" and not has_bfloat16():
+    say(
+      "Note: this processor has no instructions for bfloat16, and computes it in software: float32 is several times as "
+      "fast here. --gin_param=\"model.precision = 'float32'\" (in Python: model={'precision': 'float32'}) sets it, in "
+      "a new run."
+    )
 
 
 def _tell_of_rate(model: DisentangledVAE, before: keras.optimizers.Optimizer, begun_with: int, epochs: int) -> None:
