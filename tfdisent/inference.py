@@ -19,6 +19,7 @@ from tfdisent.data.pixels import WHITE, read_images, to_uint8
 from tfdisent.errors import DataError, FeatureError
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.naming import natural_values
+from tfdisent.model.graphs import in_graph
 from tfdisent.model.vae import DisentangledVAE
 
 Natural = ArrayLike | Mapping[str, ArrayLike]
@@ -97,14 +98,13 @@ class TrainedModel:
       q = model.posterior_z1(x)
       return q.mean(), q.stddev()
 
-    self._posterior_z1 = tf.function(posterior_z1, input_signature=[image])
-    self._prior_noise = tf.function(
-      lambda seed: codes.prior_noise(seed, model.z1_width), input_signature=[tf.TensorSpec([None], tf.int64)]
-    )
-    self._mean_z2 = tf.function(model.mean_z2, input_signature=[f])
-    self._decode = tf.function(model.decode, input_signature=[z1, z2])
-    self._read_f = tf.function(model.read_f, input_signature=[z1, image])
-    self._read_z2 = tf.function(model.read_z2, input_signature=[z1, image])
+    self._posterior_z1 = in_graph(posterior_z1, input_signature=[image])
+    seeds, prior_noise = tf.TensorSpec([None], tf.int64), lambda seed: codes.prior_noise(seed, model.z1_width)
+    self._prior_noise = in_graph(prior_noise, input_signature=[seeds])
+    self._mean_z2 = in_graph(model.mean_z2, input_signature=[f])
+    self._decode = in_graph(model.decode, input_signature=[z1, z2])
+    self._read_f = in_graph(model.read_f, input_signature=[z1, image])
+    self._read_z2 = in_graph(model.read_z2, input_signature=[z1, image])
 
   def __reduce__(self):
     """Lets `pickle` and `copy.deepcopy` keep the description and the weights: functions of a graph cannot be kept."""

@@ -36,7 +36,7 @@ def in_batches(
     return prepare(x), y
 
   rows = tf.data.Dataset.range(len(target)).batch(EVALUATION_BATCH) if rows is None else rows
-  return rows.map(read).prefetch(2)
+  return rows.map(tf.autograph.experimental.do_not_convert(read)).prefetch(2)
 
 
 def fit(
