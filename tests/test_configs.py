@@ -81,6 +81,9 @@ def dataset_of(coil20_dir, digits, tmp_path_factory):
   return of_config
 
 
+BATCH = 4
+
+
 def two_steps(file, dataset_of, in_graph=lambda update: update, jit_compile=False):
   """The model of a shipped configuration, and the terms of its first step and of its second."""
   config.read([str(file)])
@@ -91,7 +94,7 @@ def two_steps(file, dataset_of, in_graph=lambda update: update, jit_compile=Fals
   feature = config.make_feature(gin.query_parameter("train.feature"), dataset).of_dataset(dataset)
   keras.utils.set_random_seed(0)
   feature.build(dataset.image_shape)
-  batches = training_batches(dataset.train, feature_values(feature, dataset.train), batch_size=16, seed=0)
+  batches = training_batches(dataset.train, feature_values(feature, dataset.train), BATCH, seed=0)
   model = config.model(dataset.image_shape, feature, seed=0)
   model.compile(config.optimizer(2), config.optimizer_d(2), jit_compile=jit_compile)
   step = in_graph(model.update)
@@ -108,7 +111,7 @@ def test_a_shipped_config_takes_two_steps(file, dataset_of):
 @pytest.mark.parametrize("file", config.shipped_configs(), ids=lambda file: file.name)
 def test_xla_compiles_the_step_of_a_shipped_config(file, dataset_of, monkeypatch):
   """The losses are the same with the same noise; XLA draws other noise."""
-  noise = tf.constant(np.random.default_rng(0).standard_normal([16, 64 * 64 * 3], np.float32))
+  noise = tf.constant(np.random.default_rng(0).standard_normal([BATCH, 64 * 64 * 3], np.float32))
 
   def same_noise(model, position, step, width, stream=0):
     return noise[:, :width]

@@ -67,7 +67,7 @@ def test_a_folder_of_classes_is_described(tfdisent, folder):
   assert "train.feature = 'label'" in out and "folder.size = 16" in out
 
 
-def test_the_one_command_trains_and_says_what_came_out(tfdisent, folder, tmp_path, few_steps, no_graphs):
+def test_the_one_command_trains_and_says_what_came_out(tfdisent, folder, tmp_path, few_steps):
   command = (f"--data_dir={folder}", f"--run_dir={tmp_path / 'run'}", *TINY)
   code, out, err = tfdisent(*command)
   assert code == 0, err
@@ -101,7 +101,7 @@ def test_the_one_command_trains_and_says_what_came_out(tfdisent, folder, tmp_pat
   assert code == 0 and "after epoch 1 of 1" in out, err
 
 
-def test_columns_of_a_table_are_features_of_their_kinds(tfdisent, table, tmp_path, few_steps, no_graphs):
+def test_columns_of_a_table_are_features_of_their_kinds(tfdisent, table, tmp_path, few_steps):
   code, _, err = tfdisent(
     f"--data_dir={table}",
     f"--run_dir={tmp_path / 'run'}",
