@@ -2,7 +2,6 @@
 
 import ctypes
 import json
-import pathlib
 import sys
 import types
 
@@ -63,19 +62,19 @@ def test_where_there_is_no_glibc_nothing_is_done(monkeypatch):
   assert not keep_freed_memory()
 
 
-CPUINFO = pathlib.Path("/proc/cpuinfo")
-
-
-@pytest.mark.skipif(not CPUINFO.is_file(), reason="this system does not tell the instructions of its processor")
-def test_a_processor_has_bfloat16_where_its_instructions_say_so():
-  instructions = set(CPUINFO.read_text(encoding="utf-8").split())
-  if instructions & {"avx512_bf16", "amx_bf16"}:
-    assert hardware.has_bfloat16()
-  elif "avx2" in instructions and "avx512f" not in instructions:
-    assert hardware.slowdown_of_bfloat16() > 3 and not hardware.has_bfloat16()
-
-
-def test_accelerators_are_not_timed(monkeypatch):
-  monkeypatch.setattr(tf.config, "list_logical_devices", lambda: [types.SimpleNamespace(device_type="GPU")])
-  monkeypatch.setattr(tf.raw_ops, "Conv2DBackpropInput", None)
-  assert hardware.slowdown_of_bfloat16.__wrapped__() == 1.0
+@pytest.mark.parametrize(
+  ("device", "instructions", "expected"),
+  [
+    ("CPU", "fma avx2 avx512f avx512_bf16", True),
+    ("CPU", "amx_bf16", True),
+    ("CPU", "fma avx2 avx512f", False),
+    ("CPU", None, False),
+    ("GPU", "fma avx2", True),
+  ],
+)
+def test_bfloat16_is_what_the_system_says_of_the_processor(device, instructions, expected, monkeypatch, tmp_path):
+  if instructions is not None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {instructions}\n", encoding="utf-8")
+  monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
+  monkeypatch.setattr(tf.config, "list_physical_devices", lambda: [types.SimpleNamespace(device_type=device)])
+  assert hardware.has_bfloat16.__wrapped__() == expected

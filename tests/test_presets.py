@@ -106,7 +106,7 @@ def test_a_processor_without_bfloat16_gets_float32_and_is_told_why(monkeypatch):
   monkeypatch.setattr(presets, "has_bfloat16", lambda: False)
   for name in ("medium", "large"):
     recipe = PRESETS[name](48_000, Category())
-    assert recipe.model["precision"] == "float32" and "in software" in recipe.reasons["model.precision"]
+    assert recipe.model["precision"] == "float32" and "no instructions" in recipe.reasons["model.precision"]
 
 
 def test_an_objective_without_a_training_has_a_ramp_of_its_own():

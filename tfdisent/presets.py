@@ -183,7 +183,7 @@ def _medium(count: int, feature: Feature, images_seen: int = 120_000) -> Preset:
       "d_real": "originals",
     },
   )
-  why = {"float32": "this processor computes bfloat16 in software"}.get(precision, "half of the bytes")
+  why = "half of the bytes" if has_bfloat16() else "this processor has no instructions for bfloat16"
   return dataclasses.replace(recipe, reasons={**recipe.reasons, "model.precision": why})
 
 
