@@ -82,6 +82,7 @@ def dataset_of(coil20_dir, digits, tmp_path_factory):
 
 
 BATCH = 4
+"""Images of a step: without a graph each costs, and no test asks what is learned."""
 
 
 def two_steps(file, dataset_of, in_graph=lambda update: update, jit_compile=False):

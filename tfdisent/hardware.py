@@ -16,8 +16,8 @@ def keep_freed_memory() -> bool:
   """Has this process keep the memory that it frees, up to 2 GB, in place of giving it back to the system at once.
 
   A step of training frees all of its tensors and asks for the same sizes again. glibc gives large ones back, so that
-  each page of them is asked for, and cleared, in every step: half of the time of a step where a virtual machine is slow
-  at that. No number changes.
+  each page of them is asked for, and cleared, in every step: up to half of its time where a virtual machine is slow at
+  that. The numbers of a step are the same.
 
   Nothing is done where there is no glibc, or where the environment sets its allocator already (`MALLOC_…`,
   `GLIBC_TUNABLES`; a library of `LD_PRELOAD` such as tcmalloc has an allocator of its own).

@@ -161,7 +161,11 @@ def _small(count: int, feature: Feature) -> Preset:
 
 def _medium(count: int, feature: Feature, images_seen: int = 120_000) -> Preset:
   """Networks in which both codes reach every stage of G, and a narrow likelihood, so that images are sharp."""
-  precision = "mixed_bfloat16" if has_bfloat16() else "float32"
+  precision, why = (
+    ("mixed_bfloat16", "this machine has instructions for bfloat16")
+    if has_bfloat16()
+    else ("float32", "this processor has no instructions for bfloat16")
+  )
   recipe = _balanced_preset(
     "medium",
     "images of up to 96 pixels",
@@ -183,7 +187,6 @@ def _medium(count: int, feature: Feature, images_seen: int = 120_000) -> Preset:
       "d_real": "originals",
     },
   )
-  why = "half of the bytes" if has_bfloat16() else "this processor has no instructions for bfloat16"
   return dataclasses.replace(recipe, reasons={**recipe.reasons, "model.precision": why})
 
 

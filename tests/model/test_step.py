@@ -100,8 +100,8 @@ def test_bfloat16_keeps_weights_and_losses_in_float32(batch):
 
 
 NO_KERNEL_NEEDED = {"Placeholder", "NoOp", "_Retval", "_Arg"}
-HALF = tf.bfloat16.as_datatype_enum
-HALVES = {HALF, tf.float16.as_datatype_enum}
+BFLOAT16 = tf.bfloat16.as_datatype_enum
+HALVES = {BFLOAT16, tf.float16.as_datatype_enum}
 
 
 def optimized(step, batch):
@@ -124,7 +124,7 @@ def test_in_half_precision_a_weight_is_cast_once_in_a_step_and_so_is_its_gradien
   casts = [(node.attr["SrcT"].type, node.input[0].split(":")[0]) for node in nodes.values() if node.op == "Cast"]
   of_weights = [name for _, name in casts if nodes[name].op == "ReadVariableOp"]
   of_gradients = [
-    n for t, n in casts if t == HALF and nodes[n].op.startswith(("MatMul", "BiasAddGrad", "Conv2DBackpropF"))
+    n for t, n in casts if t == BFLOAT16 and nodes[n].op.startswith(("MatMul", "BiasAddGrad", "Conv2DBackpropF"))
   ]
   count = sum(len(network.trainable_variables) for network in model.networks.values())
   assert (len(of_weights), len(set(of_weights)), len(of_gradients)) == (count, count, count)

@@ -174,7 +174,8 @@ class TrainingStep(keras.Model):
 
         model.fit(images, labels, batch_size=64, epochs=5, validation_split=0.1)
 
-    The logs have the terms, and L as `loss`, too, which Keras's callbacks monitor unless told otherwise.
+    The logs have the terms, and L as `loss`, too, which Keras's callbacks monitor unless told otherwise. From then on
+    the process keeps the memory that it frees: see `tfdisent.hardware.keep_freed_memory`.
 
     Args:
       x: images [N, H, W, C], uint8, or float in [0, 1]; or a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
