@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # trees of several processes would wait for one another on few cores
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `import tfdisent` has it, where TensorFlow comes after it
 
 import gin
 import keras

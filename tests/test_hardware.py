@@ -3,6 +3,8 @@
 import ctypes
 import json
 import os
+import platform
+import subprocess
 import sys
 import types
 
@@ -69,6 +71,43 @@ def test_where_there_is_no_glibc_nothing_is_done(monkeypatch):
   monkeypatch.setattr(sys, "platform", "darwin")
   monkeypatch.setattr(ctypes, "CDLL", None)
   assert not keep_freed_memory()
+
+
+ONEDNN = """
+import os, platform, sys
+platform.machine = lambda: sys.argv[1]
+if "late" in sys.argv:
+  sys.modules["tensorflow"] = None
+import tfdisent
+print(os.environ.get("TF_ENABLE_ONEDNN_OPTS"))
+"""
+
+
+@pytest.mark.parametrize(
+  ("value", "arguments", "expected"),
+  [
+    (None, ["x86_64"], "1"),
+    (None, ["AMD64"], "1"),
+    ("0", ["x86_64"], "0"),
+    (None, ["aarch64"], "None"),
+    (None, ["x86_64", "late"], "None"),
+  ],
+)
+def test_onednn_is_asked_for_before_tensorflow_is_there(value, arguments, expected):
+  environment = {name: text for name, text in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+  environment |= {} if value is None else {"TF_ENABLE_ONEDNN_OPTS": value}
+  command = [sys.executable, "-c", ONEDNN, *arguments]
+  assert subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip() == expected
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="oneDNN is for x86 processors")
+def test_tensorflow_computes_with_onednn():
+  """On every x86 processor: the tests ask for it as `import tfdisent` does."""
+  if os.environ["TF_ENABLE_ONEDNN_OPTS"] != "1":
+    pytest.skip("the environment says otherwise")
+  from tensorflow.python.util import _pywrap_util_port
+
+  assert _pywrap_util_port.IsMklEnabled()
 
 
 @pytest.mark.parametrize(

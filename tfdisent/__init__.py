@@ -10,9 +10,11 @@ Information-Theoretic Perspective.
 
 import importlib
 
-from tfdisent import keras_names, moved
+from tfdisent import hardware, keras_names, moved
 
 __version__ = "0.2.0"
+
+hardware.use_onednn()  # before TensorFlow is imported
 
 moved.install()
 keras_names.install()

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import os
 import pathlib
+import platform
 import sys
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
@@ -29,6 +30,26 @@ def keep_freed_memory() -> bool:
     return False
   mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
   return mallopt is not None and all(mallopt(parameter, value) for parameter, value in SETTINGS.items())
+
+
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+"""TensorFlow's variable of the environment: "1" or "0"."""
+
+
+def use_onednn() -> bool:
+  """Has TensorFlow compute with oneDNN on every x86 processor: `tfdisent` does so as it is imported.
+
+  By itself TensorFlow uses oneDNN's kernels only on processors with AVX-512 VNNI or later. With AVX2 alone they are
+  worth as much: see "what it was worth" in training/README.md. TensorFlow reads the variable once, as it is loaded, so
+  that it has to be set before; a value that the environment has stays.
+
+  Returns:
+    Whether it was set.
+  """
+  if platform.machine().lower() not in ("x86_64", "amd64") or ONEDNN in os.environ or "tensorflow" in sys.modules:
+    return False
+  os.environ[ONEDNN] = "1"
+  return True
 
 
 BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}

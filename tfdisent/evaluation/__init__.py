@@ -20,7 +20,7 @@ Each measure is a function of arrays and a random state, so it takes the codes o
 `Case.worst` has the fusions that the judges find worst, and `worst.judged_fusions` draws them.
 
 `evaluate` runs them all on a trained model. What it runs are measurements (`Measurement`), a record and a function of a
-`Case` each, in `control`, `quality`, `leaks` and `bound`; `measurement` says how to add one.
+`Case` each, in `control`, `quality`, `leaks`, `bound` and `counterpart`; `measurement` says how to add one.
 
 A figure's interval is over the choice of the test examples alone, and takes each as independent of the others. It does
 not include

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from tfdisent.console import say
 from tfdisent.data.dataset import Dataset
-from tfdisent.evaluation import bound, control, leaks, quality  # noqa: F401 (each registers its measurements)
+from tfdisent.evaluation import bound, control, counterpart, leaks, quality  # noqa: F401 (each registers its measurements)
 from tfdisent.evaluation.case import Case
 from tfdisent.evaluation.measurement import BUILT_IN, Measurement, Metrics
 from tfdisent.evaluation.readers import readers
@@ -36,6 +36,7 @@ def evaluate(
   | `quality/…` | `psnr` *, `sharpness` *, `ssim`, `fid` | `evaluation.quality` |
   | `leakage/…` | `leakage`, `leakage_controls`, `leakage_image` | `evaluation.leaks` |
   | `bound/…` | `bound` | `evaluation.bound` |
+  | `counterpart/…` | `counterpart`, where it is asked for | `evaluation.counterpart` |
 
   * the quick subset
 
@@ -49,7 +50,8 @@ def evaluate(
     limit: at most so many images, evenly spaced in the split; None for all.
     progress: told of every stage, as a line; None for silence.
     measurements: more of them, which run after the built-in ones: registered names, or instances. There are
-      "linear_leakage", which is quick, and "leakage_all_images", probes that learn on all training images of the model.
+      "linear_leakage", which is quick; "leakage_all_images", probes that learn on all training images of the model; and
+      "counterpart", which needs pictures of the same thing with another f.
     look: is called with the `Case` once all is measured, for what figures do not show, as its `worst` fusions.
 
   Raises:
