@@ -32,13 +32,20 @@ def clean_gin():
   gin.clear_config()
 
 
-def of_heads_and_letters(folder, count=120):
-  """A table with the columns of avatars.gin and of glyphs.gin, beside noise."""
+CLASSES = ("letter", "skin", "eyes", "clothing", "tone", "vendor", "emoji", "person")
+YES_OR_NO = ("smile", "glasses", "facial_hair", "hair_long", "italic", "female")
+COLORS = [f"{of}_{c}" for of in ("skin", "hair", "clothes", "background") for c in "rgb"]
+NUMBERS = ("stem", "ink", "width", "skin_area", "brightness", "light_right_left", *COLORS)
+WHOLE_NUMBERS = ("age", "light_azimuth", "light_elevation")
+
+
+def of_everything(folder, count=120):
+  """A table with the columns of avatars.gin and of all others that read tables, beside noise."""
   random = np.random.default_rng(0)
-  words = {name: random.integers(2, size=count) for name in ("smile", "glasses", "facial_hair", "hair_long", "italic")}
-  words |= {name: random.choice(["a", "b", "c"], count) for name in ("letter", "skin", "eyes", "clothing")}
-  numbers = ["stem", "ink", "width", *(f"{of}_{c}" for of in ("skin", "hair", "clothes", "background") for c in "rgb")]
-  words |= {name: random.random(count).round(3) for name in numbers}
+  words = {name: random.integers(2, size=count) for name in YES_OR_NO}
+  words |= {name: random.choice(["a", "b", "c"], count) for name in CLASSES}
+  words |= {name: random.random(count).round(3) for name in NUMBERS}
+  words |= {name: random.integers(90, size=count) for name in WHOLE_NUMBERS}
   (folder / "images").mkdir()
   lines = [",".join(["file", *words])]
   for k in range(count):
@@ -64,7 +71,7 @@ def dataset_of(coil20_dir, digits, tmp_path_factory):
         PIL.Image.fromarray(image).save(folder / str(label) / f"{i}.png")
       return config.dataset_of_run(str(folder))
     if name == "table":
-      return config.dataset_of_run(str(of_heads_and_letters(tmp_path_factory.mktemp("table"))))
+      return config.dataset_of_run(str(of_everything(tmp_path_factory.mktemp("table"))))
     if name == "image_table":
       if not coil20_dir.is_dir():
         pytest.skip(f"there are no photographs in {coil20_dir}")
