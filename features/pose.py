@@ -41,7 +41,8 @@ class Pose(Feature):
   def of_image(self, image):
     ink = tf.reduce_max(image, axis=3)  # [B, H, W]
     height, width = ink.shape[1], ink.shape[2]
-    bottom, right = height / max(height, width), width / max(height, width)  # one scale for both axes keeps angles
+    span = max(height, width, 2) - 1
+    bottom, right = (height - 1) / span, (width - 1) / span  # one step for both axes keeps angles
     y, x = -tf.linspace(-bottom, bottom, height)[:, None], tf.linspace(-right, right, width)[None, :]
     total = tf.reduce_sum(ink, [1, 2])
 

@@ -559,6 +559,13 @@ def test_workers_that_are_lost_are_named(monkeypatch, kind, while_writing):
       raise
 
 
+def test_workers_beside_a_chief_are_counted_from_it(monkeypatch):
+  worker = worker_of(monkeypatch, {"chief": ["a:1"], "worker": ["b:2", "c:3"]})
+  lost = "/job:worker/replica:0/task:0 said: /job:worker/replica:0/task:1 is gone"
+  with pytest.raises(RunError, match=r"^worker 2 \(c:3\) cannot be reached"), worker.naming_the_lost():
+    raise tf.errors.UnavailableError(None, None, lost)
+
+
 def test_a_lost_worker_without_a_name_is_another_one(monkeypatch):
   worker = worker_of(monkeypatch, {"worker": ["a:1", "b:2"]})
   with pytest.raises(RunError, match=r"^another worker cannot be reached any more"), worker.naming_the_lost():

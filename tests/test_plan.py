@@ -11,7 +11,8 @@ from tests.conftest import assert_same_arrays
 from tfdisent import data, load, plan, run, train
 from tfdisent.errors import ConfigError, DataError
 from tfdisent.evaluation import judges
-from tfdisent.presets import PRESETS, preset
+from tfdisent.feature.contract import Feature
+from tfdisent.presets import PRESETS, Preset, preset
 
 TINY = (
   "--gin_param=model.z1_width = 4",
@@ -181,3 +182,13 @@ def test_a_configuration_is_annotated_above_its_bindings():
   text = plan.annotated("train.epochs = 3\ntrain.seed = 0", "A title.\nMore of it.", {"train.epochs": "so many"})
   assert text == "# A title.\n# More of it.\n# So many.\ntrain.epochs = 3\ntrain.seed = 0\n"
   assert run.bindings(text) == {"train.epochs = 3", "train.seed = 0"}
+
+
+class Brightness(Feature):
+  name = "brightness"
+
+
+def test_a_feature_without_a_column_is_called_by_its_name(few_digits):
+  assert "To be controlled: brightness." in str(
+    plan.Plan(few_digits, Brightness(), Preset("small", "small images"), (), {})
+  )

@@ -139,12 +139,13 @@ class Worker:
   """
 
   def __init__(self, strategy: tf.distribute.Strategy):
-    self._strategy, self.hosts, self.index = strategy, [], 0
+    self._strategy, self.hosts, self.index, self._chiefs = strategy, [], 0, 0
     resolver = strategy.cluster_resolver
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and resolver and resolver.task_type:
       cluster = resolver.cluster_spec().as_dict()
       self.hosts = [*cluster.get("chief", []), *cluster.get("worker", [])]
-      self.index = resolver.task_id + (len(cluster.get("chief", [])) if resolver.task_type == "worker" else 0)
+      self._chiefs = len(cluster.get("chief", []))
+      self.index = resolver.task_id + (self._chiefs if resolver.task_type == "worker" else 0)
     self.is_chief = self.index == 0
 
     @tf.function(reduce_retracing=True)
@@ -202,7 +203,8 @@ class Worker:
       cause = error.__cause__ or error  # writing a checkpoint may meet the error first, and raises a RunError from it
       if self.is_alone or not isinstance(cause, _LOST):
         raise
-      lost = sorted({int(index) for index in re.findall(r"/task:(\d+)", str(cause))} - {self.index})
+      tasks = re.findall(r"/job:(\w+)/(?:replica:\d+/)?task:(\d+)", str(cause))
+      lost = sorted({int(task) + (self._chiefs if job == "worker" else 0) for job, task in tasks} - {self.index})
       names = [f"worker {index} ({self.hosts[index]})" for index in lost if index < len(self.hosts)]
       raise RunError(
         f"{' and '.join(names) or 'another worker'} cannot be reached any more: the process or the network has failed. "

@@ -59,6 +59,8 @@ def _train_on_own_images(run_dir: pathlib.Path | None, bindings: list[str]) -> N
   lines = sorted([*source, *made.bindings], key=lambda line: not line.startswith("import "))
   config.read([], [*lines, *bindings])
   overruled = {binding.partition("=")[0].strip() for binding in bindings}
+  if overruled & {"train.epochs", "train.batch_size"}:
+    overruled.add("objective.ramp_steps")  # the reason is the number of steps
   reasons = {name: reason for name, reason in made.reasons.items() if name not in overruled}
   print(made)
   print(config.cost(made.dataset, made.feature), flush=True)

@@ -53,7 +53,8 @@ class Plan:
   reasons: Mapping[str, str]
 
   def __str__(self):
-    parts = ", ".join(self.feature.part_names if len(self.feature.parts) > 1 else [self.feature.column])
+    alone = self.feature.column or self.feature.name
+    parts = ", ".join(self.feature.part_names if len(self.feature.parts) > 1 else [alone])
     recipe = f"Recipe '{self.preset.name}', for {self.preset.why}"
     return f"{describe(self.dataset)}\nTo be controlled: {parts}. {recipe}."
 

@@ -1,5 +1,6 @@
 """The benchmark of the step runs, and says what it measured."""
 
+import dataclasses
 import json
 import sys
 
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdisent.benchmark import bench
+from tfdisent.benchmark import bench, seconds_per_step
+from tfdisent.data import from_arrays
 from tfdisent.data.batches import image_reader
 from tfdisent.errors import ConfigError
+from tfdisent.feature.choose import choose
+from tfdisent.recipe import complete
 
 
 def test_the_benchmark_gives_rates_and_its_settings_as_json():
@@ -45,3 +49,16 @@ def test_images_of_a_file_are_read_as_those_in_memory(tmp_path):
   rows = tf.constant([3, 0, 4])
   for part in (mapped, mapped[2:9], mapped[2:9][1:]):
     np.testing.assert_array_equal(image_reader(part)(rows), np.asarray(part)[[3, 0, 4]])
+
+
+def test_the_time_of_a_step_is_told_where_the_first_images_are_all_of_one_class():
+  """Those of a rare class were dealt out to the other splits, and come late in the training split."""
+  bald = np.arange(200) >= 150
+  dataset = from_arrays(np.random.default_rng(0).integers(256, size=(200, 8, 8, 3), dtype=np.uint8), {"bald": bald})
+  few = {name: column[np.argsort(dataset.train["bald"])] for name, column in dataset.train.items()}
+  dataset = dataclasses.replace(dataset, train=few)
+  feature = choose("bald", dataset).of_dataset(dataset)
+  recipe = complete(dataset, "bald", model={symbol: {"conv": (4,), "dense": (8,)} for symbol in ("E1", "G", "q", "D")})
+  makers = recipe.make_model, recipe.make_optimizer_eg, recipe.make_optimizer_d
+  assert len(np.unique(few["bald"][:64])) == 1
+  assert 0 < seconds_per_step(*makers, dataset, feature, 64) < 60

@@ -122,6 +122,12 @@ def test_cells_are_found_on_fit_alone():
     assert classes[role].dtype == np.int64
 
 
+def test_there_are_no_more_cells_than_values():
+  f = np.float32([[0.0], [1.0], [1.0], [5.0]])
+  classes = cells({"fit": f, "score": f[::-1]})
+  assert len(set(classes["fit"])) == 3 and list(classes["score"]) == list(classes["fit"][::-1])
+
+
 def test_there_are_ten_cells_and_a_seed():
   f = {role: np.random.default_rng(i).random((60, 2)) for i, role in enumerate(SIZES)}
   assert len(np.unique(cells(f)["fit"])) == 10

@@ -47,6 +47,8 @@ def test_runs_that_differ_in_their_seed_alone_share_a_line(make_run):
   [
     (("digit-0", "digit-1"), "digit"),
     (("lambda6=5.0,seed=0", "lambda6=5.0,seed=1"), "lambda6=5.0"),
+    (("seed=0,lambda3=0.5", "seed=1,lambda3=0.5"), "lambda3=0.5"),
+    (("seed=0,lambda3=0.5",), "seed=0,lambda3=0.5"),
     (("digit_seed12", "digit_seed3"), "digit"),
     (("0", "1"), "0"),
     (("digit-0",), "digit-0"),
@@ -54,6 +56,16 @@ def test_runs_that_differ_in_their_seed_alone_share_a_line(make_run):
 )
 def test_a_line_is_called_after_its_folders(names, name):
   assert Group({f"runs/{folder}": {} for folder in names}).name == name
+
+
+def test_folders_of_one_name_are_told_apart_by_their_paths(make_run, tmp_path):
+  for parent, weight in (("a", 1.0), ("b", 2.0)):
+    (tmp_path / parent).mkdir()
+    make_run(f"{parent}/digit", weight=weight)
+  groups = read_runs([str(tmp_path / parent / "digit") for parent in "ab"])
+  assert [group.name for group in groups] == [str(tmp_path / parent / "digit") for parent in "ab"]
+  write_comparison(tmp_path / "out", groups)
+  assert set(json.loads((tmp_path / "out" / "comparison.json").read_text("utf-8"))) == {group.name for group in groups}
 
 
 @pytest.mark.parametrize(
@@ -165,6 +177,7 @@ COLUMNS = [f"control/{name}_{z1}" for name in ("accuracy", "mae", "median_error"
 COLUMNS += [f"leakage/{name}" for name in ("worst", "worst_nats", "image", "worst_all", "worst_all_nats")]
 COLUMNS += ["complement/color_mae", "complement/digit_accuracy", "complement/ink_iou"]
 COLUMNS += ["quality/psnr", "quality/sharpness_rec", "quality/sharpness_fusion", "quality/fid", "bound/ratio"]
+COLUMNS += ["counterpart/psnr", "counterpart/mae_kept"]
 
 
 def test_the_columns_are_in_their_order_whatever_that_of_the_runs_is(make_run):

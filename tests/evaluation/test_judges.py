@@ -282,8 +282,9 @@ def test_a_plain_vae_has_the_models_encoder_learns_without_z2_and_is_kept(
   digit_run, few_digits, own_cache, monkeypatch
 ):
   monkeypatch.setattr(judges, "EPOCH_IMAGES", 10_000)
+  config = dict(digit_run.trained.model.get_config())
   vae = plain_vae(digit_run.trained, few_digits, epochs=1)
-  assert set(vae.model.networks) == {"E1", "G"}
+  assert set(vae.model.networks) == {"E1", "G"} and digit_run.trained.model.get_config() == config
   x, z2 = few_digits.test["image"], np.eye(10, dtype=np.float32)[np.zeros(64, int)]
   z1, _ = vae.encode_z1(x)
   before = digit_run.trained.untrained().decode(z1, 0 * z2)

@@ -383,3 +383,23 @@ def test_pixels_are_fitted_without_a_copy_in_float64():
   np.testing.assert_allclose(scaler.scale_[3:], flat.std(0)[3:], rtol=1e-6)
   np.testing.assert_array_equal(scaler.scale_[:3], 1)
   assert of_scaler < 0.51 * float64 + 3.5 * 2**23 * 8
+
+
+def test_a_number_that_is_the_same_in_all_images_is_left_out(number):
+  """A colour without blue."""
+  read = number["score"] + 0.1
+  with_one = [np.concatenate([values, np.zeros([len(values), 1])], 1) for values in (number["score"], read + 0.1)]
+  assert score(with_one[0], np.concatenate([read, with_one[1][:, 2:]], 1)) == score(number["score"], read)
+  of_three = {role: np.concatenate([y, np.ones([len(y), 1])], 1) for role, y in number.items()}
+  told, known = (usable_information(number, target, "linear") for target in (of_three, number))
+  assert told == pytest.approx(known, rel=1e-3)
+  assert score(np.ones([5, 2]), np.zeros([5, 2]))["value"] == 0
+
+
+def test_a_number_that_is_another_in_one_image_has_an_interval():
+  target = np.zeros([40, 1])
+  target[3] = 1
+  figure = score(target, target + 0.1)
+  assert (
+    figure["value"] == pytest.approx(1 - 0.01 / (0.025 * 0.975)) and figure["low"] <= figure["value"] <= figure["high"]
+  )

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import pytest
 
+from features.digit_label import DigitLabel
+from features.number import Number
 from tests.evaluation.conftest import ALL, BAND, COLOR, HUE, RED
 from tfdisent.data.dataset import Judge
 from tfdisent.evaluation import Estimator, Oracle, judges, readers, strokes, train_judges
@@ -31,9 +33,9 @@ def test_one_network_alone_is_what_it_always_was(dataset, own_cache, trainings):
 
 
 def test_two_networks_are_one_trunk_whatever_the_order_of_the_judges(dataset, own_cache, trainings, capsys):
-  train_judges(dataset)
+  train_judges(dataset, DigitLabel())
   keras.layers.Dense(1), keras.layers.Conv2D(1, 1), keras.Sequential([])  # which take numbers of names
-  train_judges(with_judges(dataset, *ALL[::-1]))
+  train_judges(with_judges(dataset, *ALL[::-1]), DigitLabel())
   (file,) = own_cache.iterdir()
   assert len(trainings) == 1 and file.name.startswith("trunk-")
   assert "the trunk of hue, label, red, one network that judges them all, on 300 real" in capsys.readouterr().out
@@ -42,20 +44,29 @@ def test_two_networks_are_one_trunk_whatever_the_order_of_the_judges(dataset, ow
 
 
 def test_a_trunk_is_kept_under_all_of_its_columns(dataset, own_cache, trainings):
-  train_judges(dataset)
-  train_judges(dataclasses.replace(dataset, train={**dataset.train, "color": 1 - dataset.train["color"]}))
+  train_judges(dataset, DigitLabel())
+  train_judges(dataclasses.replace(dataset, train={**dataset.train, "color": 1 - dataset.train["color"]}), DigitLabel())
   assert len(trainings) == 1  # the colour is measured of pixels
   for count, column in enumerate(("label", "red", "hue"), start=2):
     values = dataset.train[column].copy()
     values[7] = values[8 + np.argmax(values[8:] != values[7])]
-    train_judges(dataclasses.replace(dataset, train={**dataset.train, column: values}))
+    train_judges(dataclasses.replace(dataset, train={**dataset.train, column: values}), DigitLabel())
     assert len(trainings) == count
 
 
+@pytest.mark.parametrize(("judges", "names"), [((BAND,), ["oracle", "estima"]), ((BAND, RED), ["trunk-"])])
+def test_a_learned_feature_that_no_judge_reads_has_its_second_network_before_a_training(
+  dataset, own_cache, trainings, judges, names
+):
+  train_judges(with_judges(dataset, *judges), Number("red").of_dataset(dataset))
+  assert len(trainings) == len(names)
+  assert {path.name[:6] for path in own_cache.iterdir()} == {*names}
+
+
 def test_it_learns_from_the_data_set_without_its_bias(dataset, own_cache, trainings):
-  train_judges(dataset)
+  train_judges(dataset, DigitLabel())
   biased = {name: column[:2] for name, column in dataset.train.items()}
-  train_judges(dataclasses.replace(dataset, train=biased, unbiased=dataset))
+  train_judges(dataclasses.replace(dataset, train=biased, unbiased=dataset), DigitLabel())
   assert len(trainings) == 1
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from features.attribute import Attribute
 from features.composite import Composite
@@ -91,3 +92,16 @@ def test_a_feature_that_no_judge_reads_says_so():
   dataset = dataclasses.replace(DATASET, judges=())
   text = in_words("faces", SMILE, dataset, "test", {"control/own_f_mae_mean": {"value": 0.25}})
   assert "the own f mae is 0.25; no column's judge reads it" in text and "--mode=eval" not in text
+
+
+@pytest.mark.parametrize(("kept", "is_poor"), [(0.03, True), (0.85, True), (0.95, False)])
+def test_what_is_kept_worse_than_in_an_unrelated_image_is_not_kept(kept, is_poor):
+  figures = {"complement_chance/coat_accuracy": 0.5, "oracle/validation_coat_accuracy": 1.0}
+  text = words(SMILE, **figures, **{"complement/coat_accuracy": kept})
+  assert ("What was not asked for changes with smile" in text) is is_poor
+
+
+@pytest.mark.parametrize(("seen", "chance", "is_leak"), [(1.0, 0.95, True), (0.96, 0.95, False), (0.59, 0.5, False)])
+def test_a_leak_of_a_rare_attribute_is_seen_as_well(seen, chance, is_leak):
+  text = words(SMILE, **{"leakage/worst": seen, "leakage/chance": chance})
+  assert ("z1 still tells smile" in text) is is_leak

@@ -201,6 +201,14 @@ def test_an_epoch_sees_every_image_once_with_its_own_f_and_the_seed_decides_orde
   assert orders[0] != orders[1] and all((a != b).any() for a, b in zip(weights[0], weights[1]))
 
 
+def test_a_feature_that_was_fitted_before_is_fitted_anew(fit):
+  """What its network has learned is gone, and the seed decides what it begins with."""
+  data, feature = of_splits(**NOISE), Rotation()
+  first, second = (fit(feature, data, epochs=1, batch_size=16).network.get_weights() for _ in range(2))
+  for weight, again in zip(first, second):
+    np.testing.assert_array_equal(weight, again)
+
+
 def test_noise_is_added_to_what_it_learns_from_alone(fit):
   data = of_splits(**NOISE)
   asked = fit(Rotation(), data, epochs=1, batch_size=48, noise=0.25).asked

@@ -164,6 +164,8 @@ def test_parts_of_several_lengths_are_refused():
   ("x", "f", "error", "words"),
   [
     (IMAGES.astype(np.float32), LABELS, tf.errors.InvalidArgumentError, "divide those of 0 to 255 by 255"),
+    (IMAGES / np.float32(128) - 1, LABELS, tf.errors.InvalidArgumentError, "must lie in"),
+    (IMAGES, np.full([len(LABELS), 3], 0.5, np.float32), tf.errors.InvalidArgumentError, "must be 0 or 1"),
     (IMAGES.astype(np.int32), LABELS, DataError, "uint8, or float .* not int32"),
     (IMAGES[:, :3], LABELS, DataError, r"the model takes \[4, 4, 1\]"),
     (IMAGES, LABELS + 0.5, tf.errors.InvalidArgumentError, "whole numbers"),

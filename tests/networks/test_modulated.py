@@ -112,6 +112,8 @@ def test_what_a_family_cannot_make_is_said(family):
   if family != "dense":
     with pytest.raises(ConfigError, match="needs two stages or more"):
       make("G", (8, 8, 3), None, {"conv": (4,)}, family)
+    with pytest.raises(ConfigError, match=r"model\.D = .*D needs a dense layer"):
+      make("D", (8, 8, 3), None, {"dense": ()}, family)
 
 
 @pytest.mark.parametrize(

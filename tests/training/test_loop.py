@@ -44,7 +44,7 @@ from tfdisent.feature.values import feature_values
 from tfdisent.model.loss import Term
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
-from tfdisent.training import callbacks, loop, optimizers
+from tfdisent.training import callbacks, loop, notes, optimizers
 from tfdisent.training.loop import train_model
 from tfdisent.training.optimizers import make_optimizer
 
@@ -534,7 +534,7 @@ def begin(monkeypatch):
     raise Fitting(self, arguments, keywords)
 
   monkeypatch.setattr(DisentangledVAE, "fit", fit)
-  monkeypatch.setattr(training, "train_judges", lambda dataset: None)  # they take minutes
+  monkeypatch.setattr(training, "train_judges", lambda *_: None)  # they take minutes
 
   def begin(*arguments, **keywords):
     with pytest.raises(Fitting) as error:
@@ -656,7 +656,7 @@ def test_every_worker_has_the_judges_before_the_first_step(
 
   monkeypatch.setattr(loop, "Worker", OneOfTwo)
   trained = []
-  monkeypatch.setattr(training, "train_judges", trained.append)
+  monkeypatch.setattr(training, "train_judges", lambda dataset, feature: trained.append(dataset))
   asked = begin(tmp_path / "run", few_digits, objective=PLAIN, evaluate_every=evaluate_every)
   assert trained == ([few_digits] if evaluate_every else [])
   names = [type(callback).__name__ for callback in asked.callbacks]
@@ -909,9 +909,27 @@ def test_a_feature_without_a_gradient_may_be_trained_on_where_nothing_asks_for_o
 def test_a_new_run_is_told_of_a_precision_that_is_slow_here(
   precision, fast, is_told, begin, few_digits, tmp_path, monkeypatch, capsys
 ):
-  monkeypatch.setattr(loop, "has_bfloat16", lambda: fast)
+  monkeypatch.setattr(notes, "has_bfloat16", lambda: fast)
   begin(tmp_path / "run", few_digits, objective=PLAIN, tiny={**TINY, "precision": precision}, evaluate_every=0)
   assert ("model.precision = 'float32'" in capsys.readouterr().out) == is_told
+
+
+@pytest.mark.parametrize(
+  ("objective", "is_told"),
+  [
+    (PLAIN, False),
+    ({"ramp_steps": 12, "adversary": 5.0}, True),
+    ({"ramp_steps": 12, "likelihood": "laplace"}, True),
+    ({"ramp_steps": 12}, False),
+    ({"ramp_steps": 6, "adversary": 5.0}, False),
+  ],
+)
+def test_a_new_run_is_told_of_weights_that_will_not_be_whole(objective, is_told, begin, few_digits, tmp_path, capsys):
+  """Three epochs of two steps."""
+  begin(tmp_path / "run", few_digits, objective={**PLAIN, **objective}, epochs=3, batch_size=32, evaluate_every=0)
+  told = "objective.ramp_steps = 12, and the training has 6 steps: the weights beyond the paper will reach 50% of"
+  out = capsys.readouterr().out
+  assert (told in out) == is_told and ("or set it to 2" in out) == is_told
 
 
 def test_a_validation_split_of_one_image_is_refused(few_digits, tmp_path):

@@ -124,7 +124,7 @@ def train(
     independent_of: columns that go together with f in the training images by chance, ("color",), or registered
       features. Images are drawn as if f were independent of them, a rare combination more often, so that what is
       asked for does not bring them along: see `tfdisent.feature.independence`.
-    largest_weight: how much more often than on average an image is drawn for that, at most.
+    largest_weight: of a rare combination: see `tfdisent.feature.independence.Independence`.
     measurements: names of registered measurements, which are taken in every evaluation of this run; in those of the
       training, the quick ones are. None for those of the preset.
     measure: whether the trained model is drawn and measured. A run that is not has no `feature_examples.json`.
@@ -223,7 +223,7 @@ def _trained(
     recipe.make_optimizer_eg,
     recipe.make_optimizer_d,
     callbacks=[curves, *([NamesOfKeras(), *callbacks] if callbacks else [])],
-    prepare=lambda: train_judges(dataset) if recipe.evaluate_every else None,
+    prepare=lambda: train_judges(dataset, recipe.feature) if recipe.evaluate_every else None,
     best=best,
     **arguments,
   )

@@ -55,7 +55,8 @@ def stratified(classes: np.ndarray, fractions: Sequence[float], random_state: np
     random_state: draws the order of rows.
 
   Returns:
-    For each fraction, and for the rest, row numbers in a random order; their counts are near to the fractions of N.
+    For each fraction, and for the rest, row numbers in an order that is random but for rare classes: the first rows of
+    such a class were dealt to the fractions, so that the rest has it late. Counts are near to the fractions of N.
   """
   order = random_state.permutation(len(classes))
   shares = np.array([*fractions, 1 - sum(fractions)])

@@ -98,8 +98,12 @@ def entropy(classes: np.ndarray) -> float:
 
 
 def cells(f: ProbeData, count: int = 10, seed: int = 0) -> ProbeData:
-  """Classes c(f) [N] of a continuous f [N, K]: the nearest of `count` centres, found by k-means on "fit"."""
+  """Classes c(f) [N] of a continuous f [N, K]: the nearest of `count` centres, found by k-means on "fit".
+
+  There are fewer where "fit" has fewer values.
+  """
   from sklearn.cluster import KMeans  # a training needs none of it
 
+  count = min(count, len(np.unique(f["fit"], axis=0)))
   centres = KMeans(count, n_init=4, random_state=seed).fit(f["fit"])
   return {role: centres.predict(values).astype(np.int64) for role, values in f.items()}

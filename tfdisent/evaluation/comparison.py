@@ -29,16 +29,13 @@ class Group:
   """Runs of one configuration, which differ in their seed alone.
 
   Attributes:
-    name: the folder's name, without the seed where several runs share it.
+    name: the folder's name, without the seed where several runs share it; its path, where groups have one name.
     runs: the metrics of each run, by its folder.
   """
 
   def __init__(self, runs: Mapping[str, Metrics]):
     self.runs = dict(runs)
-    names = [pathlib.Path(run).name for run in self.runs]
-    self.name = names[0]
-    if len(names) > 1:  # digit-seed0, digit-seed1 -> digit
-      self.name = re.sub(r"[-_.,=]*(seed|s)?[-_.=]*\d+$", "", names[0]) or names[0]
+    self.name = _shared([pathlib.Path(run).name for run in self.runs])
 
   @property
   def keys(self) -> list[str]:
@@ -90,6 +87,15 @@ class Group:
     }
 
 
+def _shared(names: Sequence[str]) -> str:
+  """What folders are called that differ in a seed: "digit" of digit-seed0 and digit-seed1."""
+  pieces = zip(*(name.split(",") for name in names))  # a sweep: "seed=0,lambda3=0.1"
+  if shared := [piece for piece, *others in pieces if {piece} >= {*others}]:
+    return ",".join(shared)
+  stems = {re.sub(r"[-_.,=]*(seed|s)?[-_.=]*\d+$", "", name) for name in names} - {""}
+  return stems.pop() if len(stems) == 1 else names[0]
+
+
 def _rms(values: Sequence[float]) -> float:
   return math.sqrt(np.mean(np.square(values)))
 
@@ -108,7 +114,12 @@ def read_runs(run_dirs: Sequence[str], split: str = "test", checkpoint: str = "b
   for run_dir in dict.fromkeys(str(pathlib.Path(run_dir)) for run_dir in run_dirs):
     configuration = _configuration(pathlib.Path(run_dir))
     groups.setdefault(configuration, {})[run_dir] = read_metrics(run_dir, split, checkpoint)
-  return [Group(runs) for runs in groups.values()]
+  found = [Group(runs) for runs in groups.values()]
+  names = [group.name for group in found]
+  for group in found:
+    if names.count(group.name) > 1:  # a/digit and b/digit
+      group.name = next(iter(group.runs))
+  return found
 
 
 def read_metrics(run_dir: str, split: str = "test", checkpoint: str = "best") -> Metrics:

@@ -245,8 +245,8 @@ def plain_vae(model: TrainedModel, dataset: Dataset, epochs: int = 3) -> Trained
     dataset: gives the images.
     epochs: of the training, of at least 20,000 images each, if the cache does not hold the VAE.
   """
-  config = model.model.get_config()
-  config |= {"objective": model.model.objective.only_vae().get_config(), "precision": "float32", "seed": VAE_SEED}
+  objective = model.model.objective.only_vae().get_config()
+  config = {**model.model.get_config(), "objective": objective, "precision": "float32", "seed": VAE_SEED}
   count = len(dataset.train["image"])
   batch_size = min(BATCH_SIZE, count - count % 2)
   steps = epochs * max(1, round(EPOCH_IMAGES / count)) * (count // batch_size)

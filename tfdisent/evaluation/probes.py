@@ -146,7 +146,10 @@ def _fit_scaler(values: np.ndarray) -> Any:
 
 
 def score(target: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-  """The accuracy of predicted classes [N], or the mean R² of predicted numbers [N, K], with its 95 % interval."""
+  """The accuracy of predicted classes [N], or the mean R² of predicted numbers [N, K], with its 95 % interval.
+
+  Numbers that are the same in all images are left out; where all are, R² is 0.
+  """
   if is_classes(target):
     return with_interval(target == prediction)
   return with_interval(
@@ -155,15 +158,21 @@ def score(target: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
 
 
 def _moments(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-  """The squared errors of numbers [N, K], the numbers and their squares, [N, 3 K]: what R² is a function of."""
+  """The squared errors of numbers [N, K], the numbers and their squares, [N, 3 K]: what R² is a function of.
+
+  Of the K those that are the same in all images tell nothing, and are left out unless all are.
+  """
+  if (varies := np.ptp(target, axis=0) > 0).any():
+    target, prediction = target[:, varies], prediction[:, varies]
   y = np.float64(target) - np.mean(target, axis=0, dtype=np.float64)  # centred: else the mean would drown the variance
   return np.stack([np.square(np.float64(target) - prediction), y, y * y], axis=1).reshape(len(y), -1)
 
 
 def _unexplained(means: np.ndarray) -> np.ndarray:
-  """The share mse / var of each number that is not read, [..., K], from the means of `_moments`."""
+  """The share mse / var of each number that is not read, [..., K], from the means of `_moments`; 1 without variance."""
   residual, mean, square = np.moveaxis(means.reshape(*means.shape[:-1], 3, -1), -2, 0)
-  return residual / (square - mean * mean)
+  variance = square - mean * mean
+  return np.divide(residual, variance, out=np.ones_like(residual), where=variance > 1e-12 * np.maximum(square, 1e-12))
 
 
 def chance(target: ProbeData) -> dict[str, float]:

@@ -8,7 +8,9 @@ from tfdisent.data.dataset import Dataset
 from tfdisent.evaluation import bound, control, counterpart, leaks, quality  # noqa: F401 (each registers its measurements)
 from tfdisent.evaluation.case import Case
 from tfdisent.evaluation.measurement import BUILT_IN, Measurement, Metrics
-from tfdisent.evaluation.readers import readers
+from tfdisent.evaluation.readers import feature_reader, readers
+from tfdisent.feature.contract import CONTINUOUS, Feature
+from tfdisent.feature.learned import LearnedFeature
 from tfdisent.inference import TrainedModel
 from tfdisent.registry import MEASUREMENTS
 
@@ -77,6 +79,10 @@ def evaluate(
   return metrics
 
 
-def train_judges(dataset: Dataset) -> None:
-  """Trains the networks that judge images of a data set, where the cache does not hold them yet."""
+def train_judges(dataset: Dataset, feature: Feature) -> None:
+  """Trains the networks that judge the control of f on a data set, where the cache does not hold them yet."""
   readers(dataset)
+  judged = {judge.column for judge in dataset.judges}
+  for part in feature.parts:
+    if isinstance(part, LearnedFeature) and part.kind == CONTINUOUS and part.column not in judged:
+      feature_reader(part, dataset)

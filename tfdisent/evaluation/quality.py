@@ -22,6 +22,8 @@ from tfdisent.evaluation.readers import class_column
 from tfdisent.registry import register_measurement
 
 FID_IMAGES = 10_000
+LARGEST_PSNR = np.float32(10 * np.log10(12 * 255.0**2))
+"""58.9 dB, the error of rounding to uint8, 1/12: one perfect image must not make a mean infinite."""
 
 
 @register_measurement("psnr")
@@ -101,8 +103,8 @@ class FID(Measurement):
 
 
 def psnr(x: np.ndarray, x_rec: np.ndarray) -> np.ndarray:
-  """PSNR in dB of each reconstruction, [N]: 10 log10(255² / mean squared error); infinite on a perfect one."""
-  return joined(lambda a, b: tf.image.psnr(a, b, 255), x, x_rec, size=1000)
+  """PSNR in dB of each reconstruction, [N]: 10 log10(255² / mean squared error), at most `LARGEST_PSNR`."""
+  return np.minimum(joined(lambda a, b: tf.image.psnr(a, b, 255), x, x_rec, size=1000), LARGEST_PSNR)
 
 
 def ssim(x: np.ndarray, x_rec: np.ndarray) -> np.ndarray:

@@ -98,7 +98,7 @@ class _Findings:
         continue
       real = self._real(judge)
       best = real if real is not None else float(judge.kind == "classifier")
-      if abs(chance - kept) < KEPT * abs(chance - best):
+      if best != chance and (kept - chance) / (best - chance) < KEPT:
         self._note("kept", part)
       yield part, judge.name, *("" if value is None else _show(judge, value) for value in (kept, real, chance))
 
@@ -110,7 +110,7 @@ class _Findings:
     if (seen := self._of(part, name)) is None:
       return
     chance = self._of(part, "leakage/chance") or 0.0
-    if seen > chance + TELLING:
+    if seen > chance + min(TELLING, (1 - chance) / 2):  # where one class is frequent, there is little to gain
       self._note("leak", part)
     read = f"{who}{self._images(part, name)} {self._reads(feature, seen)}"
     yield f"{part}: {read}; knowing nothing gives {_percent(chance) if feature.kind == DISCRETE else '0 %'}."

@@ -40,7 +40,7 @@ class Independence:
     dataset: its split `train` is drawn from.
     feature: f. Its parts that `names` name as well are the complement of the other ones.
     names: columns of the data set, or registered features: what goes together with f, and shall not. Empty for nothing.
-    largest: an image is drawn at most so many times as often as on average. A combination that is rarer stays too rare.
+    largest: the largest w(x), before all are divided by their mean. A combination that is rarer stays too rare.
 
   Raises:
     ConfigError: there is nothing of a name, its kind is unknown, or the images lack what it needs; or the names are all
@@ -88,7 +88,7 @@ def weights(f: Sequence[Part], c: Sequence[Part], largest: float, seed: int = 0)
 
   Args:
     f, c: what shall be independent of each other.
-    largest: w is clipped to it.
+    largest: w is clipped to it, and then divided by its mean.
     seed: of the folds, and of the classifier.
   """
   from sklearn.ensemble import HistGradientBoostingClassifier  # it takes a second to import

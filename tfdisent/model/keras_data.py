@@ -121,9 +121,7 @@ def vectors(feature: Feature, value: Any, in_graph: bool = False) -> Any:
   natural = None if isinstance(feature.served, Mapping) else tuple(feature.served.shape[1:])
   shape = tuple(value.shape[1:])
   if shape == (feature.width,) != natural:
-    if in_graph:
-      return tf.cast(value, tf.float32)
-    return _check_vectors(feature, value.astype(np.float32))
+    return _check_vectors(feature, tf.cast(value, tf.float32) if in_graph else value.astype(np.float32))
   if natural is not None and shape == (*natural, 1):  # a column of labels, as Keras's own data sets have them
     value, shape = value[..., 0], natural
   if not in_graph:
@@ -138,11 +136,15 @@ def vectors(feature: Feature, value: Any, in_graph: bool = False) -> Any:
 
 
 def _check_vectors(feature, f):
-  if not np.isfinite(f).all():
+  """f, an array or in a graph a tensor [B, width], if it is in its range."""
+  if not tf.is_tensor(f) and not np.isfinite(f).all():
     raise FeatureError(f"feature '{feature.name}' was given NaN or infinite values.")
   for part, of_part in zip(feature.parts, feature.split(f)):
-    if part.kind == DISCRETE and not np.isin(of_part, (0, 1)).all():
-      raise FeatureError(f"the vectors of feature '{part.name}' must be 0 or 1, since it is discrete.")
+    message = f"the vectors of feature '{part.name}' must be 0 or 1, since it is discrete"
+    if part.kind == DISCRETE and tf.is_tensor(f):
+      tf.debugging.assert_equal(of_part, tf.square(of_part), message)
+    elif part.kind == DISCRETE and not np.isin(of_part, (0, 1)).all():
+      raise FeatureError(f"{message}.")
   return f
 
 
@@ -168,4 +170,5 @@ def _images(model, x):
   if x.dtype.is_floating:
     message = "images of floats must lie in [0, 1]: divide those of 0 to 255 by 255, or give uint8"
     tf.debugging.assert_less_equal(tf.reduce_max(x), tf.ones([], x.dtype), message)
+    tf.debugging.assert_greater_equal(tf.reduce_min(x), tf.zeros([], x.dtype), message)
   return x

@@ -155,7 +155,7 @@ class DisentangledVAE(Posteriors, TrainingStep):
     return network
 
   def get_config(self) -> dict:
-    return self._config
+    return dict(self._config)
 
   @classmethod
   def from_config(cls, config: Mapping, trust: Sequence[str] = ()) -> "DisentangledVAE":

@@ -108,6 +108,8 @@ class Discriminator(plain.ConvolutionalNetwork):
 
   def __init__(self, outputs: int = 1, activation: str = "leaky_relu", **keywords):
     super().__init__(outputs, activation=activation, **keywords)
+    if not self._config["dense"]:
+      raise ValueError("D needs a dense layer, which z2 is projected on, as in {'dense': (128,)}")
     self.projection = keras.layers.Dense(self._config["dense"][-1], use_bias=False, dtype="float32", name="projection")
 
   def call(self, z2, image):

@@ -1,7 +1,6 @@
 """Training a model: from a data set and a feature to a run folder with checkpoints."""
 
 import contextlib
-import math
 import numbers
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +22,10 @@ from tfdisent.feature import learned
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.independence import Independence
 from tfdisent.feature.values import feature_values
-from tfdisent.hardware import has_bfloat16
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.paths import expanded
+from tfdisent.training import notes
 from tfdisent.training.callbacks import Progress, SaveCheckpoints, StopOnNonFinite
 from tfdisent.training.optimizers import check_gradients, make_optimizer, make_optimizer_of_d
 from tfdisent.training.same_data import described, refuse_other_data
@@ -115,8 +114,8 @@ def train_model(
     # --- Begin the run folder, or go on with it ---
     stack.enter_context(run.alone_in(run_dir) if worker.is_chief else contextlib.nullcontext())
     checkpoints, begun_with = _begun(run_dir, model, dataset, worker, epochs, describe(), description)
-    if worker.is_chief and 0 < begun_with < epochs:
-      _tell_of_rate(model, make_optimizer_eg(begun_with * batches.steps_per_epoch), begun_with, epochs)
+    if worker.is_chief and begun_with < epochs:
+      notes.tell(model, make_optimizer_eg, begun_with * batches.steps_per_epoch, steps, begun_with, epochs)
 
     # --- Fit what is learned and was not fitted before; a checkpoint holds it ---
     if unfitted:
@@ -232,8 +231,6 @@ def _begun(
   begun_with = run.refuse_fewer_epochs(run_dir, epochs)
   checkpoints = _restored(run_dir, model, worker, epochs)
   if worker.is_chief:
-    if not begun_with:
-      _tell_of_precision(model)
     description = {"dataset": None, **(description or {}), "epochs": epochs, "data": data}
     if dataset.background != WHITE:
       description["background"] = list(dataset.background)
@@ -256,26 +253,6 @@ def _restored(run_dir: pathlib.Path, model: DisentangledVAE, worker: Worker, epo
     done = checkpoints.epoch >= epochs
     say(f"Going on with the run in {run_dir} after {where} of {epochs} epochs." + (f" {more}" if done else ""))
   return checkpoints
-
-
-def _tell_of_precision(model: DisentangledVAE) -> None:
-  """Says so where the precision of a new run is one that this machine computes slowly."""
-  if model.precision == "mixed_bfloat16" and not has_bfloat16():
-    say(
-      "Note: this processor has no instructions for bfloat16, so that float32 is faster here, often ten times: "
-      "--gin_param=\"model.precision = 'float32'\" (in Python: model={'precision': 'float32'}) sets it, in a new run."
-    )
-
-
-def _tell_of_rate(model: DisentangledVAE, before: keras.optimizers.Optimizer, begun_with: int, epochs: int) -> None:
-  """Says what becomes of the learning rate in a run of more epochs than it was begun with, as `before` had it."""
-  before.iterations.assign(model.optimizer.iterations)
-  was, now = float(before.learning_rate), float(model.optimizer.learning_rate)
-  rate = f"it goes on at {now:.2g}, after {was:.2g}" if not math.isclose(was, now) else f"it stays at {now:.2g}"
-  say(
-    f"The run was begun with {begun_with} epochs and has {epochs} now. The schedule of the learning rate is that of "
-    f"all {epochs}: {rate}."
-  )
 
 
 def _fit(model, batches: _Batches, checkpoints: Checkpoints, epochs: int, worker: Worker, callbacks) -> None:
