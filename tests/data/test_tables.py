@@ -1,5 +1,7 @@
 """Tables beside images: how they are read, which column names the files, and what the files are like."""
 
+import shutil
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -55,6 +57,22 @@ def test_files_may_be_in_a_folder_within_and_rows_without_one_are_none(root):
   assert find_files({"f": ["a.png", "c.png", ""]}, root) == ("f", [*(root / "images" / f"{x}.png" for x in "ac"), None])
   absolute = find_files({"f": [str(root / "a.png"), None]}, root / "images")
   assert absolute == ("f", [root / "a.png", None])
+
+
+def test_names_that_fit_several_folders_are_refused(root):
+  for folder in ("depth", "rgb"):
+    (root / folder).mkdir()
+    (root / folder / "0.png").touch()
+  words = r"'0.png', which is a file in the folder 'depth' and another one in 'rgb' of .*, as in 'rgb/0.png'"
+  for column in (None, "f"):
+    with pytest.raises(DataError, match=words):
+      find_files({"f": ["0.png"]}, root, column)
+  assert find_files({"f": ["rgb/0.png"]}, root).paths == [root / "rgb" / "0.png"]
+  shutil.rmtree(root / "rgb")
+  (root / "rgb").symlink_to(root / "depth")
+  assert find_files({"f": ["0.png"]}, root).paths == [root / "depth" / "0.png"]
+  (root / "0.png").touch()
+  assert find_files({"f": ["0.png"]}, root).paths == [root / "0.png"]
 
 
 def test_an_error_says_how_to_name_the_files(root):

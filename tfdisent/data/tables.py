@@ -71,7 +71,7 @@ def find_files(table: Mapping[str, Sequence], root: pathlib.Path, column: str | 
     column: the name of the column; None to find it.
 
   Raises:
-    DataError: there is no such column; the message says how to name it.
+    DataError: there is no such column, or its names are files in several folders; the message says how to name it.
   """
   if column is not None and (not isinstance(column, str) or column not in table):
     raise ConfigError(f"there is no column '{column}' (file_column): the columns are {', '.join(map(str, table))}.")
@@ -80,17 +80,39 @@ def find_files(table: Mapping[str, Sequence], root: pathlib.Path, column: str | 
   for name in table if column is None else (column,):
     values = [as_text(value).replace("\\", "/") for value in table[name]]  # a table that Windows wrote
     some = [value for value in values if value][:20]
-    for base in bases:
-      # Values such as "1" or "cat" may be folders or files without a suffix, and are no images then. Not by pathlib,
-      # which raises an error for free text that is too long for a name.
-      if some and all("." in value and os.path.isfile(base / value) for value in some):
-        return Files(name, [base / value if value else None for value in values])
+    if base := _base(name, some, bases):
+      return Files(name, [base / value if value else None for value in values])
     if column is not None and some:
       raise DataError(f"column '{column}' names '{some[0]}', and there is no such file in {root} or the folders in it.")
   raise DataError(
     f"no column of the table names files that are in {root} or in the folders in it: the columns are "
     f"{', '.join(map(str, table))}. Name the column (file_column='file'), or correct the names."
   )
+
+
+def _base(column: str, names: Sequence[str], bases: Sequence[pathlib.Path]) -> pathlib.Path | None:
+  """The folder that has all files of these names: the first of `bases`, or else the only one of the others.
+
+  Raises:
+    DataError: several of the others have them; the message names two.
+  """
+  # Values such as "1" or "cat" may be folders or files without a suffix, and are no images then.
+  if not names or not all("." in name for name in names):
+    return None
+  found = {}
+  for base in bases:
+    # Not by pathlib, which raises an error for free text that is too long for a name.
+    if all(os.path.isfile(base / name) for name in names):
+      if base == bases[0]:
+        return base
+      found.setdefault(os.path.realpath(base / names[0]), base)  # two links to one folder are no choice
+  if len(found) > 1:
+    first, second = [base.name for base in found.values()][:2]
+    raise DataError(
+      f"column '{column}' names '{names[0]}', which is a file in the folder '{first}' and another one in '{second}' of "
+      f"{bases[0]}: write the folder into the table, as in '{second}/{names[0]}'."
+    )
+  return next(iter(found.values()), None)
 
 
 def find_splits(values: Sequence, where: Where = nth_row) -> np.ndarray | None:
