@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import os
+import resource
 import tarfile
 
 import numpy as np
@@ -95,6 +97,20 @@ def test_it_is_read_once_and_then_from_the_cache(birds, monkeypatch):
   again = from_shards(birds, kinds={"size": "number"}, size=8, channels=3)
   assert again.fingerprint == first.fingerprint and again.columns == first.columns and again.shards == first.shards
   assert (again.name, again.warnings) == (first.name, first.warnings)
+
+
+def test_more_shards_than_files_may_be_open(tmp_path):
+  _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+  limit = len(os.listdir("/proc/self/fd")) + 40
+  for shard in range(80):
+    write_tar(tmp_path / "birds" / f"birds-{shard}.tar", example(shard))
+  before = resource.getrlimit(resource.RLIMIT_NOFILE)
+  resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
+  try:
+    dataset = from_shards(tmp_path / "birds", size=8, channels=3)
+  finally:
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+  assert sum(len(dataset[split]["image"]) for split in SPLITS) == 80
 
 
 def test_another_shard_is_another_set(birds):

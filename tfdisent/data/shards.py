@@ -180,14 +180,14 @@ class _Source(NamedTuple):
     rows = rows_of_splits(found, self._given(of_shard), count, self.fractions, self.seed, is_few)
     rows["train"] = np.sort(rows["train"])  # in the order of the shards
     order = np.concatenate([rows[split] for split in SPLITS])
-    with contextlib.ExitStack() as stack:
-      files = [stack.enter_context(path.open("rb")).fileno() for path in self.paths]
 
-      def read(row):
-        path, file = self.paths[of_shard[row]], files[of_shard[row]]
-        return decode(image_bytes(path, file, examples[row][1:3], self.image), self.shape, self.background)
+    def read(row):
+      path = self.paths[of_shard[row]]
+      with path.open("rb") as file:  # not all of them at once: a system has its limit, and there may be thousands
+        data = image_bytes(path, file.fileno(), examples[row][1:3], self.image)
+      return decode(data, self.shape, self.background)
 
-      is_image = decode_all(order.tolist(), read, where, self.broken, append)
+    is_image = decode_all(order.tolist(), read, where, self.broken, append)
     kept, warnings = order[is_image], ()
     if len(kept) < len(order):
       warnings = (f"{len(order) - len(kept)} of {len(order)} images cannot be read, and are skipped",)
