@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import pathlib
 import resource
 import tarfile
 
@@ -152,6 +153,20 @@ def test_shards_are_in_natural_order_and_hidden_ones_left_out(tmp_path):
   assert found == ["a-2.tar", "a-10.tar", "c.tfrecord-00000-of-00001", "in/a-1.tar"]
 
 
+def test_folders_that_may_not_be_read_hold_no_shards(birds, monkeypatch):
+  """A mount point has `lost+found`."""
+  (birds / "lost+found").mkdir()
+  iterdir = pathlib.Path.iterdir
+
+  def refuse(path):
+    if path.name == "lost+found":
+      raise PermissionError(13, "Permission denied", str(path))
+    return iterdir(path)
+
+  monkeypatch.setattr(pathlib.Path, "iterdir", refuse)
+  assert plan.source(str(birds))[0] == "shards" and len(shards_in(birds)) == 5
+
+
 def test_of_very_many_images_the_splits_are_a_plain_draw(birds, monkeypatch):
   monkeypatch.setattr("tfdisent.data.shards.MOST_STRATIFIED", 100)
   dataset = from_shards(birds, test_fraction=0.3)
@@ -193,6 +208,22 @@ def test_records_as_tfds_writes_them(tmp_path):
     names = np.array(dataset.class_names["label"])[dataset[split]["label"]]
     np.testing.assert_array_equal(names, np.array(["owl", "emu", "jay", "auk"])[numbers % 4])
   assert [*dataset.columns] == ["box_area", "label"]
+
+
+def test_names_of_classes_are_read_anew_and_there_must_be_enough(tmp_path):
+  write_records(tmp_path / "a.tfrecord", [{"image": png(i), "label": i % 3} for i in range(60)])
+  names = tmp_path / "label.labels.txt"
+  for text, expected in (("owl\nemu\njay\n\n\n", "emu jay owl"), ("owl\n\njay", "1 jay owl"), ("a\nb\nc\n", "a b c")):
+    names.write_text(text)
+    dataset = from_shards(tmp_path)
+    assert dataset.class_names["label"] == tuple(expected.split())
+    label = np.array(dataset.class_names["label"])[dataset.train["label"]]
+    lines = np.array([line or str(number) for number, line in enumerate(text.split("\n"))])
+    np.testing.assert_array_equal(label, lines[numbers_of(dataset.train) % 3])
+  names.write_text("owl\nemu\n")
+  words = r"label.labels.txt has the names of 2 classes, and label is 2 in record 2 of a.tfrecord: write a line"
+  with pytest.raises(DataError, match=words):
+    from_shards(tmp_path)
 
 
 @pytest.mark.long

@@ -1,5 +1,6 @@
 """Tables beside images: how they are read, which column names the files, and what the files are like."""
 
+import pathlib
 import shutil
 
 import numpy as np
@@ -27,6 +28,15 @@ def test_the_table_of_a_folder_is_found(tmp_path):
     find_table(tmp_path)
   (tmp_path / "Table.tsv").touch()
   assert find_table(tmp_path).name == "Table.tsv"
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+  def refuse(path):
+    raise PermissionError(13, "Permission denied", str(path))
+
+  monkeypatch.setattr(pathlib.Path, "iterdir", refuse)
+  with pytest.raises(DataError, match=r"the folder .* cannot be read: .*Permission denied"):
+    find_table(tmp_path)
 
 
 # --- The files ---

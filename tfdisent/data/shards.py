@@ -19,7 +19,7 @@ import numpy as np
 
 from tfdisent.arguments import checked
 from tfdisent.data.alike import warning_of_copies
-from tfdisent.data.archives import Example, class_names, examples_of, image_bytes, shards_in, split_of
+from tfdisent.data.archives import Example, class_names, examples_of, image_bytes, label_files, shards_in, split_of
 from tfdisent.data.assemble import dataset_of, judged_alone, rows_of_splits
 from tfdisent.data.columns import Column, Kinds, asked
 from tfdisent.data.dataset import SPLITS, Dataset, Shards
@@ -91,7 +91,7 @@ def shards(
     raise DataError(f"{root} has no shards: the data set 'shards' wants files .tar or .tfrecord in it.")
   shape, notes, warnings = _shape(paths, image, size, channels)
   source = _Source(root, paths, image, kinds, columns, fractions, seed, shape, broken, as_background(background))
-  states = [(str(path.absolute()), *state(path)) for path in paths]
+  states = [(str(path.absolute()), *state(path)) for path in (*paths, *label_files(paths[0]).values())]
   key = f"shards {states} {image} {kinds} {columns} {fractions} {seed} {broken} {source.background}"
   prepared = cached_images(key, shape, f"the images of {len(paths)} shards", source.prepare)
   about = json.loads(str(prepared.columns["about"]))
@@ -238,6 +238,11 @@ class _Source(NamedTuple):
     of_classes = {**class_names(self.paths[0])}
     for name in names:
       if name in of_classes and all(isinstance(value, int) for value in table[name]):
+        if (most := max(table[name])) >= len(of_classes[name]):
+          raise DataError(
+            f"{label_files(self.paths[0])[name]} has the names of {len(of_classes[name])} classes, and {name} is "
+            f"{most} in {where(table[name].index(most))}: write a line for each class from 0 to {most}, or remove it."
+          )
         table[name] = [of_classes[name][value] if value >= 0 else None for value in table[name]]
       if name not in kinds and (name in of_classes or (name == "label" and self.paths[0].suffix == ".tar")):
         kinds[name] = asked((f"{name}:category",))[name]

@@ -30,12 +30,20 @@ GREY_SPREAD = 4
 
 
 def tables_in(folder: pathlib.Path) -> list[pathlib.Path]:
-  """The files of a folder that are tables by their suffix, sorted; hidden ones and locks of Excel are none."""
-  return sorted(
+  """The files of a folder that are tables by their suffix, sorted; hidden ones and locks of Excel are none.
+
+  Raises:
+    DataError: the folder cannot be read.
+  """
+  try:
+    paths = sorted(folder.iterdir())
+  except OSError as error:
+    raise DataError(f"the folder {folder} cannot be read: {error}.") from error
+  return [
     path
-    for path in folder.iterdir()
-    if path.suffix.lower() in TABLE_SUFFIXES and not path.name.startswith((".", "~$")) and path.is_file()
-  )
+    for path in paths
+    if path.suffix.lower() in TABLE_SUFFIXES and not path.name.startswith((".", "~$")) and os.path.isfile(path)
+  ]
 
 
 def find_table(folder: pathlib.Path) -> pathlib.Path:
@@ -75,7 +83,7 @@ def find_files(table: Mapping[str, Sequence], root: pathlib.Path, column: str | 
   """
   if column is not None and (not isinstance(column, str) or column not in table):
     raise ConfigError(f"there is no column '{column}' (file_column): the columns are {', '.join(map(str, table))}.")
-  bases = [root, *(sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ())]
+  bases = [root, *(sorted(path for path in root.iterdir() if os.path.isdir(path)) if root.is_dir() else ())]
   bases = [path for path in bases if path == root or not path.name.startswith(".")]
   for name in table if column is None else (column,):
     values = [as_text(value).replace("\\", "/") for value in table[name]]  # a table that Windows wrote
