@@ -36,6 +36,9 @@ from tfdisent.registry import register_dataset
 SHARDS_SEEN, IMAGES_SEEN = 32, 8
 """How many shards, and images at the beginning of each, tell the size and the channels where they are not given."""
 
+COLUMNS_FOUND = 2
+"""The version of `tfdisent.data.detect`, since the cache of shards has columns as they were found."""
+
 MOST_STRATIFIED = 100_000
 """Of more images the splits are a plain draw, in which the shares of classes hardly differ."""
 
@@ -92,7 +95,7 @@ def shards(
   shape, notes, warnings = _shape(paths, image, size, channels)
   source = _Source(root, paths, image, kinds, columns, fractions, seed, shape, broken, as_background(background))
   states = [(str(path.absolute()), *state(path)) for path in (*paths, *label_files(paths[0]).values())]
-  key = f"shards {states} {image} {kinds} {columns} {fractions} {seed} {broken} {source.background}"
+  key = f"shards {COLUMNS_FOUND} {states} {image} {kinds} {columns} {fractions} {seed} {broken} {source.background}"
   prepared = cached_images(key, shape, f"the images of {len(paths)} shards", source.prepare)
   about = json.loads(str(prepared.columns["about"]))
   found = _found_again(about, prepared.columns)
