@@ -117,7 +117,11 @@ HOST = flags.DEFINE_string(
   "host", "127.0.0.1", "The address at which --mode=demo serves; 0.0.0.0 lets other machines in, without a password."
 )
 PORT = flags.DEFINE_integer(
-  "port", None, "The port of --mode=demo (default: 7860, or the next one that is free).", 0, 65535
+  "port",
+  None,
+  "The port of --mode=demo (default: 7860, or the next one that is free; 0: any free one).",
+  0,
+  65535,
 )
 MODEL_NAME = flags.DEFINE_string("model_name", None, "What the exported model is called (default: as the run folder).")
 TRUST = flags.DEFINE_list(
