@@ -330,6 +330,23 @@ def test_missing_values_are_named_left_out_or_dropped(people):
     from_table(people, kinds=("age:number",), missing="drop")
 
 
+def test_rows_of_train_that_all_lack_a_value_are_refused(people):
+  lines = [f"{i:02}.png,{'' if i < 30 else i},{'train' if i < 30 else 'test'}" for i in range(COUNT)]
+  (people / "table.csv").write_text("\n".join(["file,age,split", *lines]))
+  words = r"no image of the split train is left: 30 rows have no value of age, .* first is row 1 .*\. Fill them in"
+  with pytest.raises(DataError, match=words):
+    from_table(people, kinds=("age:number",), missing="drop")
+
+
+def test_a_folder_may_begin_with_two_strokes(photos):
+  image = (photos / "eel" / "00.png").read_bytes()
+  (photos / "eel" / "01.png").write_bytes(image)
+  for number in range(2, 20):
+    (photos / "eel" / f"more{number}.png").write_bytes(image)
+  warnings = from_folder(f"/{photos}").warnings
+  assert any("eel/" in warning and str(photos) not in warning for warning in warnings), warnings
+
+
 def test_a_column_asked_for_as_two_kinds_and_one_called_image_are_refused(people):
   with pytest.raises(ConfigError, match="column 'age' is asked for as 'number' and as 'category': choose one"):
     from_table(people, kinds=("age:number", "age:category"))

@@ -7,6 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from tfdisent.data import tables
 from tfdisent.data.tables import (
   find_files,
   find_splits,
@@ -129,6 +130,28 @@ def test_sizes_are_read_and_grey_is_seen_in_headers_and_in_pixels(tmp_path):
   (tmp_path / "broken.png").write_text("no image")
   sizes, is_grey = look_at([tmp_path / "broken.png", tmp_path / "absent.png", grey[1]])
   assert (sizes.tolist(), is_grey) == ([[4, 3]], True)
+
+
+def test_colour_is_looked_for_in_an_even_spread_of_files(tmp_path, monkeypatch):
+  files = [save(tmp_path / f"{i:02}.png", "RGB", color=(90, 90, 90)) for i in range(50)]
+  opened = []
+  monkeypatch.setattr(tables, "MOST_OPENED", 10)
+  has_color = tables._has_color
+  monkeypatch.setattr(tables, "_has_color", lambda file: (opened.append(file), has_color(file))[1])
+  assert look_at(files)[1] is True
+  assert sorted(opened) == files[::5]
+  save(files[45], "RGB", color=(90, 90, 99))
+  assert look_at(files)[1] is False
+
+
+def test_a_damaged_file_of_any_format_is_left_to_whoever_decodes_it(tmp_path):
+  whole = save(tmp_path / "whole.dds", "RGB")
+  content = bytearray(whole.read_bytes())
+  content[80:84] = bytes(4)  # a format of pixels that Pillow does not implement
+  (tmp_path / "damaged.dds").write_bytes(content)
+  with pytest.raises(NotImplementedError):
+    PIL.Image.open(tmp_path / "damaged.dds")
+  assert look_at([tmp_path / "damaged.dds", whole])[0].tolist() == [[4, 3]]
 
 
 @pytest.mark.parametrize(

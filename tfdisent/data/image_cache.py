@@ -13,6 +13,7 @@ import PIL.Image
 from absl import logging
 
 from tfdisent.cache import MAKING, cache_folder, hold, make_room, used
+from tfdisent.console import say
 from tfdisent.errors import DataError
 
 PREPARATION = 2
@@ -73,7 +74,7 @@ def cached_images(
       return _opened(path, columns_path, shape)
     except Exception as error:  # NumPy raises many types for damaged zip files, headers and shapes
       logging.warning("%s is damaged (%s: %s); it is made again.", path, type(error).__name__, error)
-  print(f"Preparing {what}; they are kept in {path}.", flush=True)
+  say(f"Preparing {what}; they are kept in {path}.")
   unwritable = lambda error: DataError(  # noqa: E731
     f"{what} cannot be prepared in {cache} ({error}). TFDISENT_CACHE names another folder."
   )

@@ -245,6 +245,8 @@ def _of_table(
     needed = {of for name in names for of in (name, *(f"{name}_{channel}" for channel in "rgb"))}
     rows, more = complete_rows(others, needed or None, table.where)
     warnings += more
+    if given is not None and "train" not in given[rows]:
+      raise DataError(f"no image of the split train is left: {more[0]}. Fill them in, or name fewer columns.")
     table, paths, given = table.rows(rows), [paths[row] for row in rows], given if given is None else given[rows]
     others = {column: table.columns[column] for column in others}
   found = find(others, kinds, table.where)

@@ -27,6 +27,8 @@ GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 """Of Pillow."""
 GREY_SPREAD = 4
 """Channels of a grey photograph in RGB differ by no more than this: JPEG rounds them."""
+MOST_OPENED = 1000
+"""Files whose pixels are looked at for a colour, evenly spread over all."""
 
 
 def tables_in(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -147,7 +149,7 @@ def find_splits(values: Sequence, where: Where = nth_row) -> np.ndarray | None:
 def look_at(files: Sequence[pathlib.Path], with_channels: bool = True) -> tuple[np.ndarray, bool]:
   """(width, height) of each image file that can be read, [M, 2], and whether all of them are grey.
 
-  Only headers are read, and pixels of files in colour until one is found that is not grey.
+  Only headers are read, and pixels of files in colour until one is found that is not grey, of at most `MOST_OPENED`.
 
   Args:
     files: N image files.
@@ -155,16 +157,18 @@ def look_at(files: Sequence[pathlib.Path], with_channels: bool = True) -> tuple[
   """
   with ThreadPoolExecutor() as pool:
     headers = [header for header in pool.map(_header, files) if header is not None]
+    in_color = [header[3] for header in headers if not header[2]] if with_channels else []
+    spread = in_color[:: max(1, -(-len(in_color) // MOST_OPENED))]
+    found = any(pool.map(_has_color, spread))  # once there is one, what is left is cancelled
   sizes = np.array([header[:2] for header in headers], int).reshape(-1, 2)
-  is_grey = with_channels and not any(_has_color(header[3]) for header in headers if not header[2])
-  return sizes, is_grey
+  return sizes, with_channels and not found
 
 
 def _header(file):
   try:
     with PIL.Image.open(file) as image:
       return *image.size, image.mode in GREY_MODES, file
-  except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+  except Exception:  # Pillow raises many types for damaged files
     return None  # whoever decodes it says what is wrong
 
 
@@ -172,7 +176,7 @@ def _has_color(file) -> bool:
   try:
     with PIL.Image.open(file) as image:
       pixels = decode(image, (image.height, image.width, 3)).image.astype(int)
-  except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+  except Exception:  # Pillow's, of many types
     return False
   return bool(np.ptp(pixels, axis=2).max() > GREY_SPREAD)
 
