@@ -52,7 +52,9 @@ def test_it_has_the_weights_of_one_checkpoint_alone(compact, digit_run, tmp_path
 def test_it_can_be_exported_and_made_smaller_again_with_its_judges(compact, tmp_path):
   judged = shutil.copytree(compact, tmp_path / "judged")
   (judged / "judges.npz").write_bytes(b"judges")
+  (judged / "test_reads.jsonl").write_text("{}\n{}\n")
   again = tfdisent.export(judged, "compact", tmp_path, "again")
+  assert (again / "test_reads.jsonl").read_text() == "{}\n{}\n"  # how often the test split was measured goes with it
   assert (again / "judges.npz").read_bytes() == b"judges" and not (compact / "judges.npz").exists()
   assert (again / "weights.npz").read_bytes() == (compact / "weights.npz").read_bytes()
 

@@ -108,6 +108,14 @@ def read_folder(root: pathlib.Path, name: str) -> Folder:
   return Folder(files, classes, np.array(splits), tuple(warnings))
 
 
+def has_classes(root: pathlib.Path) -> bool:
+  """Whether there are images in several folders of a folder."""
+  try:
+    return len({*read_folder(root, "folder").classes}) > 1
+  except DataError:
+    return False
+
+
 def _level(root: pathlib.Path, warnings: list[str]) -> tuple[pathlib.Path, _Listing]:
   """The folder that holds the classes, or the splits: `root`, or one within it if an archive is one level too high."""
   here, above = _list(root), {_identity(root)}
