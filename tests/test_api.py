@@ -211,6 +211,9 @@ def test_each_learned_part_is_fitted_in_a_folder_of_its_own(few_digits, tmp_path
   assert [(folder, numbers) for folder, _, _, numbers in calls] == [
     (str(tmp_path / "f" / name), (1, 2, 3.0, 4.0, 5)) for name in "ac"
   ]
+  calls.clear()
+  tfdisent.fit_feature(tmp_path / "f", few_digits, Composite(parts=(one, one), part_names=("/abs", "../x")))
+  assert [folder for folder, *_ in calls] == [str(tmp_path / "f" / name) for name in ("%2Fabs", "..%2Fx")]
   with pytest.raises(ConfigError, match="is not learned: there is nothing to fit"):
     tfdisent.fit_feature(tmp_path / "f", few_digits, pose)
 

@@ -20,6 +20,7 @@ from absl.testing import flagsaver
 
 from tests.processes import Fork
 from tfdisent import config, load, main, pictures, run, sweep
+from tfdisent import flags as our_flags
 from tfdisent.api import training
 from tfdisent.data.color_mnist import color_mnist
 from tfdisent.errors import ConfigError, Interrupted
@@ -271,6 +272,33 @@ def test_sweep_runs_the_grid_of_its_file(tfdisent, tmp_path, monkeypatch):
   assert "model.z1_width = 8" in zero and not any(line.startswith("sweep") for line in zero)
 
 
+def test_sweep_gives_its_flags_to_each_run_and_names_the_plots_that_there_are(tfdisent, tmp_path, monkeypatch):
+  calls = []
+  monkeypatch.setattr(sweep, "run", lambda *arguments: (calls.append(arguments), "| table |")[1])
+  monkeypatch.setattr(signal, "signal", lambda *_: None)
+  grid = "sweep.grid = {'objective.lambda3': (1.0, 2.0)}"
+  command = ("--mode=sweep", SHORT[0], f"--gin_param={grid}", f"--run_dir={tmp_path}")
+  (tmp_path / "comparison.png").touch()
+  code, out, err = tfdisent(*command, "--seed=4", "--epochs=3", "--feature=digit_label")
+  assert code == 0 and out.endswith(f"Written to {tmp_path}/comparison.md; plots in {tmp_path}/comparison.png\n"), err
+  bindings = ["train.seed = 4", "train.epochs = 3", "train.feature = ('digit_label',)"]
+  assert calls[0][4] == [grid, *bindings]
+  assert all({*bindings} <= of_run for of_run in calls[0][2].values())
+  (tmp_path / "comparison.png").unlink()
+  assert tfdisent(*command)[1].endswith(f"Written to {tmp_path}/comparison.md\n")
+  code, _, err = tfdisent(*command, "--gin_param=sweep.grid = {'train.seed': (0, 1)}", "--seed=4")
+  assert code == 1 and "--seed gives one value, and sweep.grid goes through those of train.seed" in err
+
+
+def test_run_folders_may_have_commas_in_their_names(tmp_path):
+  for name in ("lambda3=1.0,seed=0", "lambda3=1.0,seed=1", "plain"):
+    (tmp_path / name).mkdir()
+  given = [str(tmp_path / name) for name in ("plain", "lambda3=1.0,seed=0", "nowhere", "lambda3=1.0,seed=1", "plain")]
+  with flagsaver.flagsaver():
+    flags.FLAGS(["tfdisent", f"--run_dirs={','.join(given)}"])
+    assert our_flags.run_dirs() == given
+
+
 def test_sample_draws_new_images_that_follow_the_seed(run_dir, tfdisent):
   pictures = []
   for seed in (1, 1, 2):
@@ -414,6 +442,19 @@ def test_a_learned_feature_is_fitted_and_then_trained_with(tfdisent, tmp_path):
   assert feature.fitted == str(tmp_path / "f")
 
 
+def test_fit_feature_takes_the_flags_of_a_training(tfdisent, tmp_path, monkeypatch):
+  fitted = []
+
+  def fit(*_):
+    bound = {name: gin.get_bindings(f"tfdisent.{name}") for name in ("fit_feature", "train")}
+    fitted.append((bound["fit_feature"], bound["train"]["feature"]))
+
+  monkeypatch.setattr(config, "fit_feature", fit)
+  command = ("--mode=fit_feature", SHORT[0], f"--run_dir={tmp_path / 'f'}", "--seed=2", "--epochs=5", "--feature=a,b")
+  code, _, err = tfdisent(*command)
+  assert code == 0 and fitted == [({"seed": 2, "epochs": 5}, ("a", "b"))], err
+
+
 def test_there_is_nothing_to_fit_of_a_feature_with_a_formula(tfdisent, tmp_path):
   code, _, err = tfdisent("--mode=fit_feature", *SHORT, f"--run_dir={tmp_path / 'f'}")
   assert code == 1 and "'digit_label' is not learned" in err and not (tmp_path / "f").exists()
@@ -444,6 +485,17 @@ def test_what_is_no_flag_is_told_in_a_line(tfdisent, capsys):
   assert capsys.readouterr().err == (
     "tfdisent: error: unexpected argument 'my.gin': every argument is a flag, as in --gin_file=my.gin.\n"
   )
+
+
+def test_whoever_reads_the_output_may_end():
+  """As `tfdisent --describe | head -1` does."""
+  for flush in (True, False):
+    code = f"modes.train = lambda: [print('a line', flush={flush}) for _ in range(50_000)]"
+    command = [sys.executable, "-c", f"from tfdisent import main, modes; {code}; main.run()"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+      assert process.stdout.readline() == b"a line\n"
+      process.stdout.close()
+      assert process.stderr.read() == b"" and process.wait() == 128 + signal.SIGPIPE
 
 
 def test_the_help_is_shown_where_signs_are_ascii():

@@ -108,6 +108,7 @@ def test_the_models_of_the_package_are_small_and_say_of_what_they_are_made():
 def test_the_demo_shows_all_models_of_the_package(one_model, tfdisent, monkeypatch):
   shown = []
   monkeypatch.setattr(demo, "serve", lambda runs, host, port: shown.extend([*runs, host, port]))
+  pathlib.Path("digits").mkdir()  # images of somebody, which no run is in
   code, _, err = tfdisent("--mode=demo", "--port=7999")
   assert code == 0, err
   (name, model), *address = shown

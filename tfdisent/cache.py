@@ -13,6 +13,7 @@ import re
 import shutil
 import time
 
+from tfdisent.console import say
 from tfdisent.errors import ConfigError, shown
 
 DEFAULT_GB = 20.0
@@ -93,10 +94,9 @@ def make_room(newest: pathlib.Path) -> None:
     if newest not in entries[name] and _removed(entries[name]):
       removed += size[name]
   if removed:
-    print(
+    say(
       f"{removed / GB:.3g} GB that were not used for longest were removed from {folder}, which may hold "
-      f"{limit / GB:g} GB (TFDISENT_CACHE_GB).",
-      flush=True,
+      f"{limit / GB:g} GB (TFDISENT_CACHE_GB)."
     )
 
 

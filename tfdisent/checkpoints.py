@@ -145,13 +145,13 @@ def restore(run_dir: str, which: str, model: DisentangledVAE) -> Checkpoint:
   """Restores the weights of `model` from the newest readable checkpoint of a run, of the kind "best" or "last".
 
   Raises:
-    CheckpointError: no checkpoint can be read, or they belong to another architecture.
+    CheckpointError: no checkpoint can be read, they belong to another architecture, or the run has none of this kind.
   """
   if which not in KINDS:
     raise CheckpointError(f"unknown checkpoint '{which}': choose one of {', '.join(KINDS)}.")
   if not _paths(run_dir, which):
     if pathlib.Path(run_dir, WEIGHTS_FILE).is_file():
-      return _restore_weights(pathlib.Path(run_dir, WEIGHTS_FILE), model)
+      return _restore_weights(pathlib.Path(run_dir, WEIGHTS_FILE), which, model)
     raise CheckpointError(
       f"{run_dir} has no checkpoint under {CHECKPOINTS_FOLDER}/{which}: its training has not finished an epoch yet."
     )
@@ -183,14 +183,22 @@ def save_weights(folder: pathlib.Path, model: DisentangledVAE, checkpoint: Check
   write(folder / WEIGHTS_FILE, file.getvalue())
 
 
-def _restore_weights(file: pathlib.Path, model: DisentangledVAE) -> Checkpoint:
-  """Gives the model the weights of a `weights.npz`; the other networks keep what they have."""
+def _restore_weights(file: pathlib.Path, which: str, model: DisentangledVAE) -> Checkpoint:
+  """Gives the model the weights of a `weights.npz`; the other networks keep what they have.
+
+  Where "last" is asked for, they must be those. "best" is what all ask for who say nothing, and takes what is there.
+  """
   try:
     with np.load(file, allow_pickle=False) as arrays:
       kind, epoch, step = arrays[""].tolist()
       values = {name: arrays[name] for name in arrays.files}
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
     raise CheckpointError(f"{file} is damaged ({error}). Get the folder anew from where it came.") from error
+  if which == "last" != kind:
+    raise CheckpointError(
+      f"{file.parent} is a run that was made small, and has the {kind} weights alone: leave --checkpoint=last (from "
+      f"Python, 'last'), or take the whole run."
+    )
   for symbol, of_network in _used(model).items():
     for path, variable in of_network.items():
       value = values.get(f"{symbol}/{path}")

@@ -1,5 +1,6 @@
 """The flags of the command line, and what is read from them; `tfdisent.modes` does what they ask for."""
 
+import os
 import pathlib
 
 from absl import flags
@@ -39,13 +40,20 @@ PRESET = flags.DEFINE_string(
   "The recipe where no gin file is given: 'small', 'medium' or 'large' images, the 'paper' alone, or 'auto', which "
   "takes it by the size of the images. RUN_DIR/config.gin tells what it says.",
 )
-EPOCHS = flags.DEFINE_integer("epochs", None, "How often the training split is seen. Replaces train.epochs.", 1)
+EPOCHS = flags.DEFINE_integer(
+  "epochs",
+  None,
+  "How often the training split is seen. Replaces train.epochs, in --mode=fit_feature fit_feature.epochs.",
+  1,
+)
 DESCRIBE = flags.DEFINE_boolean(
   "describe", False, "Say what the data set holds and what would be trained on it, for how long; train nothing."
 )
 RUN_DIR = flags.DEFINE_string("run_dir", None, "The run folder: made by a training, read by the other modes.")
 RUN_DIRS = flags.DEFINE_list(
-  "run_dirs", [], "The run folders of --mode=compare, separated by commas. What it writes goes into --run_dir."
+  "run_dirs",
+  [],
+  "The run folders of --mode=compare, which writes into --run_dir, or of --mode=demo; separated by commas.",
 )
 DATA_DIR = flags.DEFINE_string(
   "data_dir", None, "The folder of your images; or where TFDS keeps its data sets (default: ~/tensorflow_datasets)."
@@ -53,7 +61,8 @@ DATA_DIR = flags.DEFINE_string(
 SEED = flags.DEFINE_integer(
   "seed",
   None,
-  "Seed of everything random in training, or of the samples of --mode=sample; replaces train.seed.",
+  "Seed of everything random in training, or of the samples of --mode=sample; replaces train.seed, in "
+  "--mode=fit_feature fit_feature.seed.",
   lower_bound=0,
   upper_bound=2**32 - 1,
 )
@@ -94,8 +103,9 @@ EXPORT_FORMAT = flags.DEFINE_string(
   "export_format",
   "saved_model",
   "What --mode=export writes: 'saved_model' for TensorFlow Serving, 'litert', MODEL_NAME.tflite with `control` and "
-  "`encode`, for phones and browsers, 'web', the folder MODEL_NAME.web with a page that computes in the browser, or a "
-  "format of your own, registered by a module that --gin_param or --gin_file imports.",
+  "`encode`, for phones and browsers, 'web', the folder MODEL_NAME.web with a page that computes in the browser, "
+  "'compact', a small run folder to be sent, or a format of your own, registered by a module that --gin_param or "
+  "--gin_file imports.",
 )
 PEER = flags.DEFINE_string(
   "peer",
@@ -107,7 +117,11 @@ HOST = flags.DEFINE_string(
   "host", "127.0.0.1", "The address at which --mode=demo serves; 0.0.0.0 lets other machines in, without a password."
 )
 PORT = flags.DEFINE_integer(
-  "port", None, "The port of --mode=demo (default: 7860, or the next one that is free).", 0, 65535
+  "port",
+  None,
+  "The port of --mode=demo (default: 7860, or the next one that is free; 0: any free one).",
+  0,
+  65535,
 )
 MODEL_NAME = flags.DEFINE_string("model_name", None, "What the exported model is called (default: as the run folder).")
 TRUST = flags.DEFINE_list(
@@ -137,6 +151,27 @@ def run_dir(exists: bool = True) -> pathlib.Path:
     models = f" Models of the package: {', '.join(shipped.names())}." if shipped.names() else ""
     raise RunError(f"there is no run folder {run_dir}.{models}")
   return run_dir
+
+
+def run_dirs() -> list[str]:
+  """The run folders of --run_dirs; parts that a comma joins to a path that exists are one, as the runs of a sweep."""
+  parts, folders = list(RUN_DIRS.value), []
+  while parts:
+    joined = [",".join(parts[:count]) for count in range(len(parts), 1, -1)]
+    folders.append(next((path for path in joined if os.path.exists(expanded(path))), parts[0]))
+    del parts[: folders[-1].count(",") + 1]
+  return folders
+
+
+def bindings() -> list[str]:
+  """The bindings of a training that --seed, --epochs and --strategy replace."""
+  numbers = [("seed", SEED.value), ("epochs", EPOCHS.value)]
+  return [*(f"train.{name} = {value}" for name, value in numbers if value is not None), *strategy()]
+
+
+def feature() -> list[str]:
+  """The binding of the feature, if one is given."""
+  return [f"train.feature = {tuple(FEATURE.value)!r}"] if FEATURE.value else []
 
 
 def strategy() -> list[str]:

@@ -96,12 +96,17 @@ def main(arguments):
       "demo": modes.demo,
       "bench": modes.bench,
     }[flags.MODE.value]()
+    sys.stdout.flush()
   except Interrupted as note:
     say(f"tfdisent: {note}")
     _stopped_with.append(0)
   except TfdisentError as error:
     print(f"tfdisent: error: {error}", file=sys.stderr)
     sys.exit(1)
+  except BrokenPipeError:  # who read the output has ended, as `head` does
+    with contextlib.suppress(OSError, ValueError):  # else Python says so as it ends
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
   except KeyboardInterrupt:  # outside of the steps of a training, or the second one within them
     goes_on = " The same command goes on from the last checkpoint." if flags.MODE.value == "train" else ""
     print(f"tfdisent: stopped at once.{goes_on}", file=sys.stderr)

@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 import sys
+from collections.abc import Sequence
 
 from absl import logging
 from absl.flags import FLAGS
@@ -25,9 +26,7 @@ def train() -> None:
   bindings = list(flags.GIN_PARAM.value)
   if flags.DATA_DIR.value:
     bindings.append(f"train.data_dir = {str(flags.data_dir())!r}")
-  for name, value in (("seed", flags.SEED.value), ("epochs", flags.EPOCHS.value)):
-    bindings += [] if value is None else [f"train.{name} = {value}"]
-  bindings += flags.strategy()
+  bindings += flags.bindings()
   from tfdisent import config
 
   if not flags.GIN_FILE.value:
@@ -35,10 +34,7 @@ def train() -> None:
     return
   if FLAGS["preset"].present:
     raise ConfigError("--preset is for a training without a gin file, and --gin_file is a recipe of its own.")
-  config.read(
-    flags.GIN_FILE.value,
-    [*bindings, *([f"train.feature = {tuple(flags.FEATURE.value)!r}"] if flags.FEATURE.value else [])],
-  )
+  config.read(flags.GIN_FILE.value, [*bindings, *flags.feature()])
   if flags.DESCRIBE.value:
     from tfdisent import data
 
@@ -79,8 +75,9 @@ def fit_feature() -> None:
   run_dir = flags.run_dir(exists=False)
   from tfdisent import config
 
-  seed = [] if flags.SEED.value is None else [f"fit_feature.seed = {flags.SEED.value}"]
-  config.read(flags.GIN_FILE.value, [*flags.GIN_PARAM.value, *seed])
+  numbers = (("seed", flags.SEED.value), ("epochs", flags.EPOCHS.value))
+  of_flags = [f"fit_feature.{name} = {value}" for name, value in numbers if value is not None]
+  config.read(flags.GIN_FILE.value, [*flags.GIN_PARAM.value, *of_flags, *flags.feature()])
   config.fit_feature(run_dir, flags.data_dir())
 
 
@@ -105,15 +102,14 @@ def compare() -> None:
   from tfdisent import run
   from tfdisent.evaluation import comparison
 
-  run_dirs = [str(expanded(run_dir)) for run_dir in flags.RUN_DIRS.value]
+  run_dirs = [str(expanded(run_dir)) for run_dir in flags.run_dirs()]
   groups = comparison.read_runs(run_dirs, flags.SPLIT.value, flags.CHECKPOINT.value)
   parents = {str(pathlib.Path(run_dir).absolute().parent) for group in groups for run_dir in group.runs}
   folder = (
     flags.run_dir(exists=False) if flags.RUN_DIR.value else pathlib.Path(os.path.commonpath(parents)) / "comparison"
   )
   print(comparison.write_comparison(folder, groups))
-  drawn = [file for file in (run.COMPARISON_PLOT_FILE, run.FRONTIER_FILE) if (folder / file).is_file()]
-  print(f"Written to {folder / run.COMPARISON_FILE}; plots in {' and '.join(str(folder / file) for file in drawn)}")
+  print(_written(folder, run.COMPARISON_FILE, (run.COMPARISON_PLOT_FILE, run.FRONTIER_FILE)))
 
 
 def sweep() -> None:
@@ -122,9 +118,14 @@ def sweep() -> None:
   folder = flags.run_dir(exists=False)
   from tfdisent import config, run, sweep
 
-  bindings = [*flags.GIN_PARAM.value, *flags.strategy()]
+  of_flags = [*flags.bindings(), *flags.feature()]
+  bindings = [*flags.GIN_PARAM.value, *of_flags]
   config.read(flags.GIN_FILE.value, bindings)
   runs, bindings_of = config.sweep(), {}
+  swept = {key for settings in runs.values() for key in settings}
+  if twice := [name for binding in of_flags if (name := binding.partition(" = ")[0]) in swept]:
+    flag = twice[0].removeprefix("train.").partition(".")[0]
+    raise ConfigError(f"--{flag} gives one value, and sweep.grid goes through those of {twice[0]}: leave one of them.")
   for name, settings in runs.items():
     config.read(*sweep.configuration(settings, flags.GIN_FILE.value, bindings))
     bindings_of[name] = config.bindings_read()
@@ -135,10 +136,13 @@ def sweep() -> None:
       folder, runs, bindings_of, flags.GIN_FILE.value, bindings, flags.data_dir(), flags.TRUST.value, flags.SPLIT.value
     )
   )
-  print(
-    f"Written to {folder / run.COMPARISON_FILE}; plots in {folder / run.COMPARISON_PLOT_FILE} and "
-    f"{folder / run.CURVES_FILE}"
-  )
+  print(_written(folder, run.COMPARISON_FILE, (run.COMPARISON_PLOT_FILE, run.FRONTIER_FILE, run.CURVES_FILE)))
+
+
+def _written(folder: pathlib.Path, table: str, plots: Sequence[str]) -> str:
+  """Where the table is, and the plots that were drawn."""
+  drawn = [str(folder / file) for file in plots if (folder / file).is_file()]
+  return f"Written to {folder / table}" + (f"; plots in {', '.join(drawn)}" if drawn else "")
 
 
 def sample() -> None:
@@ -164,7 +168,9 @@ def export() -> None:
 
 def demo() -> None:
   """Serves the page on which features are turned by hand, until it is stopped."""
-  names = [str(flags.run_dir())] if flags.RUN_DIR.value else (flags.RUN_DIRS.value or shipped.names())
+  # Of models of the package the paths: a name alone may be a folder here.
+  of_package = [str(shipped.FOLDER / name) for name in shipped.names()]
+  names = [str(flags.run_dir())] if flags.RUN_DIR.value else (flags.run_dirs() or of_package)
   if not names:
     raise ConfigError("--mode=demo needs --run_dir, the folder of a trained run.")
   from tfdisent import demo

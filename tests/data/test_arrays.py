@@ -38,6 +38,7 @@ def test_arrays_are_a_data_set():
     (arrays(), {"image": [1] * COUNT}, "a column cannot be called 'image'"),
     (arrays(), {7: [1] * COUNT}, "a column cannot be called 7"),
     (arrays(), {"a": [[1], [1, 2]] * (COUNT // 2)}, "column 'a' has lists of different lengths"),
+    (arrays(0), {"a": []}, "from_arrays: there are no images"),
     (arrays(3), {"a": [0, 1, 0]}, "3 images are too few, since .* would have none"),
   ],
 )
@@ -60,6 +61,13 @@ def test_one_array_is_the_label_and_grey_images_may_lack_their_channel():
   dataset = from_arrays(image[..., 0] / 255, np.arange(COUNT) % 3)
   assert dataset.image_shape == (4, 4, 1) and dataset.columns["label"].class_names == ("0", "1", "2")
   assert {i.tobytes() for i in all_of(dataset, "image")} == {i.tobytes() for i in image[..., 0]}
+
+
+def test_a_data_frame_has_its_columns():
+  pandas = pytest.importorskip("pandas")
+  columns = {"digit": np.arange(COUNT) % 3, "sex": ["f", "m"] * (COUNT // 2)}
+  dataset = from_arrays(arrays(), pandas.DataFrame(columns, index=range(7, 7 + COUNT)))
+  assert dataset.name == from_arrays(arrays(), columns).name and [*dataset.columns] == ["digit", "sex"]
 
 
 def test_arrays_keep_the_splits_that_are_given():

@@ -1,6 +1,7 @@
 """The batches of training: which examples, in which order, with which partners."""
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -107,6 +108,20 @@ def test_images_of_a_mapped_file_stay_in_it(tmp_path):
   read, copied = image_reader(image[1:]), image_reader(image.copy())
   np.memmap(tmp_path / "images", np.uint8, "r+", shape=(4, 2, 2, 1))[2] = 77
   assert read(tf.constant([1]))[0, 0, 0, 0] == 77 and copied(tf.constant([2]))[0, 0, 0, 0] == 2
+
+
+def test_the_file_may_be_removed_while_it_is_read(tmp_path):
+  (tmp_path / "images").write_bytes(bytes(range(16)))
+  image = np.memmap(tmp_path / "images", np.uint8, "r", shape=(4, 2, 2, 1))
+  batches = iter(tf.data.Dataset.range(4).repeat().batch(2).map(image_reader(image)))
+  np.testing.assert_array_equal(next(batches)[:, 0, 0, 0], [0, 4])
+  files = len(os.listdir("/proc/self/fd"))
+  readers = [image_reader(image[start:]) for start in range(4)]
+  assert len(os.listdir("/proc/self/fd")) == files  # they share one
+  (tmp_path / "images").unlink()
+  np.testing.assert_array_equal(next(batches)[:, 0, 0, 0], [8, 12])
+  np.testing.assert_array_equal(readers[1](tf.constant([2]))[:, 0, 0, 0], [12])
+  np.testing.assert_array_equal(image_reader(image)(tf.constant([3]))[:, 0, 0, 0], [12])
 
 
 def test_what_is_changed_in_a_copy_on_write_map_is_read(tmp_path):

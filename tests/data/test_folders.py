@@ -140,6 +140,25 @@ def test_links_are_followed_and_those_in_a_loop_are_named(root):
     assert f"{root}/{link} links to a folder that holds it, and is left out" in folder.warnings
 
 
+@pytest.mark.parametrize("folder", ["runs/one", "one", "cat/one", "deep/runs/one"])
+def test_runs_and_comparisons_are_no_classes(root, folder):
+  touch(root, "cat/1.png", "dog/1.png")
+  before = read_folder(root, "x")
+  touch(root, f"{folder}/run.json", f"{folder}/fusion.png", f"{folder}/export/more/1.png")
+  touch(root, f"{folder}/../comparison/comparison.json", f"{folder}/../comparison/comparison.png")
+  after = read_folder(root, "x")
+  assert (after.files, after.classes) == (before.files, before.classes)
+  is_deep = folder.startswith("deep")  # a folder of folders of runs is named, and no class
+  assert [*after.warnings] == ([f"the class 'deep' in {root} has no images, and is left out"] if is_deep else [])
+
+
+def test_a_run_beside_an_archive_that_is_one_level_too_high_hides_nothing(root):
+  touch(root, "photos/cat/1.png", "photos/dog/1.png", "photos/one/run.json", "photos/one/1.png", "runs/two/run.json")
+  assert read_folder(root, "x").classes == ["cat", "dog"]
+  touch(root, "runs/2.png")
+  assert read_folder(root, "x").classes == ["photos"] * 2 + ["runs"]
+
+
 def test_images_without_folders_are_counted(root):
   touch(root, "1.png", "2.jpg")
   words = r"photos has no images in folders: x wants a folder .* It has 2 images that are in no folder"

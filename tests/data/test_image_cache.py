@@ -1,6 +1,7 @@
 """The cache of prepared images: what it keeps, what it is kept under, and what is done about damage."""
 
 import hashlib
+import pathlib
 
 import numpy as np
 import pytest
@@ -156,6 +157,37 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
   monkeypatch.setenv("TFDISENT_CACHE", str(tmp_path / "file" / "cache"))
   with pytest.raises(DataError, match=r"six images cannot be prepared in .*file/cache .*TFDISENT_CACHE"):
     prepare()
+
+
+def test_a_full_cache_and_a_source_that_cannot_be_read_are_told_apart(folder, tmp_path, monkeypatch):
+  def absent(append):
+    append(IMAGES[0])
+    return {"x": (tmp_path / "shard.tar").read_bytes()}
+
+  with pytest.raises(DataError, match=r"^six images cannot be read: .*No such file .*shard.tar'\.$"):
+    cached_images("key", (2, 3, 1), "six images", absent)
+  opened = pathlib.Path.open
+
+  class Full:
+    def __init__(self, file):
+      self.file = file
+
+    def __enter__(self):
+      return self
+
+    def __exit__(self, *_):
+      self.file.close()
+
+    def write(self, _):
+      raise OSError("No space left on device")
+
+  def full(path, mode="r", *more):
+    return Full(opened(path, mode)) if mode == "wb" else opened(path, mode, *more)
+
+  monkeypatch.setattr(pathlib.Path, "open", full)
+  with pytest.raises(DataError, match=r"cannot be prepared in .* \(No space left on device\). TFDISENT_CACHE names"):
+    prepare()
+  assert not list(folder.iterdir())
 
 
 def test_the_state_of_a_file_tells_every_change_of_it(tmp_path):

@@ -3,6 +3,9 @@
 import gzip
 import io
 import json
+import os
+import pathlib
+import resource
 import tarfile
 
 import numpy as np
@@ -97,6 +100,20 @@ def test_it_is_read_once_and_then_from_the_cache(birds, monkeypatch):
   assert (again.name, again.warnings) == (first.name, first.warnings)
 
 
+def test_more_shards_than_files_may_be_open(tmp_path):
+  _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+  limit = len(os.listdir("/proc/self/fd")) + 40
+  for shard in range(80):
+    write_tar(tmp_path / "birds" / f"birds-{shard}.tar", example(shard))
+  before = resource.getrlimit(resource.RLIMIT_NOFILE)
+  resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
+  try:
+    dataset = from_shards(tmp_path / "birds", size=8, channels=3)
+  finally:
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+  assert sum(len(dataset[split]["image"]) for split in SPLITS) == 80
+
+
 def test_another_shard_is_another_set(birds):
   before = from_shards(birds)
   write_tar(birds / "birds-5.tar", [member for i in range(120, 130) for member in example(i)])
@@ -134,6 +151,20 @@ def test_shards_are_in_natural_order_and_hidden_ones_left_out(tmp_path):
     (tmp_path / name).touch()
   found = [str(path.relative_to(tmp_path)) for path in shards_in(tmp_path)]
   assert found == ["a-2.tar", "a-10.tar", "c.tfrecord-00000-of-00001", "in/a-1.tar"]
+
+
+def test_folders_that_may_not_be_read_hold_no_shards(birds, monkeypatch):
+  """A mount point has `lost+found`."""
+  (birds / "lost+found").mkdir()
+  iterdir = pathlib.Path.iterdir
+
+  def refuse(path):
+    if path.name == "lost+found":
+      raise PermissionError(13, "Permission denied", str(path))
+    return iterdir(path)
+
+  monkeypatch.setattr(pathlib.Path, "iterdir", refuse)
+  assert plan.source(str(birds))[0] == "shards" and len(shards_in(birds)) == 5
 
 
 def test_of_very_many_images_the_splits_are_a_plain_draw(birds, monkeypatch):
@@ -177,6 +208,22 @@ def test_records_as_tfds_writes_them(tmp_path):
     names = np.array(dataset.class_names["label"])[dataset[split]["label"]]
     np.testing.assert_array_equal(names, np.array(["owl", "emu", "jay", "auk"])[numbers % 4])
   assert [*dataset.columns] == ["box_area", "label"]
+
+
+def test_names_of_classes_are_read_anew_and_there_must_be_enough(tmp_path):
+  write_records(tmp_path / "a.tfrecord", [{"image": png(i), "label": i % 3} for i in range(60)])
+  names = tmp_path / "label.labels.txt"
+  for text, expected in (("owl\nemu\njay\n\n\n", "emu jay owl"), ("owl\n\njay", "1 jay owl"), ("a\nb\nc\n", "a b c")):
+    names.write_text(text)
+    dataset = from_shards(tmp_path)
+    assert dataset.class_names["label"] == tuple(expected.split())
+    label = np.array(dataset.class_names["label"])[dataset.train["label"]]
+    lines = np.array([line or str(number) for number, line in enumerate(text.split("\n"))])
+    np.testing.assert_array_equal(label, lines[numbers_of(dataset.train) % 3])
+  names.write_text("owl\nemu\n")
+  words = r"label.labels.txt has the names of 2 classes, and label is 2 in record 2 of a.tfrecord: write a line"
+  with pytest.raises(DataError, match=words):
+    from_shards(tmp_path)
 
 
 @pytest.mark.long

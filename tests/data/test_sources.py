@@ -1,6 +1,7 @@
 """Data sets in one call: from a folder, a table, arrays, a data frame, TFDS; and the same as registered data sets."""
 
 import inspect
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -328,6 +329,40 @@ def test_missing_values_are_named_left_out_or_dropped(people):
   path.write_text("\n".join(["file,age", *(f"{i:02}.png," for i in range(9))]))
   with pytest.raises(DataError, match="no row of the table has a value in each of the columns age"):
     from_table(people, kinds=("age:number",), missing="drop")
+
+
+def test_a_stray_table_beside_classes_is_told_to_be_moved(photos):
+  for name, content in (("labels.csv", "id,name\n0,cat\n"), ("classes.json", '{"0": "cat"}')):
+    (photos / name).write_text(content)
+    with pytest.raises(DataError, match=r"Or move what is no table of these images out of .*photos: the folders in it"):
+      table(str(photos))
+    with pytest.raises(DataError) as named:
+      table(str(photos), table=name)
+    assert "Or move" not in str(named.value)  # who names a table means it
+    (photos / name).unlink()
+  for name in ("cat2", "eel"):  # one folder alone is that of the images which the table names
+    shutil.rmtree(photos / name)
+  (photos / "labels.csv").write_text("id,name\n0,cat\n")
+  with pytest.raises(DataError) as alone:
+    table(str(photos))
+  assert "no column of the table names files" in str(alone.value) and "Or move" not in str(alone.value)
+
+
+def test_rows_of_train_that_all_lack_a_value_are_refused(people):
+  lines = [f"{i:02}.png,{'' if i < 30 else i},{'train' if i < 30 else 'test'}" for i in range(COUNT)]
+  (people / "table.csv").write_text("\n".join(["file,age,split", *lines]))
+  words = r"no image of the split train is left: 30 rows have no value of age, .* first is row 1 .*\. Fill them in"
+  with pytest.raises(DataError, match=words):
+    from_table(people, kinds=("age:number",), missing="drop")
+
+
+def test_a_folder_may_begin_with_two_strokes(photos):
+  image = (photos / "eel" / "00.png").read_bytes()
+  (photos / "eel" / "01.png").write_bytes(image)
+  for number in range(2, 20):
+    (photos / "eel" / f"more{number}.png").write_bytes(image)
+  warnings = from_folder(f"/{photos}").warnings
+  assert any("eel/" in warning and str(photos) not in warning for warning in warnings), warnings
 
 
 def test_a_column_asked_for_as_two_kinds_and_one_called_image_are_refused(people):

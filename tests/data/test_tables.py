@@ -1,9 +1,13 @@
 """Tables beside images: how they are read, which column names the files, and what the files are like."""
 
+import pathlib
+import shutil
+
 import numpy as np
 import PIL.Image
 import pytest
 
+from tfdisent.data import tables
 from tfdisent.data.tables import (
   find_files,
   find_splits,
@@ -25,6 +29,15 @@ def test_the_table_of_a_folder_is_found(tmp_path):
     find_table(tmp_path)
   (tmp_path / "Table.tsv").touch()
   assert find_table(tmp_path).name == "Table.tsv"
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+  def refuse(path):
+    raise PermissionError(13, "Permission denied", str(path))
+
+  monkeypatch.setattr(pathlib.Path, "iterdir", refuse)
+  with pytest.raises(DataError, match=r"the folder .* cannot be read: .*Permission denied"):
+    find_table(tmp_path)
 
 
 # --- The files ---
@@ -55,6 +68,22 @@ def test_files_may_be_in_a_folder_within_and_rows_without_one_are_none(root):
   assert find_files({"f": ["a.png", "c.png", ""]}, root) == ("f", [*(root / "images" / f"{x}.png" for x in "ac"), None])
   absolute = find_files({"f": [str(root / "a.png"), None]}, root / "images")
   assert absolute == ("f", [root / "a.png", None])
+
+
+def test_names_that_fit_several_folders_are_refused(root):
+  for folder in ("depth", "rgb"):
+    (root / folder).mkdir()
+    (root / folder / "0.png").touch()
+  words = r"'0.png', which is a file in the folder 'depth' and another one in 'rgb' of .*, as in 'rgb/0.png'"
+  for column in (None, "f"):
+    with pytest.raises(DataError, match=words):
+      find_files({"f": ["0.png"]}, root, column)
+  assert find_files({"f": ["rgb/0.png"]}, root).paths == [root / "rgb" / "0.png"]
+  shutil.rmtree(root / "rgb")
+  (root / "rgb").symlink_to(root / "depth")
+  assert find_files({"f": ["0.png"]}, root).paths == [root / "depth" / "0.png"]
+  (root / "0.png").touch()
+  assert find_files({"f": ["0.png"]}, root).paths == [root / "0.png"]
 
 
 def test_an_error_says_how_to_name_the_files(root):
@@ -101,6 +130,28 @@ def test_sizes_are_read_and_grey_is_seen_in_headers_and_in_pixels(tmp_path):
   (tmp_path / "broken.png").write_text("no image")
   sizes, is_grey = look_at([tmp_path / "broken.png", tmp_path / "absent.png", grey[1]])
   assert (sizes.tolist(), is_grey) == ([[4, 3]], True)
+
+
+def test_colour_is_looked_for_in_an_even_spread_of_files(tmp_path, monkeypatch):
+  files = [save(tmp_path / f"{i:02}.png", "RGB", color=(90, 90, 90)) for i in range(50)]
+  opened = []
+  monkeypatch.setattr(tables, "MOST_OPENED", 10)
+  has_color = tables._has_color
+  monkeypatch.setattr(tables, "_has_color", lambda file: (opened.append(file), has_color(file))[1])
+  assert look_at(files)[1] is True
+  assert sorted(opened) == files[::5]
+  save(files[45], "RGB", color=(90, 90, 99))
+  assert look_at(files)[1] is False
+
+
+def test_a_damaged_file_of_any_format_is_left_to_whoever_decodes_it(tmp_path):
+  whole = save(tmp_path / "whole.dds", "RGB")
+  content = bytearray(whole.read_bytes())
+  content[80:84] = bytes(4)  # a format of pixels that Pillow does not implement
+  (tmp_path / "damaged.dds").write_bytes(content)
+  with pytest.raises(NotImplementedError):
+    PIL.Image.open(tmp_path / "damaged.dds")
+  assert look_at([tmp_path / "damaged.dds", whole])[0].tolist() == [[4, 3]]
 
 
 @pytest.mark.parametrize(

@@ -354,3 +354,10 @@ def test_a_port_that_is_taken_is_an_error_in_words(every_kind, address):
   port = int(address.rstrip("/").rpartition(":")[2])
   with pytest.raises(ConfigError, match=rf"cannot be served at 127\.0\.0\.1:{port}: .*Pass another --port"):
     demo.launched([("shapes", every_kind)], port=port)
+
+
+def test_port_0_is_one_that_is_free():
+  port = demo._free("127.0.0.1", 0)
+  assert port > 0
+  with socket.create_server(("127.0.0.1", port)), pytest.raises(ConfigError, match=f"cannot be served at .*:{port}: "):
+    demo._free("127.0.0.1", port)

@@ -42,10 +42,19 @@ def test_it_is_replaced_but_nothing_else_is(digit_run, tmp_path):
   assert not list((tmp_path / "mine").iterdir())
 
 
+def test_it_has_the_weights_of_one_checkpoint_alone(compact, digit_run, tmp_path):
+  with pytest.raises(CheckpointError, match=r"made small, and has the best weights alone: leave --checkpoint=last"):
+    tfdisent.load(compact, "last")
+  last = tfdisent.export(digit_run.folder, "compact", tmp_path, "last", checkpoint="last")
+  assert tfdisent.load(last, "last").checkpoint.kind == tfdisent.load(last).checkpoint.kind == "last"
+
+
 def test_it_can_be_exported_and_made_smaller_again_with_its_judges(compact, tmp_path):
   judged = shutil.copytree(compact, tmp_path / "judged")
   (judged / "judges.npz").write_bytes(b"judges")
+  (judged / "test_reads.jsonl").write_text("{}\n{}\n")
   again = tfdisent.export(judged, "compact", tmp_path, "again")
+  assert (again / "test_reads.jsonl").read_text() == "{}\n{}\n"  # how often the test split was measured goes with it
   assert (again / "judges.npz").read_bytes() == b"judges" and not (compact / "judges.npz").exists()
   assert (again / "weights.npz").read_bytes() == (compact / "weights.npz").read_bytes()
 

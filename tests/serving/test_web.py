@@ -199,6 +199,7 @@ def test_examples_are_those_of_a_folder_or_of_the_run(quick, trained, runtime, t
   strip = np.random.default_rng(1).integers(256, size=(8, 3 * 12, 3), dtype=np.uint8)
   (tmp_path / "images").mkdir()
   PIL.Image.fromarray(strip[:, :12]).save(tmp_path / "images" / "a.png")
+  (tmp_path / "images" / ".DS_Store").write_bytes(b"of a system")
   path = web.export(trained, tmp_path / "one", runtime=runtime, examples=str(tmp_path / "images"))
   assert about(path)["examples"] == ["examples/1.png"]
   np.testing.assert_array_equal(np.asarray(PIL.Image.open(path / "examples/1.png")), strip[:, :12])

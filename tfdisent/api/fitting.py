@@ -1,6 +1,8 @@
 """Fitting the networks of a learned feature, before a model is trained with it."""
 
+import dataclasses
 import pathlib
+import urllib.parse
 
 from tfdisent.arguments import checked
 from tfdisent.console import Progress, say
@@ -57,8 +59,11 @@ def fit_feature(
     raise ConfigError(f"feature '{feature.name}' is not learned: there is nothing to fit. Train with it as it is.")
   figures = {}
   for name, part in parts.items():
-    folder = expanded(run_dir) / name if len(parts) > 1 else expanded(run_dir)
-    figures[name] = learned.fit_feature(str(folder), dataset, part, epochs, batch_size, learning_rate, noise, seed)
+    new = dataclasses.replace(part, fitted=None)  # it may have been fitted before
+    folder = expanded(run_dir)
+    if len(parts) > 1:
+      folder /= urllib.parse.quote(name, safe=" ")  # a column may be called "a/b"
+    figures[name] = learned.fit_feature(str(folder), dataset, new, epochs, batch_size, learning_rate, noise, seed)
     progress(f"On held-out images: {', '.join(f'{key} {value:.4g}' for key, value in figures[name].items())}")
     progress(f"The fitted feature is in {folder}: bind its `fitted` to that folder, and train.")
   return figures if len(parts) > 1 else figures[name]

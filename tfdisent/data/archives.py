@@ -45,18 +45,29 @@ class Example(NamedTuple):
 
 
 def shards_in(root: pathlib.Path) -> list[pathlib.Path]:
-  """The shards in a folder and in the folders in it, in natural order: 2 before 10; hidden ones are left out."""
-  folders = [root, *(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))]
-  paths = [path for folder in folders for path in folder.iterdir() if is_shard(path)]
+  """The shards in a folder and in the folders in it, in natural order: 2 before 10.
+
+  What is hidden is left out, and a folder that may not be read, as `lost+found` of a mount point.
+  """
+  paths = []
+  for folder in (root, *(path for path in _inside(root) if os.path.isdir(path) and not path.name.startswith("."))):
+    paths += [path for path in _inside(folder) if is_shard(path)]
   names = {str(path.relative_to(root)): path for path in paths}
   return [names[name] for name in natural_order({*names})]
+
+
+def _inside(folder: pathlib.Path) -> list[pathlib.Path]:
+  try:
+    return [*folder.iterdir()]
+  except OSError:
+    return []
 
 
 def is_shard(path: pathlib.Path) -> bool:
   """Whether a file is a shard by its name; one that is compressed as a whole is, so that it can be refused in words."""
   name = path.name.lower()
   is_tar = name.endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"))
-  return not name.startswith(".") and (is_tar or bool(_RECORDS.fullmatch(name))) and path.is_file()
+  return not name.startswith(".") and (is_tar or bool(_RECORDS.fullmatch(name))) and os.path.isfile(path)
 
 
 def split_of(path: pathlib.Path, root: pathlib.Path) -> str | None:
@@ -212,10 +223,19 @@ def _usual(names: Sequence[str]) -> list[str]:
   return [name for name in names if name in ("image", "image/encoded")][:1] or list(names)
 
 
+def label_files(path: pathlib.Path) -> dict[str, pathlib.Path]:
+  """The files beside a shard that name the classes of a column, as TFDS writes them, by the column."""
+  files = sorted(path.parent.glob("*.labels.txt"))
+  return {file.name.removesuffix(".labels.txt").replace("/", "_"): file for file in files}
+
+
 def class_names(path: pathlib.Path) -> dict[str, list[str]]:
-  """The names of classes that lie beside a shard, as TFDS writes them: `label.labels.txt`, by the column."""
+  """The names of classes that lie beside a shard, `label.labels.txt`, by the column.
+
+  A line is a class, and an empty one is called by its number: those after it keep theirs.
+  """
   found = {}
-  for file in sorted(path.parent.glob("*.labels.txt")):
-    names = [line.strip() for line in file.read_text("utf-8", "replace").splitlines()]
-    found[file.name.removesuffix(".labels.txt").replace("/", "_")] = [name for name in names if name]
+  for column, file in label_files(path).items():
+    lines = file.read_text("utf-8", "replace").rstrip().splitlines()
+    found[column] = [line.strip() or str(number) for number, line in enumerate(lines)]
   return found

@@ -18,6 +18,7 @@ from tfdisent.data.columns import Kinds
 from tfdisent.data.dataset import SPLITS, Dataset, as_pixels
 from tfdisent.data.detect import find
 from tfdisent.data.image_cache import update_with_columns
+from tfdisent.data.reading import of_frame
 from tfdisent.data.tables import find_splits
 from tfdisent.errors import ConfigError, DataError, shown
 
@@ -43,7 +44,8 @@ def from_arrays(
 
   Args:
     images: uint8 or float in [0, 1], [N, H, W, C] with C of 1 or 3, or [N, H, W].
-    columns: for each property its values [N], or colours [N, 3]; one array alone is called "label".
+    columns: for each property its values [N], or colours [N, 3], or a data frame of pandas; one array alone is
+      called "label".
     kinds: as in `table`.
     split: "train", "validation" or "test" of each image, [N]; None draws the splits.
     test_fraction, probe_fraction, validation_fraction, seed: as in `table`.
@@ -52,6 +54,10 @@ def from_arrays(
     ConfigError, DataError: as `table`; also if a column has not one value for each image.
   """
   images = as_pixels(images)
+  if not len(images):
+    raise DataError("from_arrays: there are no images.")
+  if hasattr(columns, "columns") and hasattr(columns, "iloc"):
+    columns = of_frame(columns).columns
   columns = dict(columns) if isinstance(columns, Mapping) else {"label": columns}
   for name, values in [*columns.items(), *([("split", split)] if split is not None else ())]:
     if not isinstance(name, str) or name == "image":

@@ -1,5 +1,7 @@
 """Batches: those that training draws, each a function of the seed and the step alone, and those of a whole array."""
 
+import mmap
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -158,6 +160,7 @@ def image_reader(image: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
 
   Images in memory become a constant of the graph. Images of a mapped file (`np.memmap`) stay in the file, and each
   batch is read from it. Each read maps the file anew, since a lasting map keeps all pages in memory that it has read.
+  The file stays open, so that it may be removed meanwhile; of one that is gone already, the map itself is read.
   """
   # A map without a file name is a copy in memory, and changes of a copy-on-write map ("c") are not in the file.
   if not (isinstance(image, np.memmap) and image.filename and image.mode != "c"):
@@ -170,14 +173,33 @@ def image_reader(image: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
     whole = whole.base
   offset = whole.offset + image.ctypes.data - whole.ctypes.data
 
+  file, shape, strides = _opened(image.filename), image.shape, image.strides
+  kept = image if file is None else None  # TensorFlow never lets go of a function, and so of what it refers to
+
   def rows_of_file(rows):
-    file = np.memmap(image.filename, np.uint8, "r")
-    return np.ndarray(image.shape, np.uint8, file, offset, image.strides)[
-      rows
-    ]  # the strides cover strided and reversed views
+    if file is None:
+      return np.asarray(kept)[rows]
+    mapped = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
+    return np.ndarray(shape, np.uint8, mapped, offset, strides)[rows]  # strides cover strided and reversed views
 
   def read(rows):
     batch = tf.numpy_function(rows_of_file, [rows], tf.uint8, stateful=False)
-    return tf.ensure_shape(batch, [*rows.shape, *image.shape[1:]])
+    return tf.ensure_shape(batch, [*rows.shape, *shape[1:]])
 
   return read
+
+
+_descriptors: dict[tuple[int, int], int] = {}
+"""Of the files that are read, by device and inode: one for each, however many readers it has."""
+
+
+def _opened(name: str | os.PathLike) -> int | None:
+  """The descriptor of a file, which stays open; None if the file is gone."""
+  try:
+    file = os.open(name, os.O_RDONLY)
+  except OSError:
+    return None
+  state = os.fstat(file)
+  if (first := _descriptors.setdefault((state.st_dev, state.st_ino), file)) != file:
+    os.close(file)
+  return first

@@ -67,8 +67,8 @@ def in_splits(
     some = _first([name_of(i) for i in sorted(skipped)])
     warnings = (f"{len(skipped)} of {len(files)} files cannot be read as images, and are skipped: {some}",)
   known = {name: Column(name, kind_of_classes(names), names) for name, names in class_names.items()}
-  root = pathlib.Path(os.path.commonpath([file.parent.absolute() for file in files]))
-  short_name = lambda split, row: str(files[of_split[split][row]].absolute().relative_to(root))  # noqa: E731
+  root = os.path.commonpath([file.parent.absolute() for file in files])
+  short_name = lambda split, row: os.path.relpath(files[of_split[split][row]], root)  # noqa: E731
   return splits, content.hexdigest()[:12], warnings + warning_of_copies(splits, prepared.checks, known, short_name)
 
 

@@ -32,6 +32,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 """Of image files."""
 
 _FALSE, _TRUE = frozenset(("0", "false", "no", "off", "n", "f")), frozenset(("1", "true", "yes", "on", "y", "t"))
+_LETTERS = (frozenset(("n", "no", "y", "yes")), frozenset(("f", "false", "t", "true")))
+"""Letters stand for the words of their own pair alone: a column of Y, N and F has three values."""
 _HEX = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
 _CHANNEL = re.compile(r"(.+)_([rgb])")
 _ROW_NUMBER = re.compile(r"(.*[_\s])?(id|idx|index|uid|uuid)|unnamed: \d+|", re.IGNORECASE)
@@ -185,16 +187,23 @@ def _kind(name: str, texts: Sequence[str], count: int) -> tuple[str | None, str]
   if "" in texts:
     return None, "it has empty cells (or NA, NaN, null, ?)"
   folded = {text.lower() for text in texts}
-  if len(texts) == 1 or folded <= _FALSE or folded <= _TRUE:
+  if len(texts) == 1 or (_are_two(texts) and (folded <= _FALSE or folded <= _TRUE)):
     return None, f"it has one value, {shown(texts[0])}"
   if all(map(_HEX.fullmatch, texts)):
     return "color", ""
-  if len(texts) == 2 or folded <= _FALSE | _TRUE:
+  if _are_two(texts):
     return "attribute", ""
   values = [as_number(text) for text in texts]
   return (
     _kind_of_numbers(name, values, count) if all(map(math.isfinite, values)) else _kind_of_words(name, texts, count)
   )
+
+
+def _are_two(texts: Sequence[str]) -> bool:
+  """Whether different texts are two, or spellings of two: "Yes", "yes" and "no"."""
+  folded = {text.lower() for text in texts}
+  words = {text for text in folded & (_FALSE | _TRUE) if text.isdigit() or len(text) > 1}
+  return len(texts) == 2 or any(folded <= spellings for spellings in (words, *_LETTERS))
 
 
 def _kind_of_numbers(name, values: Sequence[float], count) -> tuple[str | None, str]:
@@ -239,7 +248,7 @@ def read_texts(
       hint = f": write {text.replace(',', '.')}" if math.isfinite(as_number(text.replace(",", "."))) else ""
       raise wrong(text, f"of the kind '{kind}', and {shown(text)} is no number{hint}")
     return (), values
-  if kind == "attribute" and all(text.lower() in _FALSE | _TRUE for text in texts):
+  if kind == "attribute" and _are_two(texts) and all(text.lower() in _FALSE | _TRUE for text in texts):
     names = sorted({text.lower() for text in texts}, key=_TRUE.__contains__)
     values = np.array([text.lower() in _TRUE for text in texts], np.int64)
     if len(set(values)) == 2:

@@ -5,7 +5,8 @@
     photos/Train/cat/1.png       the class "cat" of the split train; `val`, `valid`, `dev`, `test`, … in any case
     photos/photos/cat/1.png      the class "cat": an archive that was unpacked one level too deep
 
-Hidden files and folders are left out at any depth, and so are those that systems make: `__MACOSX`, `@eaDir`, ….
+Hidden files and folders are left out at any depth, and so are those that systems make: `__MACOSX`, `@eaDir`, …. So are
+the folders of runs and of comparisons, which have pictures, and a folder that holds nothing else, as `photos/runs`.
 """
 
 import functools
@@ -23,6 +24,8 @@ from tfdisent.paths import refuse_addresses
 
 OF_SYSTEMS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"))
 """Folders that hold copies, previews or what was deleted, in lower case."""
+OF_RUNS = ("run.json", "comparison.json")
+"""Of these files `tfdisent.run` puts one into each folder of a run, or of a comparison or a sweep."""
 NEED_MORE = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"))
 """Formats that Pillow knows by their first bytes, and reads with the help of other programs at most."""
 SPLITS_IN_ORDER = ("train", "validation", "test", "probe")
@@ -103,6 +106,14 @@ def read_folder(root: pathlib.Path, name: str) -> Folder:
       of_folder, of_classes = _classes(folder, _list(folder), name, warnings)
       files, classes, splits = files + of_folder, classes + of_classes, splits + [split] * len(of_folder)
   return Folder(files, classes, np.array(splits), tuple(warnings))
+
+
+def has_classes(root: pathlib.Path) -> bool:
+  """Whether there are images in several folders of a folder."""
+  try:
+    return len({*read_folder(root, "folder").classes}) > 1
+  except DataError:
+    return False
 
 
 def _level(root: pathlib.Path, warnings: list[str]) -> tuple[pathlib.Path, _Listing]:
@@ -199,10 +210,30 @@ def _list(folder: pathlib.Path) -> _Listing:
     if path.name.startswith(".") or path.name.lower() in OF_SYSTEMS:
       continue
     if os.path.isdir(path):  # Path.is_dir fails on what may not be looked at
-      listing.folders.append(path)
+      if not is_of_runs(path):
+        listing.folders.append(path)
     else:
       (listing.images if path.suffix.lower() in image_suffixes() else listing.others).append(path)
   return listing
+
+
+def is_of_runs(folder: pathlib.Path) -> bool:
+  """Whether a folder is that of a run or of a comparison, or holds such folders and no other folder or image."""
+  is_one = lambda path: any(os.path.isfile(os.path.join(path, name)) for name in OF_RUNS)  # noqa: E731
+  if is_one(folder):
+    return True
+  runs = 0
+  try:
+    with os.scandir(folder) as entries:
+      for entry in entries:
+        if entry.name.startswith("."):
+          continue
+        if os.path.splitext(entry.name)[1].lower() in image_suffixes() or (entry.is_dir() and not is_one(entry.path)):
+          return False
+        runs += entry.is_dir()
+  except OSError:  # whoever lists it says what is wrong
+    return False
+  return runs > 0
 
 
 def _identity(folder: pathlib.Path) -> tuple[int, int]:

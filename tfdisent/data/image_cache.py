@@ -13,6 +13,7 @@ import PIL.Image
 from absl import logging
 
 from tfdisent.cache import MAKING, cache_folder, hold, make_room, used
+from tfdisent.console import say
 from tfdisent.errors import DataError
 
 PREPARATION = 2
@@ -62,7 +63,7 @@ def cached_images(
       other, uint8 [H, W, C], and returns the columns.
 
   Raises:
-    DataError: there are no images, or the cache cannot be written.
+    DataError: there are no images, what `produce` reads cannot be read, or the cache cannot be written.
   """
   cache = cache_folder()
   version = f"{PREPARATION} {PIL.__version__}"
@@ -73,7 +74,10 @@ def cached_images(
       return _opened(path, columns_path, shape)
     except Exception as error:  # NumPy raises many types for damaged zip files, headers and shapes
       logging.warning("%s is damaged (%s: %s); it is made again.", path, type(error).__name__, error)
-  print(f"Preparing {what}; they are kept in {path}.", flush=True)
+  say(f"Preparing {what}; they are kept in {path}.")
+  unwritable = lambda error: DataError(  # noqa: E731
+    f"{what} cannot be prepared in {cache} ({error}). TFDISENT_CACHE names another folder."
+  )
   try:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=MAKING) as folder:
@@ -83,11 +87,14 @@ def cached_images(
 
         def append(image):
           pixels = np.ascontiguousarray(image, np.uint8).reshape(shape).tobytes()
-          file.write(pixels)
+          try:
+            file.write(pixels)
+          except OSError as error:
+            raise unwritable(error) from error
           digest.update(pixels)
           checks.append(zlib.crc32(pixels))
 
-        columns = produce(append)
+        columns = _produced(produce, append, what)
       if not checks:
         raise DataError(f"there are no images among {what}.")
       update_with_columns(digest, columns)
@@ -97,8 +104,16 @@ def cached_images(
       os.replace(table, columns_path)
       make_room(path)
   except OSError as error:
-    raise DataError(f"{what} cannot be prepared in {cache} ({error}). TFDISENT_CACHE names another folder.") from error
+    raise unwritable(error) from error
   return _opened(path, columns_path, shape)
+
+
+def _produced(produce, append, what: str) -> Mapping[str, np.ndarray]:
+  """The columns of `produce`; raises `DataError` if what it reads cannot be read."""
+  try:
+    return produce(append)
+  except OSError as error:
+    raise DataError(f"{what} cannot be read: {error}.") from error
 
 
 def update_with_columns(digest, columns: Mapping[str, np.ndarray]) -> None:

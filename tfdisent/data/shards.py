@@ -19,7 +19,7 @@ import numpy as np
 
 from tfdisent.arguments import checked
 from tfdisent.data.alike import warning_of_copies
-from tfdisent.data.archives import Example, class_names, examples_of, image_bytes, shards_in, split_of
+from tfdisent.data.archives import Example, class_names, examples_of, image_bytes, label_files, shards_in, split_of
 from tfdisent.data.assemble import dataset_of, judged_alone, rows_of_splits
 from tfdisent.data.columns import Column, Kinds, asked
 from tfdisent.data.dataset import SPLITS, Dataset, Shards
@@ -35,6 +35,9 @@ from tfdisent.registry import register_dataset
 
 SHARDS_SEEN, IMAGES_SEEN = 32, 8
 """How many shards, and images at the beginning of each, tell the size and the channels where they are not given."""
+
+COLUMNS_FOUND = 2
+"""The version of `tfdisent.data.detect`, since the cache of shards has columns as they were found."""
 
 MOST_STRATIFIED = 100_000
 """Of more images the splits are a plain draw, in which the shares of classes hardly differ."""
@@ -91,8 +94,8 @@ def shards(
     raise DataError(f"{root} has no shards: the data set 'shards' wants files .tar or .tfrecord in it.")
   shape, notes, warnings = _shape(paths, image, size, channels)
   source = _Source(root, paths, image, kinds, columns, fractions, seed, shape, broken, as_background(background))
-  states = [(str(path.absolute()), *state(path)) for path in paths]
-  key = f"shards {states} {image} {kinds} {columns} {fractions} {seed} {broken} {source.background}"
+  states = [(str(path.absolute()), *state(path)) for path in (*paths, *label_files(paths[0]).values())]
+  key = f"shards {COLUMNS_FOUND} {states} {image} {kinds} {columns} {fractions} {seed} {broken} {source.background}"
   prepared = cached_images(key, shape, f"the images of {len(paths)} shards", source.prepare)
   about = json.loads(str(prepared.columns["about"]))
   found = _found_again(about, prepared.columns)
@@ -180,14 +183,14 @@ class _Source(NamedTuple):
     rows = rows_of_splits(found, self._given(of_shard), count, self.fractions, self.seed, is_few)
     rows["train"] = np.sort(rows["train"])  # in the order of the shards
     order = np.concatenate([rows[split] for split in SPLITS])
-    with contextlib.ExitStack() as stack:
-      files = [stack.enter_context(path.open("rb")).fileno() for path in self.paths]
 
-      def read(row):
-        path, file = self.paths[of_shard[row]], files[of_shard[row]]
-        return decode(image_bytes(path, file, examples[row][1:3], self.image), self.shape, self.background)
+    def read(row):
+      path = self.paths[of_shard[row]]
+      with path.open("rb") as file:  # not all of them at once: a system has its limit, and there may be thousands
+        data = image_bytes(path, file.fileno(), examples[row][1:3], self.image)
+      return decode(data, self.shape, self.background)
 
-      is_image = decode_all(order.tolist(), read, where, self.broken, append)
+    is_image = decode_all(order.tolist(), read, where, self.broken, append)
     kept, warnings = order[is_image], ()
     if len(kept) < len(order):
       warnings = (f"{len(order) - len(kept)} of {len(order)} images cannot be read, and are skipped",)
@@ -238,6 +241,11 @@ class _Source(NamedTuple):
     of_classes = {**class_names(self.paths[0])}
     for name in names:
       if name in of_classes and all(isinstance(value, int) for value in table[name]):
+        if (most := max(table[name])) >= len(of_classes[name]):
+          raise DataError(
+            f"{label_files(self.paths[0])[name]} has the names of {len(of_classes[name])} classes, and {name} is "
+            f"{most} in {where(table[name].index(most))}: write a line for each class from 0 to {most}, or remove it."
+          )
         table[name] = [of_classes[name][value] if value >= 0 else None for value in table[name]]
       if name not in kinds and (name in of_classes or (name == "label" and self.paths[0].suffix == ".tar")):
         kinds[name] = asked((f"{name}:category",))[name]

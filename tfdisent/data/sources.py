@@ -6,9 +6,10 @@
 `folder` and `table` are the same as registered data sets, for configurations: their arguments are plain data.
 """
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -17,10 +18,10 @@ from tfdisent.data.assemble import Options, dataset_of_files, judge_of, judged_a
 from tfdisent.data.columns import Column, Kinds, asked, kind_of_classes
 from tfdisent.data.dataset import Dataset
 from tfdisent.data.detect import Found, complete_rows, find, read_texts
-from tfdisent.data.folders import read_folder, root_folder
+from tfdisent.data.folders import has_classes, read_folder, root_folder
 from tfdisent.data.reading import Table, of_frame, read_table
 from tfdisent.data.splits import check_choice
-from tfdisent.data.tables import find_files, find_splits, find_table
+from tfdisent.data.tables import Files, find_files, find_splits, find_table
 from tfdisent.errors import ConfigError, DataError, shown
 from tfdisent.paths import expanded
 from tfdisent.registry import register_dataset
@@ -119,12 +120,14 @@ def table(
   root = root_folder(data_dir, "table")
   if table is not None and (not isinstance(table, str) or not table):
     raise ConfigError(f"table.table = {shown(table)} must be the name of a file, as in 'table.csv'.")
-  path = root / table if table else find_table(root)
+  with _or_classes(root, is_found=table is None and file_column is None):
+    path = root / table if table else find_table(root)
+    read = read_table(path, torn="drop")
+    named = find_files(read.columns, root, file_column)
   dataset = _of_table(
     f"table({path.resolve()}",
-    read_table(path, torn="drop"),
-    root,
-    file_column,
+    read,
+    named,
     kinds,
     columns,
     split_column,
@@ -183,11 +186,11 @@ def from_dataframe(
       `folder`.
   """
   root = expanded(root)
+  frame = of_frame(df)
   return _of_table(
     f"dataframe({root.resolve()}",
-    of_frame(df),
-    root,
-    file_column,
+    frame,
+    find_files(frame.columns, root, file_column),
     kinds,
     columns,
     split_column,
@@ -215,11 +218,23 @@ def from_tfds(name: str, **arguments) -> Dataset:
   return dataclasses.replace(dataset, judges=(*dataset.judges, *others), class_names=class_names)
 
 
+@contextlib.contextmanager
+def _or_classes(root: pathlib.Path, is_found: bool) -> Iterator[None]:
+  """Adds to an error about a table that nobody has named what the folders beside it may be: those of classes."""
+  try:
+    yield
+  except DataError as error:
+    if not is_found or not has_classes(root):
+      raise
+    raise DataError(
+      f"{error} Or move what is no table of these images out of {root}: the folders in it are then the classes."
+    ) from error
+
+
 def _of_table(
   name,
   table: Table,
-  root: pathlib.Path,
-  file_column: str | None,
+  named: Files,
   kinds: Kinds,
   kept: Sequence[str] | None,
   split_column: str,
@@ -228,7 +243,6 @@ def _of_table(
 ) -> Dataset:
   dataset = name.partition("(")[0]
   check_choice(dataset, "missing", missing, ("refuse", "drop"))
-  named = find_files(table.columns, root, file_column)
   has_name = np.array([path is not None for path in named.paths])
   warnings = table.warnings
   if not has_name.all():
@@ -245,6 +259,8 @@ def _of_table(
     needed = {of for name in names for of in (name, *(f"{name}_{channel}" for channel in "rgb"))}
     rows, more = complete_rows(others, needed or None, table.where)
     warnings += more
+    if given is not None and "train" not in given[rows]:
+      raise DataError(f"no image of the split train is left: {more[0]}. Fill them in, or name fewer columns.")
     table, paths, given = table.rows(rows), [paths[row] for row in rows], given if given is None else given[rows]
     others = {column: table.columns[column] for column in others}
   found = find(others, kinds, table.where)

@@ -27,15 +27,25 @@ GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 """Of Pillow."""
 GREY_SPREAD = 4
 """Channels of a grey photograph in RGB differ by no more than this: JPEG rounds them."""
+MOST_OPENED = 1000
+"""Files whose pixels are looked at for a colour, evenly spread over all."""
 
 
 def tables_in(folder: pathlib.Path) -> list[pathlib.Path]:
-  """The files of a folder that are tables by their suffix, sorted; hidden ones and locks of Excel are none."""
-  return sorted(
+  """The files of a folder that are tables by their suffix, sorted; hidden ones and locks of Excel are none.
+
+  Raises:
+    DataError: the folder cannot be read.
+  """
+  try:
+    paths = sorted(folder.iterdir())
+  except OSError as error:
+    raise DataError(f"the folder {folder} cannot be read: {error}.") from error
+  return [
     path
-    for path in folder.iterdir()
-    if path.suffix.lower() in TABLE_SUFFIXES and not path.name.startswith((".", "~$")) and path.is_file()
-  )
+    for path in paths
+    if path.suffix.lower() in TABLE_SUFFIXES and not path.name.startswith((".", "~$")) and os.path.isfile(path)
+  ]
 
 
 def find_table(folder: pathlib.Path) -> pathlib.Path:
@@ -71,26 +81,48 @@ def find_files(table: Mapping[str, Sequence], root: pathlib.Path, column: str | 
     column: the name of the column; None to find it.
 
   Raises:
-    DataError: there is no such column; the message says how to name it.
+    DataError: there is no such column, or its names are files in several folders; the message says how to name it.
   """
   if column is not None and (not isinstance(column, str) or column not in table):
     raise ConfigError(f"there is no column '{column}' (file_column): the columns are {', '.join(map(str, table))}.")
-  bases = [root, *(sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ())]
+  bases = [root, *(sorted(path for path in root.iterdir() if os.path.isdir(path)) if root.is_dir() else ())]
   bases = [path for path in bases if path == root or not path.name.startswith(".")]
   for name in table if column is None else (column,):
     values = [as_text(value).replace("\\", "/") for value in table[name]]  # a table that Windows wrote
     some = [value for value in values if value][:20]
-    for base in bases:
-      # Values such as "1" or "cat" may be folders or files without a suffix, and are no images then. Not by pathlib,
-      # which raises an error for free text that is too long for a name.
-      if some and all("." in value and os.path.isfile(base / value) for value in some):
-        return Files(name, [base / value if value else None for value in values])
+    if base := _base(name, some, bases):
+      return Files(name, [base / value if value else None for value in values])
     if column is not None and some:
       raise DataError(f"column '{column}' names '{some[0]}', and there is no such file in {root} or the folders in it.")
   raise DataError(
     f"no column of the table names files that are in {root} or in the folders in it: the columns are "
     f"{', '.join(map(str, table))}. Name the column (file_column='file'), or correct the names."
   )
+
+
+def _base(column: str, names: Sequence[str], bases: Sequence[pathlib.Path]) -> pathlib.Path | None:
+  """The folder that has all files of these names: the first of `bases`, or else the only one of the others.
+
+  Raises:
+    DataError: several of the others have them; the message names two.
+  """
+  # Values such as "1" or "cat" may be folders or files without a suffix, and are no images then.
+  if not names or not all("." in name for name in names):
+    return None
+  found = {}
+  for base in bases:
+    # Not by pathlib, which raises an error for free text that is too long for a name.
+    if all(os.path.isfile(base / name) for name in names):
+      if base == bases[0]:
+        return base
+      found.setdefault(os.path.realpath(base / names[0]), base)  # two links to one folder are no choice
+  if len(found) > 1:
+    first, second = [base.name for base in found.values()][:2]
+    raise DataError(
+      f"column '{column}' names '{names[0]}', which is a file in the folder '{first}' and another one in '{second}' of "
+      f"{bases[0]}: write the folder into the table, as in '{second}/{names[0]}'."
+    )
+  return next(iter(found.values()), None)
 
 
 def find_splits(values: Sequence, where: Where = nth_row) -> np.ndarray | None:
@@ -117,7 +149,7 @@ def find_splits(values: Sequence, where: Where = nth_row) -> np.ndarray | None:
 def look_at(files: Sequence[pathlib.Path], with_channels: bool = True) -> tuple[np.ndarray, bool]:
   """(width, height) of each image file that can be read, [M, 2], and whether all of them are grey.
 
-  Only headers are read, and pixels of files in colour until one is found that is not grey.
+  Only headers are read, and pixels of files in colour until one is found that is not grey, of at most `MOST_OPENED`.
 
   Args:
     files: N image files.
@@ -125,16 +157,18 @@ def look_at(files: Sequence[pathlib.Path], with_channels: bool = True) -> tuple[
   """
   with ThreadPoolExecutor() as pool:
     headers = [header for header in pool.map(_header, files) if header is not None]
+    in_color = [header[3] for header in headers if not header[2]] if with_channels else []
+    spread = in_color[:: max(1, -(-len(in_color) // MOST_OPENED))]
+    found = any(pool.map(_has_color, spread))  # once there is one, what is left is cancelled
   sizes = np.array([header[:2] for header in headers], int).reshape(-1, 2)
-  is_grey = with_channels and not any(_has_color(header[3]) for header in headers if not header[2])
-  return sizes, is_grey
+  return sizes, with_channels and not found
 
 
 def _header(file):
   try:
     with PIL.Image.open(file) as image:
       return *image.size, image.mode in GREY_MODES, file
-  except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+  except Exception:  # Pillow raises many types for damaged files
     return None  # whoever decodes it says what is wrong
 
 
@@ -142,7 +176,7 @@ def _has_color(file) -> bool:
   try:
     with PIL.Image.open(file) as image:
       pixels = decode(image, (image.height, image.width, 3)).image.astype(int)
-  except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+  except Exception:  # Pillow's, of many types
     return False
   return bool(np.ptp(pixels, axis=2).max() > GREY_SPREAD)
 

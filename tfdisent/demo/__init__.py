@@ -25,7 +25,7 @@ def serve(runs: Sequence[tuple[str, TrainedRun]], host: str = "127.0.0.1", port:
   Args:
     runs: names and models, a tab for each.
     host: the address at which it serves; "0.0.0.0" lets other machines in.
-    port: of the address; None for 7860, or the next one that is free.
+    port: of the address; None for 7860, or the next one that is free; 0 for any that is free.
 
   Raises:
     ConfigError: Gradio is not installed, or the address is taken or is none of this machine.
@@ -69,10 +69,9 @@ def _free(host: str, port: int | None) -> int:
   error = None
   for one in range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else [port]:
     try:
-      with socket.create_server((host, one)):
-        return one
+      with socket.create_server((host, one)) as server:
+        return server.getsockname()[1]  # of port 0 it is one that the system has chosen
     except OSError as problem:
       error = problem
-  raise ConfigError(
-    f"the demo cannot be served at {host}:{port or FIRST_PORT}: {error}. Pass another --port or --host."
-  )
+  wanted = FIRST_PORT if port is None else port
+  raise ConfigError(f"the demo cannot be served at {host}:{wanted}: {error}. Pass another --port or --host.")

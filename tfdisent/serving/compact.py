@@ -23,6 +23,7 @@ KEPT = (
   run.FEATURE_EXAMPLES_FILE,
   run.EXAMPLES_FILE,
   run.JUDGES_FILE,
+  run.TEST_READS_FILE,
 )
 """Files of a run folder, as far as they are there; and its figures."""
 

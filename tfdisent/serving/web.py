@@ -224,7 +224,7 @@ def _page(about: Mapping[str, Any]) -> str:
 def _examples(trained: TrainedModel, folder: str) -> np.ndarray:
   """Images to begin with, uint8 [N, H, W, C]: of a folder, those that the run keeps, or some with z1 from its prior."""
   if folder:
-    paths = sorted(path for path in expanded(folder).glob("*") if path.is_file())[:COUNT]
+    paths = sorted(path for path in expanded(folder).glob("[!.]*") if path.is_file())[:COUNT]
     try:
       if not paths:
         raise ValueError("there are no files")
