@@ -488,14 +488,14 @@ def test_what_is_no_flag_is_told_in_a_line(tfdisent, capsys):
 
 
 def test_whoever_reads_the_output_may_end():
-  """As `tfdisent --describe | head -1` does."""
-  for flush in (True, False):
-    code = f"modes.train = lambda: [print('a line', flush={flush}) for _ in range(50_000)]"
+  """As `tfdisent --describe | head -1` does; a training tells of itself by `say`, and goes on to its end."""
+  for tell, code_of_end in (("print", 128 + signal.SIGPIPE), ("say", 0)):
+    code = f"from tfdisent.console import say; modes.train = lambda: [{tell}('a line') for _ in range(50_000)]"
     command = [sys.executable, "-c", f"from tfdisent import main, modes; {code}; main.run()"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
       assert process.stdout.readline() == b"a line\n"
       process.stdout.close()
-      assert process.stderr.read() == b"" and process.wait() == 128 + signal.SIGPIPE
+      assert process.stderr.read() == b"" and process.wait() == code_of_end
 
 
 def test_the_help_is_shown_where_signs_are_ascii():

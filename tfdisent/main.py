@@ -96,7 +96,7 @@ def main(arguments):
       "demo": modes.demo,
       "bench": modes.bench,
     }[flags.MODE.value]()
-    sys.stdout.flush()
+    _flush()
   except Interrupted as note:
     say(f"tfdisent: {note}")
     _stopped_with.append(0)
@@ -104,8 +104,7 @@ def main(arguments):
     print(f"tfdisent: error: {error}", file=sys.stderr)
     sys.exit(1)
   except BrokenPipeError:  # who read the output has ended, as `head` does
-    with contextlib.suppress(OSError, ValueError):  # else Python says so as it ends
-      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _flush()
     sys.exit(128 + signal.SIGPIPE)
   except KeyboardInterrupt:  # outside of the steps of a training, or the second one within them
     goes_on = " The same command goes on from the last checkpoint." if flags.MODE.value == "train" else ""
@@ -128,6 +127,15 @@ def run():
   finally:
     if _stopped_with and "TF_CONFIG" not in os.environ:  # workers take leave of one another
       _end_at_once(*_stopped_with)
+
+
+def _flush() -> None:
+  """Writes what is left to be printed; if nobody reads it any more, nowhere, since Python complains as it ends."""
+  try:
+    sys.stdout.flush()
+  except OSError:
+    with contextlib.suppress(OSError, ValueError):  # stdout may be no file
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _stopped_with: list[int] = []

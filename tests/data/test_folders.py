@@ -146,6 +146,7 @@ def test_runs_and_comparisons_are_no_classes(root, folder):
   before = read_folder(root, "x")
   touch(root, f"{folder}/run.json", f"{folder}/fusion.png", f"{folder}/export/more/1.png")
   touch(root, f"{folder}/../comparison/comparison.json", f"{folder}/../comparison/comparison.png")
+  touch(root, f"{folder}/../fitted/feature.json")
   after = read_folder(root, "x")
   assert (after.files, after.classes) == (before.files, before.classes)
   is_deep = folder.startswith("deep")  # a folder of folders of runs is named, and no class

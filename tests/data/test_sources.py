@@ -340,6 +340,9 @@ def test_a_stray_table_beside_classes_is_told_to_be_moved(photos):
       table(str(photos), table=name)
     assert "Or move" not in str(named.value)  # who names a table means it
     (photos / name).unlink()
+  (photos / "labels.csv").write_text("file,n\n00.png,1\n01.png,2\n")
+  with pytest.raises(DataError, match=r"write the folder into the table, as in 'cat2/00.png'\.$"):
+    table(str(photos))
   for name in ("cat2", "eel"):  # one folder alone is that of the images which the table names
     shutil.rmtree(photos / name)
   (photos / "labels.csv").write_text("id,name\n0,cat\n")

@@ -24,8 +24,8 @@ from tfdisent.paths import refuse_addresses
 
 OF_SYSTEMS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"))
 """Folders that hold copies, previews or what was deleted, in lower case."""
-OF_RUNS = ("run.json", "comparison.json")
-"""Of these files `tfdisent.run` puts one into each folder of a run, or of a comparison or a sweep."""
+OF_RUNS = ("run.json", "comparison.json", "feature.json")
+"""Of these files `tfdisent.run` has one in each folder of a run, of a comparison or a sweep, or of a fitted feature."""
 NEED_MORE = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"))
 """Formats that Pillow knows by their first bytes, and reads with the help of other programs at most."""
 SPLITS_IN_ORDER = ("train", "validation", "test", "probe")

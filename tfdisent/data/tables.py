@@ -64,6 +64,10 @@ def find_table(folder: pathlib.Path) -> pathlib.Path:
   return files[0]
 
 
+class SeveralFolders(DataError):
+  """Names of a table are files in several folders."""
+
+
 class Files(NamedTuple):
   """The files that a column of a table names."""
 
@@ -104,7 +108,7 @@ def _base(column: str, names: Sequence[str], bases: Sequence[pathlib.Path]) -> p
   """The folder that has all files of these names: the first of `bases`, or else the only one of the others.
 
   Raises:
-    DataError: several of the others have them; the message names two.
+    SeveralFolders: several of the others have them; the message names two.
   """
   # Values such as "1" or "cat" may be folders or files without a suffix, and are no images then.
   if not names or not all("." in name for name in names):
@@ -118,7 +122,7 @@ def _base(column: str, names: Sequence[str], bases: Sequence[pathlib.Path]) -> p
       found.setdefault(os.path.realpath(base / names[0]), base)  # two links to one folder are no choice
   if len(found) > 1:
     first, second = [base.name for base in found.values()][:2]
-    raise DataError(
+    raise SeveralFolders(
       f"column '{column}' names '{names[0]}', which is a file in the folder '{first}' and another one in '{second}' of "
       f"{bases[0]}: write the folder into the table, as in '{second}/{names[0]}'."
     )
