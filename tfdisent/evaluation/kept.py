@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 
 from tfdisent.cache import MAKING, cache_folder, make_room, used
+from tfdisent.console import say
 from tfdisent.data import dataset
 from tfdisent.data.dataset import Examples, fingerprint
 from tfdisent.run import writing
@@ -59,7 +60,7 @@ def keep(
     except Exception as error:  # Keras and h5py raise many types
       logging.warning("%s cannot be read (%s); it is made again.", file, error)
       network.set_weights(initial)  # some may have been read
-  print(f"Training {what}; it is kept in {cache}.", flush=True)
+  say(f"Training {what}; it is kept in {cache}.")
   with writing(str(cache), ADVICE):  # before the training, which takes minutes
     cache.mkdir(parents=True, exist_ok=True)
   fit()
