@@ -197,7 +197,7 @@ def _restore_weights(file: pathlib.Path, which: str, model: DisentangledVAE) -> 
   if which == "last" != kind:
     raise CheckpointError(
       f"{file.parent} is a run that was made small, and has the {kind} weights alone: leave --checkpoint=last (from "
-      f"Python, 'last'), or take the whole run."
+      "Python, 'last'), or take the whole run."
     )
   for symbol, of_network in _used(model).items():
     for path, variable in of_network.items():

@@ -8,16 +8,15 @@ The command line does so where no gin file is given. Both give lines of a config
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping, Sequence
 
 from tfdisent.data.archives import shards_in
 from tfdisent.data.columns import parse
 from tfdisent.data.dataset import Dataset
-from tfdisent.data.folders import read_folder, root_folder
+from tfdisent.data.folders import classes_in, root_folder
 from tfdisent.data.look import TELLING, association, describe
 from tfdisent.data.tables import tables_in
-from tfdisent.errors import ConfigError, DataError
+from tfdisent.errors import ConfigError
 from tfdisent.feature.choose import KINDS, choose
 from tfdisent.feature.contract import Feature
 from tfdisent.presets import AUTO, Preset, preset
@@ -76,18 +75,10 @@ def source(data_dir: str, features: Sequence[str] = ()) -> tuple[str, list[str]]
   root = root_folder(data_dir, "tfdisent")
   forced = tuple(word for word in features if parse(word).kind)
   tables = [path for path in tables_in(root) if path.name not in OF_TFDS]
-  name = "table" if tables else "shards" if shards_in(root) and not _has_classes(root) else "folder"
+  name = "table" if tables else "shards" if shards_in(root) and not classes_in(root) else "folder"
   module = "shards" if name == "shards" else "sources"
   lines = [f"import tfdisent.data.{module}", f"train.dataset = {name!r}", f"train.data_dir = {str(root.absolute())!r}"]
   return name, [*lines, f"{name}.kinds = {forced!r}"] if name in WITH_COLUMNS and forced else lines
-
-
-def _has_classes(root: pathlib.Path) -> bool:
-  """Whether there are images in folders."""
-  try:
-    return bool(read_folder(root, "tfdisent").files)
-  except DataError:
-    return False
 
 
 def make(dataset: Dataset, source_name: str, features: Sequence[str] = (), name: str = AUTO) -> Plan:

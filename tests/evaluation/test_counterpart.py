@@ -57,7 +57,7 @@ def test_pixels_that_differ_by_less_than_the_tolerance_are_kept(dataset):
   assert "mae_changed" not in values(dataset, swaps_color, tolerance=1.0)
 
 
-def test_it_is_asked_for_by_name_and_is_left_out_where_no_picture_is_the_true_one(dataset):
+def test_it_is_left_out_where_no_picture_is_the_true_one(dataset):
   told = []
   metrics = evaluate(
     Fake(Color(), swaps_color), dataset, quick=True, progress=told.append, measurements=(Counterpart(("color",)),)

@@ -108,12 +108,12 @@ def read_folder(root: pathlib.Path, name: str) -> Folder:
   return Folder(files, classes, np.array(splits), tuple(warnings))
 
 
-def has_classes(root: pathlib.Path) -> bool:
-  """Whether there are images in several folders of a folder."""
+def classes_in(root: pathlib.Path) -> set[str]:
+  """The classes of a folder, those folders in it that have images; none where it cannot be read as such."""
   try:
-    return len({*read_folder(root, "folder").classes}) > 1
+    return {*read_folder(root, "folder").classes}
   except DataError:
-    return False
+    return set()
 
 
 def _level(root: pathlib.Path, warnings: list[str]) -> tuple[pathlib.Path, _Listing]:

@@ -18,7 +18,7 @@ from tfdisent.data.assemble import Options, dataset_of_files, judge_of, judged_a
 from tfdisent.data.columns import Column, Kinds, asked, kind_of_classes
 from tfdisent.data.dataset import Dataset
 from tfdisent.data.detect import Found, complete_rows, find, read_texts
-from tfdisent.data.folders import has_classes, read_folder, root_folder
+from tfdisent.data.folders import classes_in, read_folder, root_folder
 from tfdisent.data.reading import Table, of_frame, read_table
 from tfdisent.data.splits import check_choice
 from tfdisent.data.tables import Files, SeveralFolders, find_files, find_splits, find_table
@@ -224,7 +224,7 @@ def _or_classes(root: pathlib.Path, is_found: bool) -> Iterator[None]:
   try:
     yield
   except DataError as error:
-    if not is_found or isinstance(error, SeveralFolders) or not has_classes(root):
+    if not is_found or isinstance(error, SeveralFolders) or len(classes_in(root)) < 2:
       raise
     raise DataError(
       f"{error} Or move what is no table of these images out of {root}: the folders in it are then the classes."

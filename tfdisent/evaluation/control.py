@@ -21,7 +21,7 @@ On images of a class that looks the same whatever a property is (`Judge.symmetri
 """  # noqa: E501 (a table)
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -84,20 +84,20 @@ class Swap(NamedTuple):
   """uint8 [N, H, W, C], with z1 the "mean" or a "sample" of q(z1 | x), or drawn from the "prior"."""
 
 
-def swap(case: Case, part: Part) -> Swap:
-  """Fusions in which one part of f is another image's. They are many images, so a case does not keep them."""
+def swap(case: Case, part: Part, of: Sequence[str] = ("mean", "sample", "prior")) -> Swap:
+  """Fusions in which one part of f is another image's, `of` some z1. A case does not keep so many images."""
   model, f, z1 = case.model, case.f["score"], case.z1["score"]
   random_state = np.random.default_rng(case.seed)
   f_parts = model.feature.split(f)
   partner, unrelated = other_feature(f_parts[part.index], random_state), random_state.permutation(len(f))
   f_parts[part.index] = _known(case, part)[partner]
   z2_partner = model.encode_z2(np.concatenate(f_parts, 1))
-  fusions = {
-    "mean": to_uint8(model.decode(z1, z2_partner)),
-    "sample": to_uint8(model.decode(case.z1_sample["score"], z2_partner)),
-    "prior": to_uint8(model.decode(random_state.standard_normal(z1.shape).astype(np.float32), z2_partner)),
+  code = {
+    "mean": lambda: z1,
+    "sample": lambda: case.z1_sample["score"],
+    "prior": lambda: random_state.standard_normal(z1.shape).astype(np.float32),
   }
-  return Swap(partner, unrelated, fusions)
+  return Swap(partner, unrelated, {name: to_uint8(model.decode(code[name](), z2_partner)) for name in of})
 
 
 def _known(case: Case, part: Part) -> np.ndarray:

@@ -66,7 +66,7 @@ class Counterpart(Measurement):
     return {part.key(name): figure for part in case.parts for name, figure in self._of_part(case, part).items()}
 
   def _of_part(self, case: Case, part: Part) -> Metrics:
-    swapped = swap(case, part)
+    swapped = swap(case, part, of=("mean",))
     row, true = self._rows(case, part, swapped.partner)
     if not len(row):
       case.progress(f"no image of the split is the true picture of a fusion in another {part.name}")

@@ -114,8 +114,8 @@ def train_model(
     # --- Begin the run folder, or go on with it ---
     stack.enter_context(run.alone_in(run_dir) if worker.is_chief else contextlib.nullcontext())
     checkpoints, begun_with = _begun(run_dir, model, dataset, worker, epochs, describe(), description)
-    if worker.is_chief and begun_with < epochs:
-      notes.tell(model, make_optimizer_eg, begun_with * batches.steps_per_epoch, steps, begun_with, epochs)
+    if worker.is_chief:
+      notes.tell(model, make_optimizer_eg, steps, begun_with, epochs)
 
     # --- Fit what is learned and was not fitted before; a checkpoint holds it ---
     if unfitted:

@@ -10,21 +10,20 @@ from tfdisent.hardware import has_bfloat16
 from tfdisent.model.vae import DisentangledVAE
 
 
-def tell(
-  model: DisentangledVAE, make_optimizer: Callable, begun_steps: int, steps: int, begun_with: int, epochs: int
-) -> None:
-  """What there is to say of a run that trains on.
+def tell(model: DisentangledVAE, make_optimizer: Callable, steps: int, begun_with: int, epochs: int) -> None:
+  """Says what there is to say of a run that begins, or that shall have more epochs than it was begun with.
 
   Args:
     model: compiled.
     make_optimizer: of E1, E2, G and q, from the number of steps.
-    begun_steps, steps: that the run was begun with, 0 for a new one, and that it has now.
-    begun_with, epochs: likewise.
+    steps: of all epochs.
+    begun_with: the number of epochs that the run was begun with; 0 for a new one.
+    epochs: that it has now.
   """
   if not begun_with:
     _tell_of_settings(model, steps)
   elif begun_with < epochs:
-    _tell_of_rate(model, make_optimizer(begun_steps), begun_with, epochs)
+    _tell_of_rate(model, make_optimizer(begun_with * steps // epochs), begun_with, epochs)
 
 
 def _tell_of_settings(model: DisentangledVAE, steps: int) -> None:
