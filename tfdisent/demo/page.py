@@ -93,17 +93,18 @@ class Tab:
     """Lets every widget be answered."""
     flat = [field for fields in self.fields for field in fields]
     chosen = [self.source, self.donor, *self.origins, *flat]
+    changes = [origin.change for origin in self.origins]
     for number, fields in enumerate(self.fields):
       for field in fields:
         # At once: what is used next must not be told that this part still comes from elsewhere.
         field.input(None, None, self.origins[number], js=f"() => '{VALUE}'", queue=False, api_visibility="private")
         if self.controls[number].kind == "color":  # its text has no event `input`
-          answer = functools.partial(self.set_color, number)
-          _on(field.change, answer, chosen, [*self.shown, self.origins[number]])
+          _on(field.change, functools.partial(self.set_color, number), chosen, self.origins[number])
+          changes.append(field.change)
         else:
-          _on(field.input, functools.partial(self.set_part, number), chosen, self.shown)
-    for origin in self.origins:
-      _on(origin.input, self.show, chosen, self.shown)
+          changes.append(field.input)
+    # One event for all: of answers to several, an earlier one could come last, and stay.
+    _on(functools.partial(gr.on, changes), self.show, chosen, self.shown)
     for take, choice, upload, outputs in (
       (self.take_source, self.sources, self.source_upload, [self.source, *flat, *self.shown]),
       (self.take_donor, self.donors, self.donor_upload, [self.donor, *self.origins, *self.shown]),
@@ -133,17 +134,12 @@ class Tab:
   def show(self, *chosen):
     return self.show_all(*self.read(chosen))
 
-  def set_part(self, number: int, *chosen):
-    source, donor, origins, values = self.read(chosen)
-    origins[number] = VALUE
-    return self.show_all(source, donor, origins, values)
-
   def set_color(self, number: int, *chosen):
-    """As `set_part`, unless the colour is only shown, since it is the source's."""
+    """Where a colour comes from once it has changed: set here, unless it is only shown, since it is the source's."""
     source, _, origins, values = self.read(chosen)
     if origins[number] != VALUE and source.f is not None and values[number] == self.room.values_of(source.f)[number]:
-      return [gr.skip()] * (len(self.shown) + 1)
-    return *self.set_part(number, *chosen), VALUE
+      return gr.skip()
+    return VALUE
 
   def take_source(self, source: Codes, chosen: Sequence):
     """Another source: controls that follow it show its values."""
