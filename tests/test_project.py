@@ -276,6 +276,7 @@ def test_every_test_mirrors_a_module():
     "api",
     "features",
     "fuzz",
+    "jittered",
     "parts",
     "interruptions",
     "configs",
