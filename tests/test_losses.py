@@ -199,6 +199,25 @@ def test_adversary_loss_of_what_tells_nothing_is_the_entropy():
   np.testing.assert_allclose(loss, math.log(4), rtol=1e-6)
 
 
+def test_the_entropy_bound_is_the_adversary_loss_of_the_best_constant():
+  """By the codes' own log-probabilities."""
+  draw = np.random.default_rng(0)
+  classes = np.eye(3, dtype=np.float32)[draw.choice(3, 50, p=[0.6, 0.3, 0.1])]
+  bits = (draw.random([50, 2]) < [0.2, 0.7]).astype(np.float32)
+  numbers = draw.normal([3, -1], [0.5, 2], [50, 2]).astype(np.float32)
+  share, mean = classes.mean(0), bits.mean(0)
+  for f, constant, code in (
+    (classes, np.log(share), OneHotCode(3)),
+    (bits, np.log(mean / (1 - mean)), BernoulliCode(2)),
+    (numbers, numbers.mean(0), None),
+  ):
+    best = tf.reduce_mean(losses.adversary_loss(tf.constant(np.tile(constant, [50, 1])), f, code))
+    bound = losses.entropy_bound(tf.constant(f.mean(0)), tf.constant(np.square(f).mean(0)), code)
+    np.testing.assert_allclose(bound, best, rtol=1e-4)
+  never = losses.entropy_bound(tf.constant([0.0, 1.0]), tf.constant([0.0, 1.0]), OneHotCode(2))
+  assert float(never) == 0
+
+
 def test_adversary_loss_of_bits_adds_their_log_probabilities():
   logits = tf.constant([[math.log(3.0), math.log(1 / 4)]])  # 0.75, 0.2
   loss = losses.adversary_loss(logits, tf.constant([[1.0, 0.0]]), BernoulliCode(2))

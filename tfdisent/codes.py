@@ -82,6 +82,10 @@ class Code(abc.ABC):
     """The probability under q that each component of a discrete z2 is 1, [B, width]."""
     return q.mean()
 
+  def entropies(self, probabilities: tf.Tensor) -> tf.Tensor:
+    """What each component of a discrete z2 adds to its entropy in nats, [width], from its mean, [width]."""
+    raise NotImplementedError
+
 
 class OneHotCode(Code):
   """z2 = f(x), one-hot, for a feature with one of `width` classes; q is categorical."""
@@ -89,12 +93,19 @@ class OneHotCode(Code):
   def posterior(self, parameters):
     return tfd.OneHotCategorical(logits=parameters, dtype=tf.float32)
 
+  def entropies(self, probabilities):
+    return -tf.math.xlogy(probabilities, probabilities)
+
 
 class BernoulliCode(Code):
   """z2 = f(x) in {0, 1}, for `width` binary attributes; q is a product of Bernoulli distributions."""
 
   def posterior(self, parameters):
     return tfd.Independent(tfd.Bernoulli(logits=parameters, dtype=tf.float32), 1)
+
+  def entropies(self, probabilities):
+    others = 1 - probabilities
+    return -tf.math.xlogy(probabilities, probabilities) - tf.math.xlogy(others, others)
 
 
 class GaussianCode(Code):

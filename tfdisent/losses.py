@@ -198,6 +198,22 @@ def adversary_loss(parameters: tf.Tensor, f: tf.Tensor, code: Code | None = None
   return -code.posterior(parameters).log_prob(f)
 
 
+def entropy_bound(mean: tf.Tensor, mean_square: tf.Tensor, code: Code | None = None) -> tf.Tensor:
+  """L_a of the best a that does not read z1, from the moments of f [width] over a batch: a scalar.
+
+  That is H(f(x)) for a discrete f, and the variance of a continuous one. Above it the bound I(z1; f(x)) ≥ H(f(x)) - L_a
+  says less than I(z1; f(x)) ≥ 0 does, and E1 wins nothing but that a errs: a term that is not capped here can be raised
+  without bound, by codes for which a extrapolates.
+
+  Args:
+    mean, mean_square: of each component of f and of its square, [width].
+    code: as in `adversary_loss`.
+  """
+  if code is None:
+    return tf.reduce_sum(mean_square - tf.square(mean))
+  return tf.reduce_sum(code.entropies(mean))
+
+
 def equivariance_loss(x_fusion_of_moved: tf.Tensor, moved_x_fusion: tf.Tensor, stddev: float) -> tf.Tensor:
   """L_T = ‖G(E1(T x), z̃2) - T G(z1, z̃2)‖² / (2 σ²) [B], for a change of images T that leaves f(x).
 

@@ -31,3 +31,45 @@ def test_a_d_that_tells_no_layers_is_refused(make_tiny):
   (matching,) = model.objective.beyond
   with pytest.raises(ConfigError, match=r"give D a method `layers_of`"):
     matching.make_networks(make_world(lambda3=0.0))
+
+
+FAR_OFF = np.array([50, -50, -50, 50, 9, 9, 9], np.float32)
+"""An output of a that is wrong for some of each part of the world: three classes, an attribute, two means and one."""
+
+
+def test_e1_raises_l_a_of_each_part_up_to_what_a_z1_that_tells_nothing_has(world_batch):
+  """Of a that reads nothing: wildly off, all parts count as their entropies and variances."""
+  f = world_batch["feature"].numpy().astype(np.float64)
+  share, dark = f[:, :3].mean(0), f[:, 3].mean()
+  entropy = -sum(p * np.log(p) for p in share if p) - sum(p * np.log(p) for p in (dark, 1 - dark) if p) * 0.5
+  expected = entropy + 3.0 * f[:, 4:6].var(0).sum() + 2.0 * f[:, 6].var()
+  step, raised = tf.constant(0, tf.int64), {}
+  for has_ceiling in (False, True):
+    model = make_world(adversary=1.0, adversary_ceiling=has_ceiling, lambda3=0.0, lambda4=0.0)
+    a = model.networks["a"]
+    a.kernel.assign(0.0 * a.kernel)
+    a.bias.assign(FAR_OFF)
+    terms = model.terms(world_batch, step)
+    raised[has_ceiling] = float(terms["reconstruction"] + terms["KL_z1"] + terms["KL_z2"] - terms["L"])
+  assert raised[False] == pytest.approx(float(terms["L_a"]), rel=1e-4)
+  assert raised[True] == pytest.approx(expected, rel=1e-2) and raised[False] > 20 * expected
+
+
+@pytest.mark.parametrize("is_far_off", [False, True])
+def test_above_the_ceiling_a_alone_learns(world_batch, is_far_off):
+  step, gradients = tf.constant(0, tf.int64), {}
+  for has_ceiling in (False, True):
+    model = make_world(adversary=1.0, adversary_ceiling=has_ceiling, lambda3=0.0, lambda4=0.0)
+    model.networks["a"].bias.assign(FAR_OFF if is_far_off else world_batch["feature"].numpy().mean(0))
+    model.networks["a"].kernel.assign(0.01 * model.networks["a"].kernel)
+    with tf.GradientTape(persistent=True) as tape:
+      terms = model.terms(world_batch, step)
+      others = terms["reconstruction"] + terms["KL_z1"] + terms["KL_z2"]
+    of_e1 = tape.gradient(terms["L"], model.E1.kernel) - tape.gradient(others, model.E1.kernel)
+    gradients[has_ceiling] = (
+      float(tf.norm(of_e1)),
+      float(tf.norm(tape.gradient(terms["L_a"], model.networks["a"].bias))),
+    )
+  assert gradients[True][1] == gradients[False][1] > 0
+  assert gradients[False][0] > 1e-4
+  assert gradients[True][0] < 1e-5 if is_far_off else gradients[True][0] > 0

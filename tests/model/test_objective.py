@@ -43,6 +43,7 @@ def test_the_objective_has_the_defaults_of_the_paper():
     "d_real": "reconstructions",
     "prior_fusions": 0.0,
     "a_optimizer": "eg",
+    "adversary_ceiling": False,
     "losses": (),
   }
 

@@ -26,10 +26,11 @@ class Mirror(Loss):
 class Adversary(Loss):
   """L_a: a(f(x) | z1) learns to read f in z1, in its mean and its sample alike, and E1 learns to hide it.
 
-  See `losses.adversary_loss`.
+  See `losses.adversary_loss`, and for the ceiling `losses.entropy_bound`.
   """
 
   optimizer: str = "eg"
+  ceiling: bool = False
 
   symbol = "L_a"
   is_adversarial = True
@@ -38,13 +39,25 @@ class Adversary(Loss):
     return {"a": model.make_network("a", model.feature.width, tf.zeros([1, model.z1_width]))}
 
   def __call__(self, model, forward):
+    return sum(weight * forward.mean(of_part) for weight, of_part, *_ in self._parts(model, forward))
+
+  def raised(self, model, forward, value):
+    if not self.ceiling:
+      return value
+    raised = []
+    for weight, of_part, f_part, code in self._parts(model, forward):
+      highest = losses.entropy_bound(forward.global_mean(f_part), forward.global_mean(tf.square(f_part)), code)
+      is_below = forward.global_mean(tf.reduce_mean(tf.reshape(of_part, [2, -1]), 0)) < highest
+      raised.append(weight * tf.where(is_below, forward.mean(of_part), highest))
+    return sum(raised)
+
+  def _parts(self, model, forward):
+    """Of each part of f: its weight, L_a [2 B] of the mean of z1 and of its sample, f [B, width], and its code."""
     a = model.networks["a"](tf.concat([forward.q_z1.mean(), forward.z1], 0))
-    f_twice = tf.concat([forward.f, forward.f], 0)
-    parts = zip(model.feature.adversary_weights, model.codes, model.feature.split(a), model.feature.split(f_twice))
-    return sum(
-      weight * forward.mean(losses.adversary_loss(a_part, f_part, None if code.learned else code))
-      for weight, code, a_part, f_part in parts
-    )
+    parts = zip(model.feature.adversary_weights, model.codes, model.feature.split(a), model.feature.split(forward.f))
+    for weight, code, a_part, f_part in parts:
+      of_f = None if code.learned else code
+      yield weight, losses.adversary_loss(a_part, tf.concat([f_part, f_part], 0), of_f), f_part, of_f
 
 
 class Cycle(Loss):

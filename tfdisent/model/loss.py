@@ -85,15 +85,16 @@ class Forward(NamedTuple):
     return self.mean(values * tf.math.divide_no_nan(counts, self.global_mean(counts)))
 
   def global_mean(self, values: tf.Tensor) -> tf.Tensor:
-    """The mean of `values` [B] over the examples of all replicas, as a constant (no gradient).
+    """The mean of `values` [B] or [B, K] over the examples of all replicas, as a constant (no gradient): [] or [K].
 
     Each replica then divides by the same number, and their losses add up to that of the whole batch.
     """
-    weight = tf.ones_like(values) if self.weight is None else self.weight
-    sums = tf.stop_gradient(tf.stack([tf.reduce_sum(values * weight), tf.reduce_sum(weight)]))
+    weight = tf.ones_like(values[:, 0] if values.shape.rank == 2 else values) if self.weight is None else self.weight
+    of_values = tf.reduce_sum(values * (weight[:, None] if values.shape.rank == 2 else weight), 0)
+    sums = tf.stop_gradient(tf.concat([tf.reshape(of_values, [-1]), [tf.reduce_sum(weight)]], 0))
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
       sums = tf.distribute.get_replica_context().all_reduce("SUM", sums)
-    return tf.math.divide_no_nan(sums[0], sums[1])
+    return tf.reshape(tf.math.divide_no_nan(sums[:-1], sums[-1]), tf.shape(of_values))
 
 
 def weighted_mean(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
@@ -153,6 +154,10 @@ class Loss(abc.ABC):
       model: the `DisentangledVAE`, for its networks and posteriors.
       forward: the tensors of the forward pass.
     """
+
+  def raised(self, model, forward: Forward, value: tf.Tensor) -> tf.Tensor:
+    """What the model raises of an adversarial loss, whose value `value` its networks lower: all of it."""
+    return value
 
   def make_networks(self, model) -> Mapping[str, keras.Model]:
     """The networks of the loss by their symbols, with their weights built; called once, as the model is made.

@@ -61,6 +61,8 @@ class Objective:
     a_optimizer: which optimizer a learns with: "eg", that of the encoders and the generator, or "d", that of D, which
       has a rate of its own. If a learns more slowly than E1, E1 lowers a's accuracy by moving its codes, not by
       removing f; "d" gives a the faster optimizer (the two time-scales of Heusel et al. 2017).
+    adversary_ceiling: whether E1 raises L_a of each part of f no further than a z1 that tells nothing has it: see
+      `losses.entropy_bound`. False is as in Lample et al. 2017.
     losses: more terms of L: `Loss` records, or names of registered ones. Each has a weight of its own.
   """
 
@@ -84,6 +86,7 @@ class Objective:
   d_real: str = "reconstructions"
   prior_fusions: float = 0.0
   a_optimizer: str = "eg"
+  adversary_ceiling: bool = False
   losses: Sequence[Loss | str | Mapping] = ()
 
   def __post_init__(self):
@@ -93,6 +96,7 @@ class Objective:
       ("q_data", ("fusions", "pairs", "both")),
       ("d_real", ("reconstructions", "originals")),
       ("a_optimizer", ("eg", "d")),
+      ("adversary_ceiling", (False, True)),
       ("gan", tuple(OF_GAN)),
     ):
       if getattr(self, name) not in known:
@@ -128,7 +132,8 @@ class Objective:
   @property
   def beyond(self) -> tuple[Loss, ...]:
     """The losses beyond the paper that L has."""
-    own = (Mirror(self.mirror), Adversary(self.adversary, self.a_optimizer), Cycle(self.cycle), Matching(self.matching))
+    adversary = Adversary(self.adversary, self.a_optimizer, self.adversary_ceiling)
+    own = (Mirror(self.mirror), adversary, Cycle(self.cycle), Matching(self.matching))
     return tuple(loss for loss in (*own, *self.losses) if loss.weight)
 
   def only_vae(self) -> "Objective":

@@ -117,7 +117,7 @@ def terms(model, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, t
     value = terms[loss.symbol] = loss(model, forward)
     weight = ramp * loss.weight if loss.is_ramped else loss.weight
     if loss.is_adversarial:
-      terms["L"] -= weight * value
+      terms["L"] -= weight * loss.raised(model, forward, value)
     else:
       terms["L"] += weight * value
 
