@@ -1,4 +1,4 @@
-"""Writes copies of photographs with known changes of brightness, scale and place, for `gin_configs/coil20_jitter.gin`.
+"""Writes copies of photographs with known changes of brightness, scale and place.
 
     python -m tests.jittered coil20 coil20_jittered --copies 4
 

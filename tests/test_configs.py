@@ -15,7 +15,6 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tests import jittered
 from tfdisent import api, benchmark, config, loading, moved, recipe
 from tfdisent.data.batches import training_batches
 from tfdisent.errors import ConfigError
@@ -76,10 +75,6 @@ def dataset_of(coil20_dir, digits, tmp_path_factory):
     if name == "image_table":
       if not coil20_dir.is_dir():
         pytest.skip(f"there are no photographs in {coil20_dir}")
-      if "image_table.continuous" in bindings:
-        target = tmp_path_factory.mktemp("coil20") / "jittered"
-        jittered.write(coil20_dir, target, copies=1, seed=0)
-        return config.dataset_of_run(str(target))
       return config.dataset_of_run(str(coil20_dir))
     return config.dataset_of_run()
 
