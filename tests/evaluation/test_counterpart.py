@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+import tfdisent
 from features.color import Color
 from tests.bands import Fake, bands_dataset, draw, swaps_color, swaps_nothing
 from tfdisent.errors import ConfigError
@@ -70,3 +71,9 @@ def test_it_is_left_out_where_no_picture_is_the_true_one(dataset):
 def test_columns_that_are_not_there_are_named(dataset, same, problem):
   with pytest.raises(ConfigError, match=f"{problem}.*there are label, color"):
     values(dataset, swaps_color, same=same)
+
+
+def test_they_are_named_before_a_model_is_trained(dataset, tmp_path):
+  with pytest.raises(ConfigError, match=r"counterpart\.same.*it is empty"):
+    tfdisent.train(dataset, "color", measurements=("counterpart",), epochs=1, run_dir=tmp_path / "run")
+  assert not (tmp_path / "run").exists()

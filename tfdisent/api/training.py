@@ -155,7 +155,7 @@ def train(
   check_counts(0, evaluate_every=recipe.evaluate_every)
   _check_best(best, recipe, dataset)
   recipe.check_callbacks(callbacks)
-  described, quick = _measurements(recipe.measurements)
+  described, quick = _measurements(recipe.measurements, dataset)
   if recipe.preset:
     progress(f"Recipe '{recipe.preset.name}', for {recipe.preset.why}; epochs: {recipe.epochs}.")
   steps = {"seed": seed, "checkpoint_every": checkpoint_every, "jit_compile": jit_compile, "augment": augment}
@@ -179,9 +179,15 @@ def _check_best(best: str, recipe: Recipe, dataset: Dataset) -> None:
     check_score(recipe.feature, dataset, recipe.evaluate_every)
 
 
-def _measurements(names: Sequence[str]) -> tuple[list[Mapping], list[Measurement]]:
-  """What the run folder says of some measurements, and those of them that are quick."""
+def _measurements(names: Sequence[str], dataset: Dataset) -> tuple[list[Mapping], list[Measurement]]:
+  """What the run folder says of some measurements, and those of them that are quick.
+
+  Raises:
+    ConfigError: one cannot be taken on the data set.
+  """
   described, made = (list(map(of_name, names)) for of_name in (MEASUREMENTS.describe, MEASUREMENTS.create))
+  for measurement in made:
+    measurement.check(dataset)
   return described, [measurement for measurement in made if measurement.quick]
 
 

@@ -16,6 +16,7 @@ import dataclasses
 
 import numpy as np
 
+from tfdisent.data.dataset import Dataset, Examples
 from tfdisent.errors import ConfigError
 from tfdisent.evaluation.case import Case, Part
 from tfdisent.evaluation.control import swap
@@ -54,8 +55,11 @@ class Counterpart(Measurement):
     Figure("counterpart/share"),
   )
 
-  def measure(self, case: Case) -> Metrics:
-    columns = [name for name in case.examples if name != "image"]
+  def check(self, dataset: Dataset):
+    self._check(dataset.validation)
+
+  def _check(self, examples: Examples):
+    columns = [name for name in examples if name != "image"]
     unknown = [name for name in self.same if name not in columns]
     if unknown or not self.same:
       given = f"there is no column {unknown[0]!r}" if unknown else "it is empty"
@@ -63,6 +67,9 @@ class Counterpart(Measurement):
         f"counterpart.same = {self.same!r}: {given}. Name columns that are equal in images that differ in f alone; "
         f"there are {', '.join(columns)}."
       )
+
+  def measure(self, case: Case) -> Metrics:
+    self._check(case.examples)
     return {part.key(name): figure for part in case.parts for name, figure in self._of_part(case, part).items()}
 
   def _of_part(self, case: Case, part: Part) -> Metrics:

@@ -19,6 +19,7 @@ import fnmatch
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
+from tfdisent.data.dataset import Dataset
 from tfdisent.evaluation.case import Case
 from tfdisent.registry import MEASUREMENTS
 
@@ -70,6 +71,9 @@ class Measurement:
   stage: ClassVar[str]
   figures: ClassVar[tuple[Figure, ...]]
   quick: ClassVar[bool] = False
+
+  def check(self, dataset: Dataset) -> None:
+    """Raises an error if this cannot be measured on a data set; called before a model is trained on it."""
 
   def measure(self, case: Case) -> Metrics:
     """The figures of a case, each `{"value": …}` and what `intervals.with_interval` gives beside it."""
