@@ -1,5 +1,6 @@
 """Names of version 0.1: modules that can still be imported, and bindings that are still understood."""
 
+import dataclasses
 import importlib
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import tfdisent.data.color_mnist
 import tfdisent.data.decoding
 from tfdisent import moved
+from tfdisent.model.objective import Objective
 
 
 def test_an_old_module_is_the_new_one():
@@ -52,3 +54,13 @@ def test_a_configuration_gets_the_names_of_today_and_keeps_its_comments(old, new
   told = []
   assert moved.renamed(f"a = 1\n{old}\n", lambda *names: told.append(names)) == f"a = 1\n{new}\n"
   assert len(told) == (old != new)
+
+
+OF_0_1 = """likelihood stddev lambda1 lambda2 lambda3 lambda4 mirror adversary cycle ramp_steps feature_loss q_data q_noise
+d_real prior_fusions a_optimizer""".split()
+"""The arguments of the objective that configurations of version 0.1 have, by their names of today."""
+
+
+def test_a_run_of_version_0_1_goes_on_whatever_the_objective_has_learned_since():
+  new = [field for field in dataclasses.fields(Objective) if field.name not in OF_0_1]
+  assert {f"objective.{field.name} = {field.default!r}" for field in new} <= moved.ALWAYS_SO

@@ -28,6 +28,7 @@ BINDINGS = {
 ALWAYS_SO = frozenset(
   {
     "objective.losses = ()",
+    "objective.adversary_ceiling = False",
     "objective.gan = 'logistic'",
     "objective.matching = 0.0",
     "objective.r1 = 0.0",
