@@ -56,8 +56,24 @@ def test_a_configuration_gets_the_names_of_today_and_keeps_its_comments(old, new
   assert len(told) == (old != new)
 
 
-OF_0_1 = """likelihood stddev lambda1 lambda2 lambda3 lambda4 mirror adversary cycle ramp_steps feature_loss q_data q_noise
-d_real prior_fusions a_optimizer""".split()
+OF_0_1 = [
+  "likelihood",
+  "stddev",
+  "lambda1",
+  "lambda2",
+  "lambda3",
+  "lambda4",
+  "mirror",
+  "adversary",
+  "cycle",
+  "ramp_steps",
+  "feature_loss",
+  "q_data",
+  "q_noise",
+  "d_real",
+  "prior_fusions",
+  "a_optimizer",
+]
 """The arguments of the objective that configurations of version 0.1 have, by their names of today."""
 
 
