@@ -35,17 +35,17 @@ def write(source: pathlib.Path, target: pathlib.Path, copies: int, seed: int) ->
   rng = np.random.default_rng(seed)
   with open(source / "table.csv", newline="") as file:
     rows = list(csv.DictReader(file))
+  images = [tf.io.decode_image((source / row["file"]).read_bytes()).numpy() for row in rows]
   target.mkdir(parents=True)
   with open(target / "table.csv", "w", newline="") as file:
     table = csv.DictWriter(file, [*rows[0], *COLUMNS], lineterminator="\n")
     table.writeheader()
     for copy in range(copies):
-      for row in rows:
+      for row, image in zip(rows, images):
         scale = rng.uniform(0.75, 1)
         room = (1 - scale) / 2
         values = (rng.uniform(0.6, 1), scale, *rng.uniform(-room, room, 2))
         changes = dict(zip(COLUMNS, (round(float(value), 4) for value in values)))
-        image = tf.io.decode_image((source / row["file"]).read_bytes()).numpy()
         name = f"{pathlib.Path(row['file']).stem}_{copy}.png"
         tf.io.write_file(str(target / name), tf.io.encode_png(jittered(image, **changes)))
         table.writerow({**row, "file": name, **changes})

@@ -89,7 +89,7 @@ class Forward(NamedTuple):
 
     Each replica then divides by the same number, and their losses add up to that of the whole batch.
     """
-    weight = tf.ones_like(values[:, 0] if values.shape.rank == 2 else values) if self.weight is None else self.weight
+    weight = tf.ones([tf.shape(values)[0]]) if self.weight is None else self.weight
     of_values = tf.reduce_sum(values * (weight[:, None] if values.shape.rank == 2 else weight), 0)
     sums = tf.stop_gradient(tf.concat([tf.reshape(of_values, [-1]), [tf.reduce_sum(weight)]], 0))
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
@@ -156,7 +156,7 @@ class Loss(abc.ABC):
     """
 
   def raised(self, model, forward: Forward, value: tf.Tensor) -> tf.Tensor:
-    """What the model raises of an adversarial loss, whose value `value` its networks lower: all of it."""
+    """What the model raises of an adversarial loss, whose `value` its networks lower, a scalar: all of it."""
     return value
 
   def make_networks(self, model) -> Mapping[str, keras.Model]:
