@@ -135,7 +135,7 @@ def test_a_run_says_what_it_was_trained_on_and_asked_for(run_dir):
 def measured_run(run_dir):
   """The short run, measured by `--mode=eval` with judges and probes that learn little."""
   with pytest.MonkeyPatch.context() as patch:
-    trained = ((leaks, "read_images"), (leaks, "plain_vae"), (bound, "information_bound"), (quality, "FIDExtractor"))
+    trained = ((leaks, "read_parts"), (leaks, "plain_vae"), (bound, "information_bounds"), (quality, "FIDExtractor"))
     for module, name in trained:
       patch.setattr(module, name, functools.partial(getattr(module, name), epochs=1))
     patch.setitem(probes._FITS, "trees", functools.partial(probes._fit_trees, iterations=10))

@@ -34,9 +34,9 @@ def bound_of(monkeypatch):
 
   def make(logits, classes, *arguments):
     target = {"fit": np.array([0]), "select": np.array([0]), "score": classes}
-    monkeypatch.setattr(bound, "read_images", lambda *given: asked.append(given) or np.asarray(logits, np.float32))
+    monkeypatch.setattr(bound, "read_parts", lambda *given: asked.append(given) or [np.asarray(logits, np.float32)])
     figures = information_bound({"z1": 1}, {"x": 2}, target, *arguments)
-    ((x_fusion, given, seed, z1, epochs),) = asked
+    ((x_fusion, (given,), seed, z1, epochs),) = asked
     assert (x_fusion, z1) == ({"x": 2}, {"z1": 1}) and given is target
     assert (seed, epochs) == (arguments or (0, 15))
     return figures

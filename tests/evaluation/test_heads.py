@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdisent.evaluation.heads import AngleHead, ClassHead, NumberHead, joined_target, make_head, sum_of_losses
+from tfdisent.evaluation.heads import AngleHead, ClassHead, NumberHead, joined, make_head, sum_of_losses
 
 CLASSES, DEGREES = np.array([0, 2, 1, 2]), np.array([0.0, 90.0, -170.0, 45.0])
 PAIRS = np.array([[1.0, -5.0], [2.0, 5.0], [3.0, 5.0], [6.0, -5.0]])
@@ -27,6 +27,12 @@ def test_what_is_learned_is_read_again():
   np.testing.assert_allclose([numbers.target.mean(0), numbers.target.std(0)], [[0, 0], [1, 1]], atol=1e-6)
 
 
+def test_other_values_are_held_against_the_same_scale():
+  np.testing.assert_array_equal(ClassHead(CLASSES).encode(np.array([5, 0])), [5, 0])
+  np.testing.assert_allclose(AngleHead(DEGREES, 360.0).encode(np.array([-90.0])), [[0, -1]], atol=1e-7)
+  np.testing.assert_allclose(NumberHead(PAIRS).encode(np.array([[3.0, 10.0]])), [[0, 2]], atol=1e-6)
+
+
 def test_a_class_is_the_likeliest_one():
   head = ClassHead(CLASSES)
   logits = np.log([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
@@ -37,7 +43,7 @@ def test_a_class_is_the_likeliest_one():
 def test_the_loss_is_the_sum_of_those_of_the_heads():
   """By hand: a cross-entropy of ln 3, an angle that is given as (0, 0), numbers that are one spread off."""
   heads = [ClassHead(CLASSES), AngleHead(DEGREES, 360.0), NumberHead(PAIRS)]
-  target = joined_target(heads)
+  target = joined([head.target for head in heads])
   assert target.shape == (4, 1 + 2 + 2) and target.dtype == np.float32
   outputs = np.concatenate([np.zeros((4, 3)), np.zeros((4, 2)), heads[2].target + 1], axis=1)
   loss = sum_of_losses(heads)(tf.constant(target), tf.constant(outputs, tf.float32))

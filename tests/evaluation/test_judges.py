@@ -10,8 +10,10 @@ import pytest
 from features.digit_label import DigitLabel
 from tests.bands import MARKS, bands, bands_dataset, marked_bands_dataset, marks
 from tests.conftest import EPOCH_IMAGES
+from tfdisent.data.dataset import Dataset
 from tfdisent.errors import RunError
 from tfdisent.evaluation import Estimator, FIDExtractor, Oracle, heads, judges, plain_vae, read_images
+from tfdisent.evaluation.image_probe import read_parts
 from tfdisent.inference import TrainedModel
 from tfdisent.model.objective import WEIGHTS, Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -90,11 +92,22 @@ def test_a_judge_is_kept_under_what_it_learned_from(dataset, own_cache, training
     assert len(trainings) == len(list(own_cache.iterdir())) == count
 
 
+def test_networks_of_large_images_pool_before_they_normalise(own_cache, trainings):
+  order = {}
+  for size in (32, 33):
+    images = np.arange(4 * 20, dtype=np.uint8).reshape(4, 20, 1, 1, 1) * np.ones((size, 64, 3), np.uint8)
+    of_size = Dataset(*({"image": x, "label": np.arange(20) % 2} for x in images), name="squares", judges=())
+    order[size] = [type(layer).__name__ for layer in Oracle(of_size)._network.layers]
+  assert order[32][:5] == ["Rescaling", "Conv2D", "BatchNormalization", "Activation", "MaxPooling2D"]
+  assert order[33][:5] == ["Rescaling", "Conv2D", "MaxPooling2D", "BatchNormalization", "Activation"]
+  assert sorted(order[32]) == sorted(order[33])
+
+
 @pytest.mark.parametrize(
   ("module", "where", "change"),
   [
-    (judges, "convolutions", lambda seed, make=judges.convolutions: make(seed, momentum=0.9)),
-    (judges, "convolutions", lambda seed, make=judges.convolutions: make(seed + 1)),
+    (judges, "convolutions", lambda seed, first, make=judges.convolutions: make(seed, first, momentum=0.9)),
+    (judges, "convolutions", lambda seed, first, make=judges.convolutions: make(seed + 1, first)),
     (judges, "head_layers", lambda outputs, seed, make=judges.head_layers: make(outputs, seed, dropout=0.3)),
     (judges, "BATCH_SIZE", 64),
     (heads, "CROSS_ENTROPY", "sparse_categorical_crossentropy"),
@@ -316,6 +329,14 @@ def test_numbers_are_read_in_their_own_unit(parts):
   target = {part: 100 * color for part, color in column(parts, "color").items()}
   read = read_images(column(parts, "image"), target, epochs=4)
   assert np.abs(read - target["score"]).mean() < 7
+
+
+def test_one_network_reads_a_class_and_numbers(parts):
+  target = {part: 100 * color for part, color in column(parts, "color").items()}
+  label = {**column(parts, "label"), "select": np.append(parts["select"]["label"][1:], 9)}  # a class that it never saw
+  read, color = read_parts(column(parts, "image"), [label, target], epochs=4)
+  assert read.shape == (200, 4) and np.mean(read.argmax(1) == parts["score"]["label"]) > 0.98
+  assert np.abs(color - target["score"]).mean() < 8
 
 
 def test_what_only_the_code_tells_is_read_from_it(parts):

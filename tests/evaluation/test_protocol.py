@@ -178,7 +178,7 @@ def whole(monkeypatch):
   """All of the protocol, with a perfect oracle, a distance that is not trained, and short trainings of probes."""
   monkeypatch.setattr(case, "TRAINING_FUSIONS", 400)
   monkeypatch.setitem(probes._FITS, "trees", functools.partial(probes._fit_trees, iterations=10))
-  for module, name in ((leaks, "read_images"), (bound, "information_bound")):
+  for module, name in ((leaks, "read_parts"), (bound, "information_bounds")):
     monkeypatch.setattr(module, name, functools.partial(getattr(module, name), epochs=3))
   monkeypatch.setattr(judges, "Oracle", lambda dataset, column: read_label)
   dataset, lines = bands_dataset(probe=400, validation=100, test=200), []
@@ -290,8 +290,8 @@ def calls(monkeypatch):
   for module, name, answer in (
     (leaks, "leakage", lambda *_, seed=0: {"value": next(scores)}),
     (leaks, "leakage_and_nats", lambda *_: (dict(value=(accuracy := next(scores))), {"value": accuracy / 2})),
-    (leaks, "read_images", lambda image, target, *_: np.eye(4)[np.zeros(len(target["score"]), int)]),
-    (bound, "information_bound", lambda *_: {"nats": {"value": 1.0}}),
+    (leaks, "read_parts", lambda image, targets, *_: [np.eye(4)[np.zeros(len(targets[0]["score"]), int)]]),
+    (bound, "information_bounds", lambda *_: [{"nats": {"value": 1.0}}]),
     (leaks, "plain_vae", lambda model, dataset: Fake(model.feature, swaps_nothing)),
     (judges, "Oracle", lambda dataset, column: read_label),
   ):
@@ -370,7 +370,7 @@ def scores_of(label):
     "leakage/worst_nats": 0.45,
     "leakage/ceiling_nats": pytest.approx(-np.log(frequency).mean()),
     "leakage/chance": np.mean(label["score"] == np.bincount(label["fit"]).argmax()),
-    "leakage/image": np.mean(label["score"] == 0),  # what the double of `read_images` reads
+    "leakage/image": np.mean(label["score"] == 0),  # what the double of `read_parts` reads
   }
 
 
@@ -407,8 +407,8 @@ def test_which_images_each_probe_learns_stops_early_and_is_scored_on(calls, spli
       assert (target[role] == label[role]).all() != shuffled
       np.testing.assert_array_equal(np.sort(target[role]), np.sort(label[role]))
 
-  (((fusion_of_mean, source, seed), _),) = calls["read_images"]
-  (((z1, fusion, asked, same_seed), _),) = calls["information_bound"]
+  (((fusion_of_mean, (source,), seed), _),) = calls["read_parts"]
+  (((z1, fusion, (asked,), same_seed), _),) = calls["information_bounds"]
   assert seed == same_seed == 3
   assert 0.05 < np.mean(asked["fit"] == source["fit"]) < 0.6  # another image's, whatever its class is
   for role, sign in sample.items():
@@ -457,7 +457,7 @@ def test_probes_of_all_training_images_stop_early_and_are_scored_on_held_out_one
 def test_from_many_images_each_is_fused_once(calls, monkeypatch):
   monkeypatch.setattr(case, "TRAINING_FUSIONS", 10)
   evaluate(Telling(BANDS), marked_bands_dataset(train=20, probe=25, validation=15, test=28), progress=None)
-  (((fusion, _, _), _),) = calls["read_images"]
+  (((fusion, _, _), _),) = calls["read_parts"]
   assert marks(fusion["fit"])[:, 1].tolist() == list(range(25))
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.evaluation.conftest import BAND, COLOR, HUE, RED
-from tfdisent.data.dataset import Judge
+from tfdisent.data.dataset import SPLITS, Judge
 from tfdisent.errors import RunError
-from tfdisent.evaluation import strokes
+from tfdisent.evaluation import judges, strokes
 from tfdisent.evaluation.readers import readers
 from tfdisent.evaluation.small_judges import load_judges, save_judges
 
@@ -28,11 +28,11 @@ def dataset(judged_bands):
   return dataclasses.replace(judged_bands, **splits, class_names=NAMES, judges=(BAND, COLOR, RED, TURN, LOW))
 
 
-def saved(folder, dataset):
-  """Saves the judges of a data set, whose networks have initial weights; returns what reads with those weights."""
+def saved(folder, dataset, fit=lambda *_, **__: None):
+  """Saves the judges of a data set, of networks with initial weights unless `fit` changes them; returns what reads."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("TFDISENT_CACHE", str(folder / "cache"))
-    patch.setattr(keras.Model, "fit", lambda *_, **__: None)
+    patch.setattr(keras.Model, "fit", fit)
     keras.utils.set_random_seed(0)
     read = readers(dataset)
     save_judges(folder, dataset, "test", read)
@@ -77,6 +77,26 @@ def test_one_network_alone_reads_as_in_the_evaluation(dataset, tmp_path, judge):
   assert_alike(load_judges(tmp_path, SHAPE), exact, dataset.test["image"])
 
 
+def turned_over(network, *_, **__):
+  """A training after which it matters whether what is pooled was normalised before."""
+  for layer in network.layers:
+    if isinstance(layer, keras.layers.BatchNormalization):
+      layer.gamma.assign(-2 * layer.gamma)
+
+
+@pytest.mark.parametrize("pool_first", [True, False], ids=["as saved now", "saved before networks pooled first"])
+def test_large_images_are_read_in_the_order_in_which_the_network_learned(dataset, tmp_path, monkeypatch, pool_first):
+  splits = {s: {**dataset[s], "image": np.kron(dataset[s]["image"], np.ones((1, 5, 5, 1), np.uint8))} for s in SPLITS}
+  large = dataclasses.replace(dataset, **splits, judges=(BAND,))
+  assert judges.pools_first(large.image_shape)
+  monkeypatch.setattr(judges, "pools_first", lambda image_shape: pool_first)
+  exact = saved(tmp_path, large, turned_over)
+  if not pool_first:
+    changed(tmp_path / "judges.npz", pool_first=None)
+  monkeypatch.undo()
+  assert_alike(load_judges(tmp_path, large.image_shape), exact, large.test["image"])
+
+
 def test_they_are_a_quarter_as_large(exact, folder):
   (file,) = (folder / "cache").iterdir()
   assert (folder / "judges.npz").stat().st_size < 0.3 * file.stat().st_size
@@ -110,10 +130,10 @@ def test_without_judges_there_is_no_file(dataset, tmp_path):
 
 
 def changed(file, **about):
-  """The file with other things said about it."""
+  """The file with other things said about it; what is None is not said at all."""
   with np.load(file) as opened:
     arrays = dict(opened)
-  told = json.loads(arrays["about"].tobytes()) | about
+  told = {name: value for name, value in (json.loads(arrays["about"].tobytes()) | about).items() if value is not None}
   np.savez(file, **{**arrays, "about": np.frombuffer(json.dumps(told).encode(), np.uint8)})
 
 

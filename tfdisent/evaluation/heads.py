@@ -3,6 +3,7 @@
 A head is made from the true values of the images that are learned. It has
 
   target    what the network learns of them, [N] or [N, K],
+  encode    from other values to what a network that has learned these is held against,
   outputs   how many numbers the network gives for an image,
   loss      of these, as Keras names it or describes it in JSON,
   dropout   before the layer that gives them,
@@ -29,6 +30,9 @@ class ClassHead:
     self.target, self.outputs, self.loss = values, int(values.max()) + 1, CROSS_ENTROPY
     self.values = np.array([self.outputs - 1])
 
+  def encode(self, values: np.ndarray) -> np.ndarray:
+    return values
+
   def read(self, outputs: np.ndarray) -> np.ndarray:
     return np.argmax(outputs, axis=1)
 
@@ -43,9 +47,12 @@ class AngleHead:
   outputs, loss, dropout = 2, "mse", 0.0
 
   def __init__(self, values: np.ndarray, turn: float):
-    theta = values.astype(np.float32) * np.float32(2 * np.pi / turn)
-    self._turn, self.target = turn, np.stack([np.cos(theta), np.sin(theta)], 1)
-    self.values = values[:1]
+    self._turn, self.values = turn, values[:1]
+    self.target = self.encode(values)
+
+  def encode(self, values: np.ndarray) -> np.ndarray:
+    theta = values.astype(np.float32) * np.float32(2 * np.pi / self._turn)
+    return np.stack([np.cos(theta), np.sin(theta)], 1)
 
   def read(self, outputs: np.ndarray) -> np.ndarray:
     return np.arctan2(outputs[:, 1], outputs[:, 0]) * (self._turn / (2 * np.pi))
@@ -61,8 +68,11 @@ class NumberHead:
     self._shape = values.shape[1:]
     values = values.reshape(len(values), -1)
     self._mean, self._scale = values.mean(0), np.maximum(values.std(0), 1e-6)
-    self.target, self.outputs = (values - self._mean) / self._scale, values.shape[1]
+    self.target, self.outputs = self.encode(values), values.shape[1]
     self.values = np.stack([self._mean - self._scale, self._mean + self._scale]).reshape(-1, *self._shape)
+
+  def encode(self, values: np.ndarray) -> np.ndarray:
+    return (values.astype(np.float32).reshape(len(values), -1) - self._mean) / self._scale
 
   def read(self, outputs: np.ndarray) -> np.ndarray:
     return (outputs * self._scale + self._mean).reshape(-1, *self._shape)
@@ -78,9 +88,9 @@ def make_head(kind: str, values: np.ndarray, turn: float = 0.0) -> Head:
   return AngleHead(values, turn) if turn else NumberHead(values)
 
 
-def joined_target(heads: Sequence[Head]) -> np.ndarray:
-  """The targets of several heads side by side, float32 [N, T]; a class is its number."""
-  return np.concatenate([head.target.reshape(len(head.target), -1).astype(np.float32) for head in heads], axis=1)
+def joined(targets: Sequence[np.ndarray]) -> np.ndarray:
+  """The targets of several heads side by side, [N] or [N, K] each, as float32 [N, T]; a class is its number."""
+  return np.concatenate([target.reshape(len(target), -1).astype(np.float32) for target in targets], axis=1)
 
 
 def sum_of_losses(heads: Sequence[Head]):

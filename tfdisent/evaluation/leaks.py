@@ -18,7 +18,7 @@ import dataclasses
 import numpy as np
 
 from tfdisent.evaluation.case import Case, targets
-from tfdisent.evaluation.image_probe import read_images
+from tfdisent.evaluation.image_probe import read_parts
 from tfdisent.evaluation.judges import plain_vae
 from tfdisent.evaluation.measurement import Figure, Measurement, Metrics
 from tfdisent.evaluation.probes import PROBES, ceiling, chance, is_classes, leakage, leakage_and_nats, score
@@ -144,11 +144,10 @@ class ImageLeakage(Measurement):
   figures = (Figure("leakage/image", "low", column=True, curve=True),)
 
   def measure(self, case: Case) -> Metrics:
+    sources = [{role: of[case.pairs.row[role]] for role, of in part.target.items()} for part in case.parts]
     metrics: Metrics = {}
-    for part in case.parts:
-      source = {role: target[case.pairs.row[role]] for role, target in part.target.items()}
-      read = read_images(case.fusion_of_mean, source, case.seed)
-      read = read.argmax(1) if is_classes(source["score"]) else read
+    for part, source, read in zip(case.parts, sources, read_parts(case.fusion_of_mean, sources, case.seed)):
+      read = read.argmax(1) if is_classes(source["score"]) else read  # noqa: PLW2901
       metrics[part.key("leakage/image")] = score(source["score"], read)
     return _counted(case, metrics)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfdisent.data.dataset import Dataset, Judge
 from tfdisent.evaluation import judges, strokes
-from tfdisent.evaluation.heads import ClassHead, Head, joined_target, make_head, sum_of_losses
+from tfdisent.evaluation.heads import ClassHead, Head, joined, make_head, sum_of_losses
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.values import feature_values
 
@@ -83,16 +83,16 @@ class Trunk(judges.CachedNetwork):
 
   def _task(self, values):
     heads = [make_head(judge.kind, values[judge.column], judge.turn) for judge in self._judges]
-    return heads, joined_target(heads), [[head.outputs, head.loss] for head in heads]
+    return heads, joined([head.target for head in heads]), [[head.outputs, head.loss] for head in heads]
 
   def _loss(self, described):
     return sum_of_losses(self.heads)
 
   @staticmethod
-  def make(image_shape, heads):
+  def make(image_shape, heads, pool_first):
     # Each has a name of its own: Keras would number them, and the key in the cache would change with the numbers.
     image = keras.Input(image_shape, name="image")
-    layers = judges.convolutions(Trunk.seed, channels=CHANNELS)
+    layers = judges.convolutions(Trunk.seed, pool_first, channels=CHANNELS)
     if (times := min(image_shape[:2]) // LARGEST) > 1:
       layers.insert(1, keras.layers.AveragePooling2D(times))
     # Colours are told by the mean of a place, which normalised and pooled maxima tell badly.

@@ -30,7 +30,7 @@ from tfdisent.data.dataset import Dataset, Judge
 from tfdisent.errors import RunError
 from tfdisent.evaluation.control import COMPARISONS, is_readable
 from tfdisent.evaluation.heads import make_head
-from tfdisent.evaluation.judges import CachedNetwork, Estimator, Oracle, ReadOnce
+from tfdisent.evaluation.judges import CachedNetwork, Estimator, Oracle, ReadOnce, pools_first
 from tfdisent.evaluation.readers import OF_PIXELS, HeadReader, Reader, Trunk, head_readers
 from tfdisent.pictures import value_words
 from tfdisent.run import JUDGES_FILE, write
@@ -108,6 +108,7 @@ def save_judges(run_dir: pathlib.Path, dataset: Dataset, split: str, readers: Ma
   about = {
     "network": network.name if network else None,
     "image_shape": dataset.image_shape,
+    "pool_first": pools_first(dataset.image_shape),
     "heads": [_head_of(judge, read) for judge, read in _by_head(readers, heads)],
     "judges": [_described(judge, read, dataset, heads) for judge, read in readers.items()],
   }
@@ -155,7 +156,8 @@ class _Network(ReadOnce):
     values = [_unrounded(arrays, str(number)) for number in range(sum("/" not in name for name in arrays))]
     if [len(bias) for bias in values[1 - 2 * len(heads) :: 2]] != [head.outputs for head in heads]:
       raise ValueError("its heads are not those of its weights")  # before a network of any size is made
-    network = NETWORKS[about["network"]].make(tuple(about["image_shape"]), heads)
+    pool_first = about.get("pool_first", False)  # a file of before does not say so
+    network = NETWORKS[about["network"]].make(tuple(about["image_shape"]), heads, pool_first)
     network.set_weights(values)
     self._network = network
 

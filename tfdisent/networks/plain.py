@@ -35,6 +35,9 @@ class Network(keras.Model):
   def _layer(self, layer, *arguments, **keywords):
     return layer(*arguments, activation=self._config["activation"], dtype=self.dtype_policy, **keywords)
 
+  def build(self, *shapes, **named):
+    """Nothing: the first call makes the weights of each layer. By itself Keras would run the network twice for that."""
+
   def get_config(self):
     return {"name": self.name, "dtype": self.dtype_policy.name, **self._config}
 
