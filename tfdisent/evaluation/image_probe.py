@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfdisent.evaluation import judges
 from tfdisent.evaluation.heads import ClassHead, NumberHead, joined, sum_of_losses
+from tfdisent.evaluation.layers import convolutions, head_layers, pools_first
 from tfdisent.evaluation.probes import ProbeData, is_classes
 from tfdisent.networks import fitting
 
@@ -74,7 +75,7 @@ def _network(image: ProbeData, heads: Sequence[ClassHead | NumberHead], seed: in
   shape, given = image["fit"].shape[1:], image
   inputs = [keras.Input(shape)]
   h = inputs[0]
-  for layer in judges.convolutions(seed, judges.pools_first(shape), momentum=0.9):  # a short training
+  for layer in convolutions(seed, pools_first(shape), momentum=0.9):  # a short training
     h = layer(h)
   if z1 is not None:
     from sklearn.preprocessing import StandardScaler  # a training needs none of it
@@ -84,6 +85,6 @@ def _network(image: ProbeData, heads: Sequence[ClassHead | NumberHead], seed: in
     inputs.append(keras.Input(z1["fit"].shape[1:]))
     h = keras.layers.Concatenate()([keras.layers.Flatten()(h), inputs[1]])
     h = keras.layers.Dense(128, "swish", kernel_initializer=keras.initializers.HeNormal(seed))(h)
-  of_heads = [keras.Sequential(judges.head_layers(head.outputs, seed, head.dropout))(h) for head in heads]
+  of_heads = [keras.Sequential(head_layers(head.outputs, seed, head.dropout))(h) for head in heads]
   outputs = keras.layers.Concatenate()(of_heads) if len(heads) > 1 else of_heads[0]
   return keras.Model(inputs, outputs), given

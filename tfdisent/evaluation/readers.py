@@ -14,6 +14,7 @@ import numpy as np
 from tfdisent.data.dataset import Dataset, Judge
 from tfdisent.evaluation import judges, strokes
 from tfdisent.evaluation.heads import ClassHead, Head, joined, make_head, sum_of_losses
+from tfdisent.evaluation.layers import convolutions, head_layers
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.values import feature_values
 
@@ -92,7 +93,7 @@ class Trunk(judges.CachedNetwork):
   def make(image_shape, heads, pool_first):
     # Each has a name of its own: Keras would number them, and the key in the cache would change with the numbers.
     image = keras.Input(image_shape, name="image")
-    layers = judges.convolutions(Trunk.seed, pool_first, channels=CHANNELS)
+    layers = convolutions(Trunk.seed, pool_first, channels=CHANNELS)
     if (times := min(image_shape[:2]) // LARGEST) > 1:
       layers.insert(1, keras.layers.AveragePooling2D(times))
     # Colours are told by the mean of a place, which normalised and pooled maxima tell badly.
@@ -102,7 +103,7 @@ class Trunk(judges.CachedNetwork):
       keras.Sequential([keras.layers.Rescaling(1 / 255), places, keras.layers.Flatten()], name="places")(image),
     ]
     seen = keras.layers.Concatenate(name="seen")(seen)
-    of_heads = [judges.head_layers(head.outputs, Trunk.seed, head.dropout) for head in heads]
+    of_heads = [head_layers(head.outputs, Trunk.seed, head.dropout) for head in heads]
     read = [keras.Sequential(layers, name=f"head_{number}")(seen) for number, layers in enumerate(of_heads)]
     return keras.Model(image, keras.layers.Concatenate(name="outputs")(read), name="trunk")
 

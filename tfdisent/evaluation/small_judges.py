@@ -30,7 +30,8 @@ from tfdisent.data.dataset import Dataset, Judge
 from tfdisent.errors import RunError
 from tfdisent.evaluation.control import COMPARISONS, is_readable
 from tfdisent.evaluation.heads import make_head
-from tfdisent.evaluation.judges import CachedNetwork, Estimator, Oracle, ReadOnce, pools_first
+from tfdisent.evaluation.judges import CachedNetwork, Estimator, Oracle, ReadOnce
+from tfdisent.evaluation.layers import pools_first
 from tfdisent.evaluation.readers import OF_PIXELS, HeadReader, Reader, Trunk, head_readers
 from tfdisent.pictures import value_words
 from tfdisent.run import JUDGES_FILE, write
