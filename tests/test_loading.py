@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.processes import in_fork
+from tfdisent import loading
 from tfdisent.errors import CheckpointError, FeatureError, RunError
 from tfdisent.loading import load
 
@@ -21,6 +22,21 @@ def test_a_loaded_model_is_the_trained_one_to_the_bit(digit_run, few_digits):
   floats = x / np.float32(255)
   np.testing.assert_array_equal(loaded.fuse(floats, floats[::-1]), trained.fuse(floats, floats[::-1]))
   np.testing.assert_array_equal(loaded.control(floats, label), trained.control(floats, label))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_without_instructions_for_bfloat16_it_computes_in_float32(digit_run, few_digits, tmp_path, monkeypatch, fast):
+  folder = shutil.copytree(digit_run.folder, tmp_path / "half")
+  description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+  assert description["precision"] == "float32"
+  (folder / "model.json").write_text(json.dumps({**description, "precision": "mixed_bfloat16"}), encoding="utf-8")
+  monkeypatch.setattr(loading, "has_bfloat16", lambda: fast)
+  loaded, x = load(folder), few_digits.test["image"]
+  assert loaded.model.precision == ("mixed_bfloat16" if fast else "float32")
+  same = [np.array_equal(a, b) for a, b in zip(loaded.encode(x), digit_run.trained.encode(x))]
+  assert same[0] != fast
+  for a, b in zip(loaded.model.G.get_weights(), digit_run.trained.model.G.get_weights()):
+    np.testing.assert_array_equal(a, b)
 
 
 def test_the_last_weights_can_be_had_as_well(digit_run):

@@ -61,9 +61,9 @@ CPUINFO = pathlib.Path("/proc/cpuinfo")
 def has_bfloat16() -> bool:
   """Whether this machine has instructions for bfloat16, by what its system says of the processor.
 
-  Without them, gradients of convolutions took 13 to 15 times as long as in float32 (AMD EPYC with AVX2 alone; the way
-  forward took no longer). An accelerator is taken to have them. Where the system does not tell, the answer is no:
-  float32 is never much slower.
+  Without them, gradients of convolutions took 13 to 15 times as long as in float32 (AMD EPYC with AVX2 alone), and so
+  did what is computed like them, the transposed convolutions of G; other convolutions took no longer. An accelerator is
+  taken to have them. Where the system does not tell, the answer is no: float32 is never much slower.
   """
   import tensorflow as tf
 

@@ -8,6 +8,7 @@ from tfdisent import checkpoints, plugins, shipped
 from tfdisent.arguments import checked
 from tfdisent.data.pixels import WHITE, as_background
 from tfdisent.errors import RunError, TfdisentError
+from tfdisent.hardware import has_bfloat16
 from tfdisent.inference import TrainedModel
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.paths import quoted
@@ -20,6 +21,9 @@ def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] 
 
   A run folder may come from anybody, so no code in it is run: only its JSON and its numbers are read, and only known
   plug-ins are imported.
+
+  A model that was trained in `mixed_bfloat16` computes in float32, with the same weights, where the processor has no
+  instructions for bfloat16.
 
   Args:
     run_dir: the run folder, `--run_dir` of the training; or the name of a model of the package: `tfdisent.models()`.
@@ -42,6 +46,8 @@ def load(run_dir: str | pathlib.Path, which: str = "best", trust: Sequence[str] 
   try:
     description = json.loads(file.read_text(encoding="utf-8"))
     plugins.check_model(description, str(file), trust)
+    if description.get("precision") == "mixed_bfloat16" and not has_bfloat16():
+      description["precision"] = "float32"  # the weights are the same, and G decodes 15 times as fast
     model = DisentangledVAE.from_config(description, trust)
     names = run_dir / CLASS_NAMES_FILE
     class_names = dict(json.loads(names.read_text(encoding="utf-8"))) if names.is_file() else {}

@@ -48,7 +48,14 @@ def read_parts(
   encoded = {role: joined([head.encode(of[role]) for head, of in zip(heads, targets)]) for role in ("fit", "select")}
   network, given = _network(image, heads, seed, z1)
   known = np.all([np.isin(of["select"], of["fit"]) for of in targets if is_classes(of["fit"])] or [True], axis=0)
-  known = np.broadcast_to(known, len(encoded["select"]))
+  known = np.broadcast_to(known, len(encoded["select"]))  # a class that "fit" lacks has no output, hence no loss
+  early = {
+    "validation": tf.nest.map_structure(lambda values: values[known], (given["select"], encoded["select"])),
+    "callbacks": [
+      keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=1),
+      keras.callbacks.EarlyStopping(patience=4, restore_best_weights=True),
+    ],
+  }
   fitting.fit(
     network,
     given["fit"],
@@ -59,11 +66,7 @@ def read_parts(
     epochs=epochs,
     seed=seed,
     steps_per_epoch=max(50, len(encoded["fit"]) // judges.BATCH_SIZE),
-    validation=tf.nest.map_structure(lambda values: values[known], (given["select"], encoded["select"])),
-    callbacks=[
-      keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=1),
-      keras.callbacks.EarlyStopping(patience=4, restore_best_weights=True),
-    ],
+    **(early if known.any() else {}),
   )
   read = network.predict(given["score"], batch_size=500, verbose=0)
   of_heads = np.split(read, np.cumsum([head.outputs for head in heads])[:-1], axis=1)
