@@ -10,9 +10,9 @@ test images.
 A continuous f has no finite entropy. Its class c(f) stands for it (see `cells`): by data processing,
 I(c(f(x̃)); x̂ | z1) ≤ I(f(x̃); x̂ | z1), so a bound of the former is a bound of the latter.
 
-Where f has several parts, z̃2 takes all of them from x̃. The bound of a part is true of this part. But where parts are
-correlated in the data, q also reads this part from the others (the digit from a colour that most images of the digit
-have), so the bound does not say that G obeys this part.
+Where f has several parts, z̃2 takes all of them from x̃, and one q reads them all, with a head for each. The bound of a
+part is true of this part. But where parts are correlated in the data, q also reads this part from the others (the digit
+from a colour that most images of the digit have), so the bound does not say that G obeys this part.
 
 | key | what it is |
 |---|---|
