@@ -339,11 +339,6 @@ def test_one_network_reads_a_class_and_numbers(parts):
   assert np.abs(color - target["score"]).mean() < 8
 
 
-def test_where_no_image_that_stops_it_is_of_a_known_class_it_learns_to_the_end(parts):
-  label = {**column(parts, "label"), "select": np.full(100, 9)}
-  assert read_images(column(parts, "image"), label, epochs=1).shape == (200, 4)
-
-
 def test_what_only_the_code_tells_is_read_from_it(parts):
   random_state = np.random.default_rng(0)
   z1 = {part: random_state.normal(size=(len(image), 2)) for part, image in column(parts, "image").items()}

@@ -49,13 +49,6 @@ def read_parts(
   network, given = _network(image, heads, seed, z1)
   known = np.all([np.isin(of["select"], of["fit"]) for of in targets if is_classes(of["fit"])] or [True], axis=0)
   known = np.broadcast_to(known, len(encoded["select"]))  # a class that "fit" lacks has no output, hence no loss
-  early = {
-    "validation": tf.nest.map_structure(lambda values: values[known], (given["select"], encoded["select"])),
-    "callbacks": [
-      keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=1),
-      keras.callbacks.EarlyStopping(patience=4, restore_best_weights=True),
-    ],
-  }
   fitting.fit(
     network,
     given["fit"],
@@ -66,7 +59,11 @@ def read_parts(
     epochs=epochs,
     seed=seed,
     steps_per_epoch=max(50, len(encoded["fit"]) // judges.BATCH_SIZE),
-    **(early if known.any() else {}),
+    validation=tf.nest.map_structure(lambda values: values[known], (given["select"], encoded["select"])),
+    callbacks=[
+      keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=1),
+      keras.callbacks.EarlyStopping(patience=4, restore_best_weights=True),
+    ],
   )
   read = network.predict(given["score"], batch_size=500, verbose=0)
   of_heads = np.split(read, np.cumsum([head.outputs for head in heads])[:-1], axis=1)

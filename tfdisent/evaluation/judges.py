@@ -120,7 +120,7 @@ class CachedNetwork(ReadOnce):
   def make(image_shape: tuple[int, int, int], heads: Sequence[Head], pool_first: bool) -> keras.Model:
     """The network, untrained: from images, uint8 [N, H, W, C], to the outputs of its heads side by side.
 
-    `pool_first` is that of `convolutions`.
+    `pool_first` is that of `convolutions`; a network that has others does not ask for it.
     """
     raise NotImplementedError
 

@@ -147,8 +147,8 @@ class ImageLeakage(Measurement):
     sources = [{role: of[case.pairs.row[role]] for role, of in part.target.items()} for part in case.parts]
     metrics: Metrics = {}
     for part, source, read in zip(case.parts, sources, read_parts(case.fusion_of_mean, sources, case.seed)):
-      read = read.argmax(1) if is_classes(source["score"]) else read  # noqa: PLW2901
-      metrics[part.key("leakage/image")] = score(source["score"], read)
+      values = read.argmax(1) if is_classes(source["score"]) else read
+      metrics[part.key("leakage/image")] = score(source["score"], values)
     return _counted(case, metrics)
 
 

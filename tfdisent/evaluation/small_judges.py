@@ -6,7 +6,7 @@
 
 | in the file | what it is |
 |---|---|
-| `about` | JSON: the judges, the heads of their network, and how well they read real images |
+| `about` | JSON: the judges, the heads of their network, the order of its layers, and how well they read real images |
 | `0`, `1`, … | the weights of the network in its order: int8 for kernels, float32 for the rest |
 | `0/scale`, … | the step of each output channel of a kernel, float32 |
 
