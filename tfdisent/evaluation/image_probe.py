@@ -42,13 +42,16 @@ def read_parts(
 ) -> list[np.ndarray]:
   """What one new network reads of several targets: `read_images` of each, in the time of one.
 
-  It stops early by the sum of their losses, where each is about 1 for who knows nothing.
+  It stops early by the sum of their losses, where each is about 1 for who knows nothing. `targets` are such as
+  `read_images` takes; returned is what it gives for each, in their order.
   """
   heads = [ClassHead(of["fit"]) if is_classes(of["fit"]) else NumberHead(of["fit"]) for of in targets]
   encoded = {role: joined([head.encode(of[role]) for head, of in zip(heads, targets)]) for role in ("fit", "select")}
   network, given = _network(image, heads, seed, z1)
-  known = np.all([np.isin(of["select"], of["fit"]) for of in targets if is_classes(of["fit"])] or [True], axis=0)
-  known = np.broadcast_to(known, len(encoded["select"]))  # a class that "fit" lacks has no output, hence no loss
+  known = np.ones(len(encoded["select"]), bool)
+  for of in targets:
+    if is_classes(of["fit"]):  # a class that "fit" lacks has no output, hence no loss
+      known &= np.isin(of["select"], of["fit"])
   fitting.fit(
     network,
     given["fit"],
