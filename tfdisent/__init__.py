@@ -34,6 +34,7 @@ _EXPORTS = {
   "train": "api",
   "fit_feature": "api",
   "evaluate": "api",
+  "erase": "api",
   "export": "api",
   "Dataset": "data.dataset",
   "DisentangledVAE": "model.vae",

@@ -9,13 +9,13 @@ from tfdisent import shipped
 from tfdisent.errors import ConfigError, RunError
 from tfdisent.paths import expanded
 
-MODES = ("train", "fit_feature", "eval", "compare", "sweep", "export", "sample", "demo", "bench")
+MODES = ("train", "fit_feature", "eval", "erase", "compare", "sweep", "export", "sample", "demo", "bench")
 MODE = flags.DEFINE_enum(
   "mode",
   "train",
   MODES,
-  "What to do: train a run, fit a learned feature for one, evaluate one, compare several, train and evaluate many, "
-  "export one, draw samples from one, turn its features by hand in the browser, or time the training step or an "
+  "What to do: train a run, fit a learned feature for one, evaluate one, erase from its z1 what "
+  "a linear reader finds of f, compare several, train and evaluate many, export one, draw samples from one, turn its features by hand in the browser, or time the training step or an "
   "exported model.",
 )
 GIN_FILE = flags.DEFINE_multi_string(

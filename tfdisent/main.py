@@ -27,6 +27,10 @@
     tfdisent --mode=eval --split=validation --run_dir=runs/digit
     tfdisent --mode=eval --run_dir=runs/digit
 
+  Where z1 still tells the feature, take out what a linear reader finds, into the run folder RUN_DIR/erased:
+    tfdisent --mode=erase --run_dir=runs/digit
+    tfdisent --mode=eval --split=validation --run_dir=runs/digit/erased
+
   Draw new images (samples.png), or change one feature of some images while all else stays: each feature of another
   image in turn (swap.png), its whole range (strip.png), those of all others (grid.png), or slowly (morph_hair.png):
     tfdisent --mode=sample --run_dir=runs/digit --seed=7
@@ -89,6 +93,7 @@ def main(arguments):
       "train": modes.train,
       "fit_feature": modes.fit_feature,
       "eval": modes.evaluate,
+      "erase": modes.erase,
       "compare": modes.compare,
       "sweep": modes.sweep,
       "export": modes.export,

@@ -95,6 +95,14 @@ def evaluate() -> None:
   config.evaluate(run_dir, flags.SPLIT.value, flags.CHECKPOINT.value, flags.data_dir(), flags.TRUST.value)
 
 
+def erase() -> None:
+  """Writes the run whose z1 tells a linear reader nothing of f, beside the run itself."""
+  run_dir = flags.run_dir()
+  from tfdisent import api
+
+  api.erase(run_dir, None, flags.CHECKPOINT.value, flags.data_dir(), flags.TRUST.value, progress=print)
+
+
 def compare() -> None:
   """Puts the figures of measured runs side by side, in a table and in plots."""
   if not flags.RUN_DIRS.value:

@@ -1,4 +1,4 @@
-"""What one does with a run, each in one call: `fit_feature`, `train`, `load`, `evaluate`, `export` and `sample`.
+"""What one does with a run, each in one call: `fit_feature`, `train`, `load`, `evaluate`, `erase`, `export` and `sample`.
 
     import tfdisent
 
@@ -11,6 +11,7 @@ The command line calls these functions with what a configuration binds (`tfdisen
 joins training to evaluation.
 """
 
+from tfdisent.api.erasing import erase
 from tfdisent.api.exporting import export, export_folder
 from tfdisent.api.fitting import fit_feature
 from tfdisent.api.measuring import evaluate
@@ -18,4 +19,4 @@ from tfdisent.api.sampling import sample
 from tfdisent.api.trained_run import TrainedRun, load
 from tfdisent.api.training import train
 
-__all__ = ["TrainedRun", "evaluate", "export", "export_folder", "fit_feature", "load", "sample", "train"]
+__all__ = ["TrainedRun", "erase", "evaluate", "export", "export_folder", "fit_feature", "load", "sample", "train"]

@@ -22,6 +22,7 @@
 | `test_reads.jsonl`      | a line for each time that the test split was measured                                   |
 | `samples.png`, …        | of `--mode=sample`                                                                      |
 | `export/`               | of `--mode=export`                                                                      |
+| `erased/`               | of `--mode=erase`: a run folder                                                         |
 
 A run folder may come from anybody. So its files are data: JSON, numbers and texts. A module that it names is imported
 only if `tfdisent.plugins` allows it. Its configuration is code, and is never read.
@@ -45,6 +46,7 @@ from tfdisent.run.files import (
   COMPARISON_PLOT_FILE,
   CONFIG_FILE,
   CURVES_FILE,
+  ERASED_FOLDER,
   EVALUATION_FOLDER,
   EXAMPLES_FILE,
   EXPORT_FOLDER,
@@ -84,6 +86,7 @@ __all__ = [
   "COMPARISON_PLOT_FILE",
   "CONFIG_FILE",
   "CURVES_FILE",
+  "ERASED_FOLDER",
   "EVALUATION_FOLDER",
   "EXAMPLES_FILE",
   "EXPORT_FOLDER",

@@ -18,6 +18,7 @@ METRICS_FILE, REPORT_FILE, TEST_READS_FILE = "metrics.json", "report.html", "tes
 WORDS_FILE = "README.md"
 FUSION_FILE, WORST_FILE = "fusion.png", "fusion_worst.png"
 CHECKPOINTS_FOLDER, TENSORBOARD_FOLDER, EXPORT_FOLDER = "checkpoints", "tensorboard", "export"
+ERASED_FOLDER = "erased"
 FEATURES_FOLDER = "features"
 EVALUATION_FOLDER = "evaluation"  # within `tensorboard`
 

@@ -35,9 +35,14 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
   Raises:
     RunError: the model is of no run folder, the folder holds something else, or it cannot be written.
   """
-  source = trained.run_dir
-  if source is None:
+  if trained.run_dir is None:
     raise RunError("the format 'compact' is a run folder, and this model is of none: give what tfdisent.load gives.")
+  return write(trained, folder)
+
+
+def write(trained: TrainedModel, folder: pathlib.Path, with_figures: bool = True) -> pathlib.Path:
+  """Writes the compact run `folder` of a model that knows its run folder; figures of other weights stay behind."""
+  source = trained.run_dir
   if folder.exists() and not (folder / run.WEIGHTS_FILE).is_file():
     raise RunError(f"{folder} is there, and is no compact run. Remove it, or pass another --model_name.")
   try:
@@ -45,7 +50,7 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
       new = pathlib.Path(scratch, folder.name)
       new.mkdir()
-      figures = sorted(source.glob(f"{pathlib.PurePath(run.METRICS_FILE).stem}*.json"))
+      figures = sorted(source.glob(f"{pathlib.PurePath(run.METRICS_FILE).stem}*.json")) if with_figures else []
       for file in [source / name for name in KEPT] + figures:
         if file.is_file():
           shutil.copy(file, new)
