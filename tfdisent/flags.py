@@ -14,9 +14,9 @@ MODE = flags.DEFINE_enum(
   "mode",
   "train",
   MODES,
-  "What to do: train a run, fit a learned feature for one, evaluate one, erase from its z1 what "
-  "a linear reader finds of f, compare several, train and evaluate many, export one, draw samples from one, turn its features by hand in the browser, or time the training step or an "
-  "exported model.",
+  "What to do: train a run, fit a learned feature for one, evaluate one, erase from its z1 what a linear reader finds "
+  "of f, compare several, train and evaluate many, export one, draw samples from one, turn its features by hand in the "
+  "browser, or time the training step or an exported model.",
 )
 GIN_FILE = flags.DEFINE_multi_string(
   "gin_file",

@@ -1,4 +1,4 @@
-"""What one does with a run, each in one call: `fit_feature`, `train`, `load`, `evaluate`, `erase`, `export` and `sample`.
+"""What one does with a run, each in one call: `fit_feature`, `train`, `load`, `evaluate`, `erase`, `export`, `sample`.
 
     import tfdisent
 
