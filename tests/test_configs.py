@@ -40,7 +40,7 @@ WHOLE_NUMBERS = ("age", "light_azimuth", "light_elevation")
 
 
 def of_everything(folder, count=120):
-  """A table with the columns of avatars.gin and of all others that read tables, beside noise."""
+  """A table with the columns of avatars_small.gin and of all others that read tables, beside noise."""
   random = np.random.default_rng(0)
   words = {name: random.integers(2, size=count) for name in YES_OR_NO}
   words |= {name: random.choice(["a", "b", "c"], count) for name in CLASSES}

@@ -164,22 +164,24 @@ def weights_of(model: DisentangledVAE) -> dict[str, dict[str, tf.Variable]]:
   return {symbol: _named(network) for symbol, network in networks.items()}
 
 
-def save_weights(folder: pathlib.Path, model: DisentangledVAE, checkpoint: Checkpoint) -> None:
-  """Writes `weights.npz`, the weights of the networks that a trained model is used with, as float16.
+def save_weights(
+  folder: pathlib.Path, model: DisentangledVAE, checkpoint: Checkpoint, dtype: type[np.floating] = np.float16
+) -> None:
+  """Writes `weights.npz`, the weights of the networks that a trained model is used with, in float16 or float32.
 
   Raises:
-    CheckpointError: a weight is too large for float16.
+    CheckpointError: a weight is too large for the type.
     RunError: the file cannot be written.
   """
   arrays = {f"{symbol}/{path}": v.numpy() for symbol, of in _used(model).items() for path, v in of.items()}
   with np.errstate(over="ignore"):  # it is refused below
-    halves = {name: array.astype(np.float16) for name, array in arrays.items()}
-  if large := next((name for name, half in halves.items() if not np.isfinite(half).all()), None):
+    rounded = {name: array.astype(dtype) for name, array in arrays.items()}
+  if large := next((name for name, array in rounded.items() if not np.isfinite(array).all()), None):
     raise CheckpointError(
-      f"the weight '{large}' has numbers that float16 cannot hold: this model cannot be made small."
+      f"the weight '{large}' has numbers that {np.dtype(dtype)} cannot hold: this model cannot be made small."
     )
   file = io.BytesIO()
-  np.savez_compressed(file, **halves, **{"": np.array([checkpoint.kind, checkpoint.epoch, checkpoint.step])})
+  np.savez_compressed(file, **rounded, **{"": np.array([checkpoint.kind, checkpoint.epoch, checkpoint.step])})
   write(folder / WEIGHTS_FILE, file.getvalue())
 
 

@@ -38,6 +38,7 @@ def leace(z1: np.ndarray, f: np.ndarray) -> Erasure:
 
   Raises:
     DataError: there are too few images to know the covariances.
+    ConfigError: f varies in so many directions that nothing of z1 would be left.
   """
   count, width = z1.shape
   if count <= width + f.shape[1]:
@@ -53,6 +54,11 @@ def leace(z1: np.ndarray, f: np.ndarray) -> Erasure:
   covariance = (z1 - mean).T @ (f - f.mean(0)) / (count - 1)
   columns, sizes, _ = np.linalg.svd(whiten @ covariance, full_matrices=False)
   columns = columns[:, sizes > max(SMALLEST * sizes.max(), SMALLEST)]
+  if columns.shape[1] >= np.count_nonzero(stddevs):
+    raise ConfigError(
+      f"f varies in {columns.shape[1]} directions (K classes in K - 1) and z1 in {np.count_nonzero(stddevs)}: erasing "
+      "it would leave nothing. Train with a larger model.z1_width."
+    )
   matrix = np.eye(width) - axes * stddevs @ axes.T @ columns @ columns.T @ whiten
   return Erasure(matrix, mean - matrix @ mean)
 

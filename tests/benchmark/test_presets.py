@@ -49,7 +49,7 @@ def forget():
 
 
 def test_the_networks_of_avatars_are_those_of_its_configuration(forget):
-  config.read(["gin_configs/avatars.gin"])
+  config.read(["gin_configs/avatars_small.gin"])
   bound = gin.get_bindings("tfdisent.model")
   assert bound["networks"] == PRESETS["avatars"].networks
   assert {name: bound[name] for name in PRESETS["avatars"].model} == PRESETS["avatars"].model

@@ -30,8 +30,8 @@ def erase(
       m = tfdisent.erase("runs/faces")  # then tfdisent.evaluate("runs/faces/erased")
 
   The mean of q(z1 | x) is changed by the affine map that changes it least, computed from the split `train`. G and the
-  other networks stay as they are. `RUN_DIR/erased` is a small run folder (see `tfdisent.serving.compact`) without
-  figures, which are no longer true; the run itself stays, and can go on.
+  other networks stay as they are. `RUN_DIR/erased` is a run folder of weights alone (see `tfdisent.serving.compact`)
+  without figures, which are no longer true; the run itself stays, and can go on.
 
   Args:
     run_dir: the run folder.
@@ -55,7 +55,8 @@ def erase(
     expected, new = erased(z1), trained.encode_z1(train["image"][: trained.batch_size])[0]
     if not np.allclose(new, expected[: len(new)], atol=1e-3 * np.abs(expected).max()):
       raise ConfigError("E1 changes what its `output_layer` gives, so that the erasure cannot go into that layer.")
-    path = compact.write(trained, folder / run.ERASED_FOLDER, with_figures=False)
+    # float16 would bring back some of f, along directions in which z1 varies little.
+    path = compact.write(trained, folder / run.ERASED_FOLDER, with_figures=False, dtype=np.float32)
   share = np.square(expected - z1).sum() / np.square(z1 - z1.mean(0)).sum()
   progress(f"Erased from z1, by {len(z1)} training images: {share:.1%} of its variance.")
   progress(f"The run without it: {path}\nMeasure it: tfdisent --mode=eval --split=validation --run_dir={quoted(path)}")

@@ -38,7 +38,7 @@ PRESETS = {
   "plain64": Preset(64, 64),
   "residual64": Preset(64, 64, "residual"),
   "residual128": Preset(128, 32, "residual"),
-  # Those of gin_configs/avatars.gin; the loss is that of the other presets.
+  # Those of gin_configs/avatars_small.gin; the loss is that of the other presets.
   "avatars": Preset(
     64,
     32,

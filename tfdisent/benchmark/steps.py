@@ -52,7 +52,7 @@ def bench(
 
   Args:
     strategy: of `tf.distribute`; None is the current one.
-    preset: "reference", "plain64", "residual64", "residual128", or "avatars", the networks of the shipped avatars.gin.
+    preset: "reference", "plain64", "residual64", "residual128", or "avatars", the networks of avatars_small.gin.
     precision: "float32" or "mixed_bfloat16".
     batch_size: images of a step, for each replica; None for the preset's.
     image_size: height and width of the images; None for the preset's.

@@ -10,6 +10,8 @@ import pathlib
 import shutil
 import tempfile
 
+import numpy as np
+
 from tfdisent import checkpoints, run
 from tfdisent.errors import RunError
 from tfdisent.inference import TrainedModel
@@ -40,8 +42,13 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
   return write(trained, folder)
 
 
-def write(trained: TrainedModel, folder: pathlib.Path, with_figures: bool = True) -> pathlib.Path:
-  """Writes the compact run `folder` of a model that knows its run folder; figures of other weights stay behind."""
+def write(
+  trained: TrainedModel,
+  folder: pathlib.Path,
+  with_figures: bool = True,
+  dtype: type[np.floating] = np.float16,
+) -> pathlib.Path:
+  """Writes the compact run `folder` of a model that knows its run folder, its weights as `dtype`; see `export`."""
   source = trained.run_dir
   if folder.exists() and not (folder / run.WEIGHTS_FILE).is_file():
     raise RunError(f"{folder} is there, and is no compact run. Remove it, or pass another --model_name.")
@@ -54,7 +61,7 @@ def write(trained: TrainedModel, folder: pathlib.Path, with_figures: bool = True
       for file in [source / name for name in KEPT] + figures:
         if file.is_file():
           shutil.copy(file, new)
-      checkpoints.save_weights(new, trained.model, trained.checkpoint)
+      checkpoints.save_weights(new, trained.model, trained.checkpoint, dtype)
       shutil.rmtree(folder, ignore_errors=True)
       new.replace(folder)
   except OSError as error:
