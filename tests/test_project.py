@@ -75,6 +75,7 @@ ROOMS = (
     "inference",
     "loading",
     "examples",
+    "erasure",
     "pictures",
     "training",
     "serving",

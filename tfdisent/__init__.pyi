@@ -2,6 +2,7 @@
 
 from tfdisent import data as data
 from tfdisent.api import TrainedRun as TrainedRun
+from tfdisent.api import erase as erase
 from tfdisent.api import evaluate as evaluate
 from tfdisent.api import export as export
 from tfdisent.api import fit_feature as fit_feature
