@@ -29,8 +29,8 @@ class Erasure(NamedTuple):
 def leace(z1: np.ndarray, f: np.ndarray) -> Erasure:
   """Of all affine maps after which no affine reader of z1 beats the mean of f, the one that changes z1 least.
 
-  r(z) = z - W⁺ P W (z - E z), where W = Σ_zz^(-1/2) and P is the orthogonal projection on the columns of W Σ_zf
-  (Theorem 4.2 there). After it the covariance of z1 and f is 0 over the given images, whatever a reader's convex loss.
+  r(z) = z - W⁺ P W (z - E z), where W = Σ_zz^(-1/2) and P is the orthogonal projection on the columns of W Σ_zf,
+  as they derive. After it the covariance of z1 and f is 0 over the given images, whatever a reader's convex loss.
 
   Args:
     z1: codes [N, Z1].

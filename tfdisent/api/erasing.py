@@ -44,7 +44,7 @@ def erase(
   Raises:
     RunError: the folder holds no trained model, or the new one cannot be written.
     DataError: there is no data, or too little.
-    ConfigError: the E1 of the model's family has no dense layer at its end.
+    ConfigError: the E1 of the model's family has no dense layer at its end; or nothing of z1 would be left.
   """
   with shipped.unpacked(run_dir) as folder:
     trained = loading.load(folder, checkpoint, trust)
