@@ -12,7 +12,7 @@ import numpy as np
 from tfdisent.errors import ConfigError, DataError
 
 SMALLEST = 1e-10
-"""Of the largest: a variance of z1, or a covariance with f, below it is none."""
+"""A variance of z1 below this share of the largest is none, and so is a covariance of the whitened z1 with f."""
 
 
 class Erasure(NamedTuple):
@@ -53,11 +53,12 @@ def leace(z1: np.ndarray, f: np.ndarray) -> Erasure:
   whiten = axes * np.divide(1.0, stddevs, where=stddevs > 0, out=np.zeros(width)) @ axes.T
   covariance = (z1 - mean).T @ (f - f.mean(0)) / (count - 1)
   columns, sizes, _ = np.linalg.svd(whiten @ covariance, full_matrices=False)
-  columns = columns[:, sizes > max(SMALLEST * sizes.max(), SMALLEST)]
-  if columns.shape[1] >= np.count_nonzero(stddevs):
+  columns = columns[:, sizes > SMALLEST * max(sizes.max(), 1.0)]
+  erased, varied = columns.shape[1], np.count_nonzero(stddevs)
+  if erased >= varied:
     raise ConfigError(
-      f"f varies in {columns.shape[1]} directions (K classes in K - 1) and z1 in {np.count_nonzero(stddevs)}: erasing "
-      "it would leave nothing. Train with a larger model.z1_width."
+      f"f varies in {erased} directions (K classes in K - 1) and z1 in {varied}: erasing it would leave nothing. Train "
+      "with a larger model.z1_width."
     )
   matrix = np.eye(width) - axes * stddevs @ axes.T @ columns @ columns.T @ whiten
   return Erasure(matrix, mean - matrix @ mean)

@@ -28,8 +28,8 @@
     tfdisent --mode=eval --run_dir=runs/digit
 
   Where z1 still tells the feature, take out what a linear reader finds, into the run folder RUN_DIR/erased:
-    tfdisent --mode=erase --run_dir=runs/digit
-    tfdisent --mode=eval --split=validation --run_dir=runs/digit/erased
+    tfdisent --mode=erase --run_dir=runs/faces
+    tfdisent --mode=eval --split=validation --run_dir=runs/faces/erased
 
   Draw new images (samples.png), or change one feature of some images while all else stays: each feature of another
   image in turn (swap.png), its whole range (strip.png), those of all others (grid.png), or slowly (morph_hair.png):

@@ -60,4 +60,4 @@ def erase(
   share = np.square(expected - z1).sum() / np.square(z1 - z1.mean(0)).sum()
   progress(f"Erased from z1, by {len(z1)} training images: {share:.1%} of its variance.")
   progress(f"The run without it: {path}\nMeasure it: tfdisent --mode=eval --split=validation --run_dir={quoted(path)}")
-  return TrainedRun(loading.load(path, trained.checkpoint.kind, trust), path, dataset, trust)
+  return TrainedRun(trained, path, dataset, trust)

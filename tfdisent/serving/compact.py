@@ -48,10 +48,21 @@ def write(
   with_figures: bool = True,
   dtype: type[np.floating] = np.float16,
 ) -> pathlib.Path:
-  """Writes the compact run `folder` of a model that knows its run folder, its weights as `dtype`; see `export`."""
+  """Writes the compact run `folder` of a model that knows its run folder; a compact run that is there is replaced.
+
+  Args:
+    trained: the model.
+    folder: the new run folder.
+    with_figures: whether the figures of the run go along, which are of its own weights.
+    dtype: of the weights, float16 or float32.
+
+  Raises:
+    RunError: the folder holds something else, or it cannot be written.
+    CheckpointError: a weight is too large for the type.
+  """
   source = trained.run_dir
   if folder.exists() and not (folder / run.WEIGHTS_FILE).is_file():
-    raise RunError(f"{folder} is there, and is no compact run. Remove it, or pass another --model_name.")
+    raise RunError(f"{folder} is there, and is no compact run. Remove it, or name another folder.")
   try:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
