@@ -16,6 +16,7 @@ from tfdisent.networks.plain import (
   Generator,
   Posterior,
   channels_for,
+  leaky_relu,
 )
 
 B, Z1, Z2, WIDTH = 2, 4, 3, 5
@@ -147,6 +148,41 @@ def test_the_defaults_are_those_of_the_paper_s_experiments():
     assert (config.get("conv"), config["dense"], config["activation"]) == (conv, dense, "relu")
     assert {layer.activation.__name__ for layer in network.dense_layers} == {"relu"}
     assert config.get("outputs") == {Generator: None, Discriminator: 1}.get(type(network), 6)
+
+
+def gradients_of_a_gradient(activation, h):
+  """The activation of h, its gradient, and a gradient of that one as R1 takes it."""
+  with tf.GradientTape() as outer:
+    outer.watch(h)
+    with tf.GradientTape() as inner:
+      inner.watch(h)
+      activated = activation(h)
+      loss = tf.reduce_sum(activated**3)
+    gradient = inner.gradient(loss, h)
+    penalty = tf.reduce_sum(gradient**2)
+  return activated, gradient, outer.gradient(penalty, h)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_leaky_relu_is_that_of_keras_in_its_gradients_too(dtype):
+  h = tf.constant([-3.0, -0.5, -0.0, 0.0, 0.25, 2.0, np.inf, -np.inf], dtype)
+  expected = gradients_of_a_gradient(keras.activations.leaky_relu, h)
+  for number, one in zip(gradients_of_a_gradient(leaky_relu, h), expected):
+    np.testing.assert_array_equal(np.float32(number), np.float32(one))
+
+
+@pytest.mark.parametrize("network", [Encoder, Discriminator])
+def test_no_gradient_of_a_leaky_relu_needs_what_a_convolution_gave_before_it(network):
+  """Else oneDNN cannot compute both at once: see `leaky_relu`."""
+  made, _ = make(network, activation="leaky_relu")
+  image, inputs = NETWORKS[network][1][-1], NETWORKS[network][1][:-1]
+
+  def penalised():
+    return gradients_of_a_gradient(lambda h: made(*inputs, h), image)
+
+  nodes = tf.function(penalised).get_concrete_function().graph.get_operations()
+  read = {node.inputs[1].op.type for node in nodes if node.type == "LeakyReluGrad"}
+  assert read and "BiasAdd" not in read
 
 
 def test_an_activation_that_is_no_name_is_refused():

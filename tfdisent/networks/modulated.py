@@ -80,7 +80,7 @@ class Generator(plain.Network):
     self.reshape = keras.layers.Reshape(first, **keywords)
     self.conv_layers = [UpConvolution(c, name=f"conv_{i}", **keywords) for i, c in enumerate(conv[1:])]
     self.styles = [keras.layers.Dense(2 * c, name=f"style_{i}", **keywords) for i, c in enumerate(conv[1:])]
-    self.activation = keras.layers.Activation(activation, **keywords)
+    self.activation = keras.layers.Activation(self._activation, **keywords)
     self.output_layer = keras.layers.Conv2D(channels, 3, 1, "same", name="output", **keywords)
 
   def call(self, z1, z2):

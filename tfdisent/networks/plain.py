@@ -22,6 +22,26 @@ def channels_for(image_shape: Sequence[int]) -> tuple[int, ...]:
   return tuple(min(32 * 2**i, 256) for i in range(count))
 
 
+@tf.custom_gradient
+def leaky_relu(h: tf.Tensor) -> tf.Tensor:
+  """Keras's `"leaky_relu"`, of a slope of 0.2 below 0, with its gradient computed from the output.
+
+  The numbers are the same, since the output has the sign of the input. But then nothing else needs the input: oneDNN
+  computes a convolution with its bias and its activation at once. Of Keras's function TensorFlow finds out too late
+  that it cannot, prints that its `remapper failed`, and leaves all of the step as it is.
+  """
+  activated = tf.nn.leaky_relu(h, 0.2)
+
+  def gradient(upstream):
+    return tf.raw_ops.LeakyReluGrad(gradients=upstream, features=tf.stop_gradient(activated), alpha=0.2)
+
+  return activated, gradient
+
+
+ACTIVATIONS = {"leaky_relu": leaky_relu}
+"""What is computed otherwise than by the function of Keras of this name."""
+
+
 class Network(keras.Model):
   """What the networks share: `get_config`, and dense layers of one activation."""
 
@@ -30,10 +50,11 @@ class Network(keras.Model):
     if not isinstance(activation, str):  # Keras would make a function of a description that a run folder brings
       raise ConfigError(f"an activation is named by a text, 'relu', not {shown(activation)}.")
     self._config = {**config, "dense": tuple(dense), "activation": activation}
+    self._activation = ACTIVATIONS.get(activation, activation)
     self.dense_layers = [self._layer(keras.layers.Dense, units, name=f"dense_{i}") for i, units in enumerate(dense)]
 
   def _layer(self, layer, *arguments, **keywords):
-    return layer(*arguments, activation=self._config["activation"], dtype=self.dtype_policy, **keywords)
+    return layer(*arguments, activation=self._activation, dtype=self.dtype_policy, **keywords)
 
   def build(self, *shapes, **named):
     """Nothing: the first call makes the weights of each layer. By itself Keras would run the network twice for that."""
