@@ -17,7 +17,7 @@ _WORDS = (
   (r"(?:invalid syntax|leading zeros|invalid decimal).*?Failed to parse token '([^']*)'", r"\1 is no value"),
   (r"Unable to parse value\.", "this is no value: a text wants quotes on both sides, and a list brackets."),
   (r"EOF in multi-line statement.*", "a bracket or a quote is opened and never closed."),
-  (r"unterminated (?:triple-quoted )?string literal.*", "a quote is opened and never closed."),
+  (r"unterminated (?:triple-quoted )?string literal.*", "a text wants quotes on both sides: one is never closed."),
   (
     r"Expected newline\.",
     "a binding is one value, on a line of its own: a number, a text in quotes, True, None, or a list in brackets.",
