@@ -28,6 +28,13 @@ def test_one_seed_becomes_seeds_of_all_64_bits_and_the_first_is_itself():
   assert set(seeds_of(8, 4)) & set(seeds) == set()
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
+def test_a_seed_for_each_image_is_taken_to_its_last_bit(dtype):
+  given = np.array([np.iinfo(dtype).max, 0, 3], dtype)
+  seeds = seeds_of(given, 3)
+  assert seeds.dtype == np.int64 and seeds.tolist() == given.tolist()
+
+
 def inverse_softplus(x):
   return math.log(math.expm1(x))
 

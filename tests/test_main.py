@@ -326,7 +326,7 @@ def test_the_last_weights_are_taken_where_they_are_asked_for(run_dir, tfdisent, 
 def test_export_writes_a_saved_model(run_dir, tfdisent):
   code, out, _ = tfdisent("--mode=export", f"--run_dir={run_dir}")
   folder = run_dir / "export" / run_dir.name / "1"
-  assert code == 0 and (folder / "saved_model.pb").is_file() and str(folder) in out
+  assert code == 0 and (folder / "saved_model.pb").is_file() and f"saved_model_cli show --all --dir {folder}" in out
   few = [f"--gin_param=bench_export.{name} = {value}" for name, value in (("requests", 10), ("repeats", 2))]
   code, out, _ = tfdisent("--mode=bench", f"--run_dir={run_dir}", *few)
   assert code == 0 and json.loads(out.splitlines()[-1])["model"] == str(folder)

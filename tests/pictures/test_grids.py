@@ -59,6 +59,7 @@ def test_reconstructions_lie_below_their_images(colors, x, count, widths):
   f = Color().of_image(tf.constant(x / np.float32(255))).numpy()
   sheet = pictures.reconstruction_grid(colors, x, f)
   assert [sides(block) for block in sheet.blocks] == [(2, width) for width in widths]
+  assert {tuple(block.lines) for block in sheet.blocks} == {("image", "made again")}
   x_rec, words = colors.reconstruct(x), pictures.part_words(Color(), f)
   for i in range(count):
     block, column = i // 8, i % 8
