@@ -55,6 +55,13 @@ def test_a_value_becomes_the_natural_form_and_comes_back(feature, value, natural
   assert returned == (pytest.approx(value) if one.kind == "numbers" else value)
 
 
+@pytest.mark.parametrize(
+  ("labels", "is_vector"), [([""], False), (["yaw"], True), (["yaw", "pitch"], True), (["", ""], True)]
+)
+def test_a_number_without_a_label_is_no_vector(labels, is_vector):
+  assert Control("pose", "numbers", sliders=tuple(Slider(label, -1.0, 1.0) for label in labels)).is_vector == is_vector
+
+
 def test_classes_without_enough_names_are_called_by_their_numbers():
   assert control(Category("hair", 3), class_names={"hair": ("black", "blond")}).choices == ("0", "1", "2")
 

@@ -8,6 +8,7 @@ import inspect
 import operator
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -19,6 +20,7 @@ import pytest
 
 import tfdisent
 from tests.conftest import train_tiny
+from tests.processes import Fork
 from tfdisent import config, evaluation
 from tfdisent.evaluation import judges
 from tfdisent.feature.check import check_feature
@@ -294,16 +296,23 @@ def test_every_test_mirrors_a_module():
 
 
 def test_the_feature_of_the_readme_works_as_it_stands(few_digits, no_graphs, tmp_path, monkeypatch):
-  """It is written into a package outside of the repository, named in a config, and trained."""
+  """It is written into a package of the current folder, which the command finds, and trained."""
   readme = (ROOT / "README.md").read_text(encoding="utf-8")
   (code,) = re.findall(r"```python\n# my_package/brightness.py\n(.*?)```", readme, flags=re.DOTALL)
-  (binding,) = re.findall(r"^    import my_package.brightness\n    (.*)$", readme, flags=re.MULTILINE)
+  (line,) = re.findall(r"^    tfdisent (.*my_package.brightness.*)$", readme, flags=re.MULTILINE)
   (tmp_path / "my_package").mkdir()
   (tmp_path / "my_package" / "brightness.py").write_text(code, encoding="utf-8")
+  for number, image in enumerate(few_digits.train["image"][:60]):
+    folder = tmp_path / "photos" / ("cat", "dog")[number % 2]
+    folder.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(image).save(folder / f"{number}.png")
+  in_folder = f"import os; os.chdir({str(tmp_path)!r}); from tfdisent.main import run; run()"
+  returned, printed = Fork(in_folder, *shlex.split(line), "--describe").end(600)
+  assert returned == 0 and "train.feature = ('brightness',)" in printed, printed
   monkeypatch.syspath_prepend(tmp_path)
-  config.read([], ["import my_package.brightness", binding, "brightness.gamma = 2.0"])
+  config.read([], ["import my_package.brightness", "brightness.gamma = 2.0"])
   feature = config.make_feature("brightness")
-  assert binding == "train.feature = 'brightness'" and feature.gamma == 2.0
+  assert feature.gamma == 2.0
   check_feature(feature, few_digits.test["image"][:16])
   trained = train_tiny(tmp_path / "run", few_digits, feature, objective={"lambda4": 0.0}, epochs=1, evaluate_every=0)
   x = few_digits.test["image"]

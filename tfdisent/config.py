@@ -242,7 +242,8 @@ def _chosen(name: str | None) -> str:
   if name is None:
     raise ConfigError(
       "no data set is chosen: put `import tfdisent.data.color_mnist` and `train.dataset = 'color_mnist'` "
-      "into the gin file."
+      "into the gin file. Your own images need no gin file: with --data_dir and without --gin_file they are trained on "
+      "as they are found."
     )
   return name
 

@@ -60,8 +60,9 @@
 Prepared images and judges are kept in $TFDISENT_CACHE (~/.cache/tfdisent), at most $TFDISENT_CACHE_GB (20) of them;
 that folder may be emptied at any time.
 
-A feature of your own: write a module that registers it, name it in the gin file (`import my_package.my_feature`,
-`train.feature = 'my_feature'`), and run the same command. See README.md.
+A feature of your own: write a module that registers it, in the current folder or in an installed package, and name it
+here or in a gin file (`import my_package.my_feature`, `train.feature = 'my_feature'`). See README.md.
+  tfdisent --data_dir=photos --feature=my_feature --gin_param='import my_package.my_feature' --run_dir=runs/mine
 """
 
 import atexit
@@ -122,6 +123,7 @@ def run():
   """The console script. Its flags are the key flags of `--help`, and its help is this module's."""
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes
   keep_freed_memory()
+  sys.path.append(os.getcwd())  # a plug-in in the current folder is found; what is installed goes before it
   sys.modules["__main__"].__doc__ = __doc__
   if isinstance(sys.stdout, io.TextIOWrapper):
     sys.stdout.reconfigure(errors="replace")  # a terminal may be unable to show "…" or x̂

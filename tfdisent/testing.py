@@ -19,6 +19,9 @@ def test_my_exporter_keeps_the_contract(trained, tmp_path):
 
 def test_my_measurement_keeps_the_contract(trained, dataset):
   check_measurement(MyMeasurement(), trained, dataset)
+
+`trained` is a trained model, as `tfdisent.load("runs/quickstart")` gives it, and `dataset` what it can be measured on:
+a `tfdisent.Dataset`, as `tfdisent.data.from_folder("photos")` gives it.
 """
 
 from tfdisent.data.check import check_dataset

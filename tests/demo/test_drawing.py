@@ -1,7 +1,10 @@
+import base64
 import copy
+import io
 import re
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from tests.demo.conftest import HAIR
@@ -9,6 +12,7 @@ from tfdisent.data.dataset import Judge
 from tfdisent.demo import drawing
 from tfdisent.demo.room import Room
 from tfdisent.evaluation.small_judges import SmallJudge, SmallJudges
+from tfdisent.pictures.sheet import Block, Sheet
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +65,10 @@ def test_a_donor_stands_between_source_and_fusion(room):
   codes = room.codes(room.examples[1])
   names = lambda donor: re.findall(r'alt="(.*?)"', drawing.images(codes, donor, look(room)))  # noqa: E731
   assert names(None) == ["Source", "The fusion"] and names(codes) == ["Source", "Donor", "The fusion"]
+
+
+def test_a_picture_is_the_sheet_as_it_is_drawn():
+  sheet = Sheet((Block([[np.full([8, 8, 3], 200, np.uint8)]]),), "A <grey> square.")
+  shown = drawing.picture(sheet)
+  (encoded,) = re.findall(r'src="data:image/png;base64,([^"]+)" alt="A &lt;grey&gt; square."', shown)
+  np.testing.assert_array_equal(PIL.Image.open(io.BytesIO(base64.b64decode(encoded))), sheet.draw())

@@ -259,6 +259,7 @@ def _summary(run_dir: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
   """What a training has written, and what to do with it."""
   packages = plugins.to_be_trusted(run.modules(run_dir))
   flags = f"--run_dir={quoted(run_dir)}" + (f" --trust={','.join(packages)}" if packages else "")
+  trust = f", trust={packages!r}" if packages else ""
   return (
     f"\nThe run is in {run_dir}:\n"
     + "".join(f"  {path}\n" for path in paths)
@@ -271,5 +272,5 @@ def _summary(run_dir: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
     f"  measure all   tfdisent --mode=eval {flags}\n"
     f"  new images    tfdisent --mode=sample {flags}\n"
     f"  swap features tfdisent --mode=sample --what=swap {flags}\n"
-    f"  from Python   import tfdisent; m = tfdisent.load({str(run_dir)!r}); m.control(images, feature)"
+    f"  from Python   import tfdisent; m = tfdisent.load({str(run_dir)!r}{trust}); m.control(images, feature)"
   )
