@@ -123,7 +123,7 @@ def run():
   """The console script. Its flags are the key flags of `--help`, and its help is this module's."""
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes
   keep_freed_memory()
-  sys.path.append(os.getcwd())  # a plug-in in the current folder is found; what is installed goes before it
+  sys.path.append("")  # a plug-in in the current folder is found, after what is installed
   sys.modules["__main__"].__doc__ = __doc__
   if isinstance(sys.stdout, io.TextIOWrapper):
     sys.stdout.reconfigure(errors="replace")  # a terminal may be unable to show "…" or x̂
