@@ -1072,6 +1072,10 @@ def test_adam_is_the_default_and_its_rate_one_in_a_thousand():
 @pytest.mark.parametrize("algorithm", ["adam", "adamw", "sgd", "rmsprop", "nadam", "adafactor", "lion", "muon"])
 def test_all_that_an_optimizer_knows_is_in_its_variables(algorithm):
   """They are what a checkpoint holds: half of the steps, and the other half with another one, are all of them."""
+  try:
+    keras.optimizers.get(algorithm)
+  except ValueError:
+    pytest.skip(f"this version of Keras knows no optimizer by the name {algorithm!r}")
   gradients = np.random.default_rng(0).normal(size=(4, 4, 3)).astype(np.float32)
   arguments = {"momentum": 0.5} if algorithm in ("sgd", "rmsprop") else {}
 
