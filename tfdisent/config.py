@@ -242,8 +242,7 @@ def _chosen(name: str | None) -> str:
   if name is None:
     raise ConfigError(
       "no data set is chosen: put `import tfdisent.data.color_mnist` and `train.dataset = 'color_mnist'` "
-      "into the gin file. Your own images need no gin file: with --data_dir and without --gin_file they are trained on "
-      "as they are found."
+      "into the gin file. Your own images need none: leave --gin_file out, and name their folder as --data_dir."
     )
   return name
 

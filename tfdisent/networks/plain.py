@@ -24,11 +24,11 @@ def channels_for(image_shape: Sequence[int]) -> tuple[int, ...]:
 
 @tf.custom_gradient
 def leaky_relu(h: tf.Tensor) -> tf.Tensor:
-  """Keras's `"leaky_relu"`, of a slope of 0.2 below 0, with its gradient computed from the output.
+  """Keras's `"leaky_relu"` of h, of any shape and float type: 0.2 h below 0, with its gradient taken from the output.
 
-  The numbers are the same, since the output has the sign of the input. But then nothing else needs the input: oneDNN
-  computes a convolution with its bias and its activation at once. Of Keras's function TensorFlow finds out too late
-  that it cannot, prints that its `remapper failed`, and leaves all of the step as it is.
+  The numbers are the same, since the output has the sign of the input. But nothing else needs the input then, so that
+  a convolution can be computed with its bias and its activation at once, as oneDNN does. With Keras's function, whose
+  gradient reads the input, TensorFlow tries that all the same, fails, and prints `remapper failed`.
   """
   activated = tf.nn.leaky_relu(h, 0.2)
 
