@@ -24,6 +24,7 @@ from tests.demo.conftest import HAIR
 from tfdisent import demo, shipped
 from tfdisent.controls import controls_of
 from tfdisent.data.pixels import decode
+from tfdisent.demo.room import Room
 from tfdisent.errors import ConfigError
 from tfdisent.examples import load_examples
 from tfdisent.pictures.words import names_of
@@ -254,6 +255,22 @@ def test_what_is_changed_quickly_is_not_forgotten(page):
   page.wait_for_timeout(300)
   for name in ("smile", "glasses", "hair long"):
     judged(page, name, "yes")
+
+
+def test_from_source_holds_if_chosen_before_the_answer(page, monkeypatch):
+  """Gradio repeated what the checkbox does ("set here") once its late answer came."""
+  begin_anew(page)
+  before = picture(page)
+  look = Room.look
+  monkeypatch.setattr(Room, "look", lambda *arguments: time.sleep(0.5) or look(*arguments))
+  smile = page.get_by_role("checkbox", name="smile", exact=True)
+  smile.set_checked(not smile.is_checked())
+  where = page.locator(".tfd-where").locator("input[value=source]:visible").first
+  page.wait_for_function("(one) => !one.checked", arg=where.element_handle())
+  where.check()
+  page.wait_for_timeout(2000)
+  assert where.is_checked()
+  np.testing.assert_array_equal(picture(page), before)
 
 
 def test_the_keyboard_is_enough(page):

@@ -62,6 +62,7 @@ class Tab:
     origin = SOURCE if room.reads else VALUE
     self.source, self.donor = gr.State(start, time_to_live=HOUR), gr.State(other, time_to_live=HOUR)
     shown = self.show_all(start, other, [origin] * len(values), values)
+    self.times = gr.Number(0, visible="hidden")  # so often something was set here
     with gr.Row():
       with gr.Column(min_width=300):
         self.note = gr.HTML(visible=False)
@@ -93,17 +94,17 @@ class Tab:
     """Lets every widget be answered."""
     flat = [field for fields in self.fields for field in fields]
     chosen = [self.source, self.donor, *self.origins, *flat]
-    changes = [origin.change for origin in self.origins]
+    set_here = f"(times) => ['{VALUE}', times + 1]"
     for number, fields in enumerate(self.fields):
+      told = [self.origins[number], self.times]
       for field in fields:
         # At once: what is used next must not be told that this part still comes from elsewhere.
-        field.input(None, None, self.origins[number], js=f"() => '{VALUE}'", queue=False, api_visibility="private")
+        field.input(None, self.times, told, js=set_here, queue=False, api_visibility="private")
         if self.controls[number].kind == "color":  # its text has no event `input`
-          _on(field.change, functools.partial(self.set_color, number), chosen, self.origins[number])
-          changes.append(field.change)
-        else:
-          changes.append(field.input)
-    # One event for all: of answers to several, an earlier one could come last, and stay.
+          _on(field.change, functools.partial(self.set_color, number), [self.times, *chosen], told)
+    # One event for all: of answers to several, an earlier one could come last, and stay. It is not the fields' own one:
+    # Gradio repeats all that an event does once an answer was late, and would undo "from source", chosen meanwhile.
+    changes = [origin.change for origin in self.origins] + [self.times.change]
     _on(functools.partial(gr.on, changes), self.show, chosen, self.shown)
     for take, choice, upload, outputs in (
       (self.take_source, self.sources, self.source_upload, [self.source, *flat, *self.shown]),
@@ -134,12 +135,12 @@ class Tab:
   def show(self, *chosen):
     return self.show_all(*self.read(chosen))
 
-  def set_color(self, number: int, *chosen):
+  def set_color(self, number: int, times: float, *chosen):
     """Where a colour comes from once it has changed: set here, unless it is only shown, since it is the source's."""
     source, _, origins, values = self.read(chosen)
     if origins[number] != VALUE and source.f is not None and values[number] == self.room.values_of(source.f)[number]:
-      return gr.skip()
-    return VALUE
+      return gr.skip(), gr.skip()
+    return VALUE, times + 1
 
   def take_source(self, source: Codes, chosen: Sequence):
     """Another source: controls that follow it show its values."""
