@@ -13,6 +13,7 @@ from tfdisent.model import keras_data
 from tfdisent.model.adam import Adam, fused
 from tfdisent.model.averages import Averages, ShowAverages
 from tfdisent.model.graphs import in_graph
+from tfdisent.networks.one_pass import in_one_pass
 
 
 def _is_scaled(optimizer: keras.optimizers.Optimizer) -> bool:
@@ -110,7 +111,7 @@ class TrainingStep(keras.Model):
     Returns the terms and the norms of the gradients.
     """
     learned = [term for term in self.records if term.learners]
-    with tf.GradientTape(persistent=True) as tape:
+    with in_one_pass(), tf.GradientTape(persistent=True) as tape:
       terms = self.terms(batch, self.optimizer.iterations)
       # The optimizer sums gradients over the replicas: each replica gives its part of the mean over the global batch.
       replicas = tf.distribute.get_strategy().num_replicas_in_sync

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from tfdisent.errors import ConfigError
-from tfdisent.networks import plain
+from tfdisent.networks import one_pass, plain
 from tfdisent.registry import register_networks
 
 
@@ -38,8 +38,9 @@ class UpConvolution(keras.layers.Layer):
     self.kernel = self.add_weight(shape=(3, 3, self.filters, shape[-1]), initializer="glorot_uniform", name="kernel")
 
   def call(self, h):
-    padded = tf.pad(tf.convert_to_tensor(self.kernel), [[1, 1], [1, 1], [0, 0], [0, 0]])
-    kernel = padded[1:, 1:] + padded[:-1, 1:] + padded[1:, :-1] + padded[:-1, :-1]
+    kernel = tf.convert_to_tensor(self.kernel)
+    # (The gradient of a slice takes ten times as long as that of `tf.pad`.)
+    kernel = sum(tf.pad(kernel, [[i, 1 - i], [j, 1 - j], [0, 0], [0, 0]]) for j in (0, 1) for i in (0, 1))
     count, height, width = tf.shape(h)[0], h.shape[1], h.shape[2]
     return tf.nn.conv2d_transpose(h, kernel, [count, 2 * height, 2 * width, self.filters], 2, "SAME")
 
@@ -100,6 +101,8 @@ class Generator(plain.Network):
   def modulate(self, h: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
     """(1 + γ) h + β with the activation, from h [B, H, W, C] and (γ, β) [B, 2C]."""
     gamma, beta = tf.split(style[:, None, None], 2, axis=3)
+    if self._activation is plain.leaky_relu and one_pass.is_faster(h):
+      return one_pass.modulated(h, gamma, beta)
     return self.activation((1 + gamma) * h + beta)
 
 
