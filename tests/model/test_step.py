@@ -123,9 +123,8 @@ def test_in_half_precision_a_weight_is_cast_once_in_a_step_and_so_is_its_gradien
   nodes = {node.name: node for node in optimized(tf.function(model.update, autograph=False), batch)}
   casts = [(node.attr["SrcT"].type, node.input[0].split(":")[0]) for node in nodes.values() if node.op == "Cast"]
   of_weights = [name for _, name in casts if nodes[name].op == "ReadVariableOp"]
-  of_gradients = [
-    n for t, n in casts if t == BFLOAT16 and nodes[n].op.startswith(("MatMul", "BiasAddGrad", "Conv2DBackpropF"))
-  ]
+  kinds = ("MatMul", "BiasAddGrad", "Conv2DBackpropF", "Sum", "Reshape")  # sums are of the biases of G's convolutions
+  of_gradients = [n for t, n in casts if t == BFLOAT16 and nodes[n].op.startswith(kinds)]
   count = sum(len(network.trainable_variables) for network in model.networks.values())
   assert (len(of_weights), len(set(of_weights)), len(of_gradients)) == (count, count, count)
 

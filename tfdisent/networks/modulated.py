@@ -45,7 +45,7 @@ class UpConvolution(keras.layers.Layer):
     return tf.nn.conv2d_transpose(h, kernel, [count, 2 * height, 2 * width, self.filters], 2, "SAME")
 
 
-class Generator(plain.Network):
+class Generator(plain.ImageNetwork):
   """G(z1, z2), before its sigmoid; both codes scale and shift every stage.
 
   Args:
@@ -75,7 +75,6 @@ class Generator(plain.Network):
     height, width, channels = image_shape
     scale = 2 ** (len(conv) - 1)
     first = (math.ceil(height / scale), math.ceil(width / scale), conv[0])
-    self._top, self._left = (first[0] * scale - height) // 2, (first[1] * scale - width) // 2
     keywords = {"dtype": self.dtype_policy}
     self.expand = self._layer(keras.layers.Dense, math.prod(first), name="expand")
     self.reshape = keras.layers.Reshape(first, **keywords)
@@ -90,9 +89,7 @@ class Generator(plain.Network):
       h = layer(h)
     for i in range(len(self.conv_layers)):
       h = self.stage(i, h, codes)
-    height, width, _ = self._config["image_shape"]
-    h = self.output_layer(h)[:, self._top : self._top + height, self._left : self._left + width]
-    return tf.cast(h, tf.float32)
+    return self.cropped(self.output_layer(h))
 
   def stage(self, i: int, h: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
     """The feature map [B, 2H, 2W, conv[i + 1]] from the one before, [B, H, W, conv[i]], and (z1, z2) [B, Z1 + Z2]."""
@@ -102,7 +99,7 @@ class Generator(plain.Network):
     """(1 + γ) h + β with the activation, from h [B, H, W, C] and (γ, β) [B, 2C]."""
     gamma, beta = tf.split(style[:, None, None], 2, axis=3)
     if self._activation is plain.leaky_relu and one_pass.is_faster(h):
-      return one_pass.modulated(h, gamma, beta)
+      return one_pass.modulated(h, gamma, beta, one_pass.SLOPE)
     return self.activation((1 + gamma) * h + beta)
 
 

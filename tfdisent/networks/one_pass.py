@@ -1,4 +1,4 @@
-"""(1 + γ) h + β and its leaky ReLU in one pass over the feature map, for trainings in bfloat16 on a processor.
+"""(1 + γ) h + β and its (leaky) ReLU in one pass over the feature map, for trainings in bfloat16 on a processor.
 
 TensorFlow's own kernels go over h four times for it, and six times for its gradient, and those for bfloat16 do not use
 the processor's instructions for it: half of a step of `modulated` at 64x64 pixels was spent there
@@ -34,30 +34,36 @@ def is_faster(h: tf.Tensor) -> bool:
 
 
 @tf.custom_gradient
-def modulated(h: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+def modulated(h: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, slope: float | tf.Tensor) -> tf.Tensor:
   """The leaky ReLU of (1 + γ) h + β, computed in float32.
 
   Args:
     h: [B, H, W, C].
-    gamma, beta: [B, 1, 1, C].
+    gamma, beta: [B, 1, 1, C], or [1, 1, 1, C] for all alike.
+    slope: below 0; of a ReLU it is 0.
 
   Returns:
     [B, H, W, C] of the dtype of h.
   """
   # (Of what a tape watches, the compiled function would write all that its own gradient reads.)
-  activated = _forward(*map(tf.stop_gradient, (h, gamma, beta)))
+  activated = _forward(*map(tf.stop_gradient, (h, gamma, beta)), slope)
 
   def gradient(upstream):
-    before, of_h = _backward(tf.stop_gradient(activated), upstream, gamma)
+    before, of_h = _backward(tf.stop_gradient(activated), upstream, gamma, slope)
     batch, height, width, channels = h.shape
     before, h_ = (tf.reshape(t, [batch, height * width, channels]) for t in (before, h))
     # Sums over pixels by products of matrices, which accumulate in float32; the products of two channels are not read,
     # and still cost less than another pass over the feature map.
     of_gamma = tf.linalg.diag_part(tf.matmul(h_, before, transpose_a=True))
     of_beta = tf.matmul(tf.ones([batch, 1, height * width], h.dtype), before)
-    return of_h, of_gamma[:, None, None], of_beta[:, None]
+    return of_h, _as(gamma, of_gamma[:, None, None]), _as(beta, of_beta[:, None]), None
 
   return activated, gradient
+
+
+def _as(code: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+  """The gradient [B, 1, 1, C] of a code of this shape, or of one that is the same for all."""
+  return gradient if code.shape[0] == gradient.shape[0] else tf.reduce_sum(gradient, 0, keepdims=True)
 
 
 def _float32(*tensors: tf.Tensor) -> list[tf.Tensor]:
@@ -65,14 +71,15 @@ def _float32(*tensors: tf.Tensor) -> list[tf.Tensor]:
 
 
 @tf.function(autograph=False, jit_compile=True)
-def _forward(h, gamma, beta):
+def _forward(h, gamma, beta, slope):
   h32, gamma32, beta32 = _float32(h, gamma, beta)
-  return tf.cast(tf.nn.leaky_relu((1 + gamma32) * h32 + beta32, SLOPE), h.dtype)
+  shifted = (1 + gamma32) * h32 + beta32
+  return tf.cast(tf.where(shifted > 0, shifted, slope * shifted), h.dtype)
 
 
 @tf.function(autograph=False, jit_compile=True)
-def _backward(activated, upstream, gamma):
+def _backward(activated, upstream, gamma, slope):
   """The gradients of (1 + γ) h + β and of h; the output has the sign of what the leaky ReLU was given."""
   activated32, upstream32, gamma32 = _float32(activated, upstream, gamma)
-  before = tf.where(activated32 > 0, upstream32, SLOPE * upstream32)
+  before = tf.where(activated32 > 0, upstream32, slope * upstream32)
   return [tf.cast(t, upstream.dtype) for t in (before, (1 + gamma32) * before)]

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfdisent.errors import ConfigError, shown
+from tfdisent.networks.convolutions import FromImage, ToImage, Transposed
 from tfdisent.registry import register_networks
 
 
@@ -83,7 +84,12 @@ class ConvolutionalNetwork(Network):
     name=None,
   ):
     super().__init__(dense, activation, dtype, name, outputs=outputs, conv=tuple(conv))
-    self.conv_layers = [self._layer(keras.layers.Conv2D, c, 4, 2, "same", name=f"conv_{i}") for i, c in enumerate(conv)]
+    self.conv_layers = [
+      self._layer(keras.layers.Conv2D, c, 4, 2, "same", name=f"conv_{i}")
+      if i
+      else self._layer(FromImage, c, name="conv_0")
+      for i, c in enumerate(conv)
+    ]
     self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
     self.output_layer = keras.layers.Dense(outputs, dtype="float32", name="output")
 
@@ -167,7 +173,19 @@ class Adversary(DenseNetwork):
     return self._forward(z1)
 
 
-class Generator(Network):
+class ImageNetwork(Network):
+  """A network that gives images of the shape in its config; where that is no multiple of its stages, their middle."""
+
+  def cropped(self, h: tf.Tensor) -> tf.Tensor:
+    """The middle [B, H, W, C], as float32, of images as large or larger."""
+    height, width, _ = self._config["image_shape"]
+    if h.shape[1:3] != (height, width):
+      top, left = (h.shape[1] - height) // 2, (h.shape[2] - width) // 2
+      h = h[:, top : top + height, left : left + width]
+    return tf.cast(h, tf.float32)
+
+
+class Generator(ImageNetwork):
   """G(z1, z2), before its sigmoid.
 
   Args:
@@ -194,21 +212,16 @@ class Generator(Network):
     height, width, channels = image_shape
     scale = 2 ** len(conv)
     first = (math.ceil(height / scale), math.ceil(width / scale), conv[0])
-    self._top, self._left = (first[0] * scale - height) // 2, (first[1] * scale - width) // 2
     self.expand = self._layer(keras.layers.Dense, math.prod(first), name="expand")
     self.reshape = keras.layers.Reshape(first, dtype=self.dtype_policy)
-    self.conv_layers = [
-      self._layer(keras.layers.Conv2DTranspose, c, 4, 2, "same", name=f"conv_{i}") for i, c in enumerate(conv[1:])
-    ]
-    self.output_layer = keras.layers.Conv2DTranspose(channels, 4, 2, "same", dtype=self.dtype_policy, name="output")
+    self.conv_layers = [self._layer(Transposed, c, name=f"conv_{i}") for i, c in enumerate(conv[1:])]
+    self.output_layer = ToImage(channels, dtype=self.dtype_policy, name="output")
 
   def call(self, z1, z2):
     h = tf.concat([z1, z2], axis=1)
     for layer in (*self.dense_layers, self.expand, self.reshape, *self.conv_layers, self.output_layer):
       h = layer(h)
-    height, width, _ = self._config["image_shape"]
-    h = h[:, self._top : self._top + height, self._left : self._left + width]
-    return tf.cast(h, tf.float32)
+    return self.cropped(h)
 
 
 NETWORKS = {
