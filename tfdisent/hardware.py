@@ -52,6 +52,13 @@ def use_onednn() -> bool:
   return True
 
 
+def has_accelerator() -> bool:
+  """Whether TensorFlow sees another device than processors."""
+  import tensorflow as tf
+
+  return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
+
+
 BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 """As Linux names them."""
 CPUINFO = pathlib.Path("/proc/cpuinfo")
@@ -65,9 +72,7 @@ def has_bfloat16() -> bool:
   did what is computed like them, the transposed convolutions of G; other convolutions took no longer. An accelerator is
   taken to have them. Where the system does not tell, the answer is no: float32 is never much slower.
   """
-  import tensorflow as tf
-
-  if any(device.device_type != "CPU" for device in tf.config.list_physical_devices()):
+  if has_accelerator():
     return True
   try:
     instructions = CPUINFO.read_text(encoding="utf-8", errors="replace").split()

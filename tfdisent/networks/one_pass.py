@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from tfdisent.hardware import has_accelerator
+
 SLOPE = 0.2
 """Of the leaky ReLU below 0, as in Keras."""
 _is_on = contextvars.ContextVar("one_pass", default=False)
@@ -29,8 +31,7 @@ def in_one_pass() -> Iterator[None]:
 
 def is_faster(h: tf.Tensor) -> bool:
   """Whether h [B, H, W, C] is of a training step in bfloat16 that runs on a processor."""
-  on_processor = not any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
-  return _is_on.get() and h.dtype == tf.bfloat16 and h.shape.is_fully_defined() and on_processor
+  return _is_on.get() and h.dtype == tf.bfloat16 and h.shape.is_fully_defined() and not has_accelerator()
 
 
 @tf.custom_gradient
