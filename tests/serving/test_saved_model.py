@@ -701,3 +701,15 @@ def test_the_warm_up_has_a_request_for_every_signature_that_is_answered(exported
     signatures[request.model_spec.signature_name](
       **{name: tf.constant(tf.make_ndarray(tensor)) for name, tensor in request.inputs.items()}
     )
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 9])
+def test_a_large_batch_is_decoded_in_pieces(tmp_path, count):
+  """Of four images: pieces of a whole one, and of less, are joined in their order."""
+  trained = TrainedModel(DisentangledVAE((28, 28, 3), DigitLabel(), Objective()), batch_size=4)
+  functions = tf.saved_model.load(str(export(trained, tmp_path))).signatures
+  rng = np.random.default_rng(0)
+  image, label = rng.integers(256, size=(count, 28, 28, 3), dtype=np.uint8), rng.integers(10, size=count)
+  answer = functions["control"](image=tf.constant(image), feature=tf.constant(label))["image"]
+  assert np.abs(answer.numpy().astype(int) - trained.control(image, label)).max() <= 1
+  assert len(np.unique(answer.numpy().reshape(count, -1), axis=0)) == count

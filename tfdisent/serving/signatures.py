@@ -85,6 +85,7 @@ class ServedModel:
       a function that refuses others.
     taken: the `TensorSpec` that a format takes in place of one of this module; its `guard` makes the one of the other.
     given: how a format gives images, of float32 [B, H, W, C] in [0, 1]; None for uint8.
+    in_pieces: whether G decodes a large batch in pieces, as large as a call of `TrainedModel` is, for a server.
   """
 
   def __init__(
@@ -94,10 +95,12 @@ class ServedModel:
     guard: Callable = check_shapes,
     taken: Callable = lambda spec: spec,
     given: Callable | None = None,
+    in_pieces: bool = False,
   ):
     self._model, self._class_names, self._background = trained.model, trained.class_names, trained.background
     self._guard, self._taken, self._given = guard, taken, given or _to_uint8
     self._pad = _pad_empty if pad_empty else lambda batch: batch
+    self._piece = trained.batch_size if in_pieces else None
     try:
       self._model.check_reading()
       self._can_read_z2 = True
@@ -199,27 +202,46 @@ class ServedModel:
   def _reconstruct(self, image):
     x, count = self._to_float(image), tf.shape(image)[0]
     z1 = self._model.posterior_z1(x).mean()
-    return {"image": self._given(self._model.decode(z1, self._model.read_z2(z1, x)))[:count]}
+    return {"image": self._decode(z1, self._model.read_z2(z1, x))[:count]}
 
   def _fuse(self, image, feature_image):
     image, feature_image = _check_same_count("there must be as many feature images as images", image, feature_image)
     x, x_partner, count = self._to_float(image), self._to_float(feature_image), tf.shape(image)[0]
     z2_partner = self._model.read_z2(self._model.posterior_z1(x_partner).mean(), x_partner)
-    return {"image": self._given(self._model.decode(self._model.posterior_z1(x).mean(), z2_partner))[:count]}
+    return {"image": self._decode(self._model.posterior_z1(x).mean(), z2_partner)[:count]}
 
   def _control(self, image, *features):
     image, *features = _check_same_count("there must be as many features as images", image, *features)
     x, count = self._to_float(image), tf.shape(image)[0]
-    return {"image": self._given(self._model.decode(self._model.posterior_z1(x).mean(), self._z2_of(features)))[:count]}
+    return {"image": self._decode(self._model.posterior_z1(x).mean(), self._z2_of(features))[:count]}
 
   def _decode_z1(self, z1, *features):
-    return {"image": self._given(self._model.decode(z1, self._z2_of(features)))}
+    return {"image": self._decode(z1, self._z2_of(features))}
 
   def _generate(self, seed, *features):
     seed, _ = _check_same_count("there must be as many seeds as features", seed, features[0])
     z2, count = self._z2_of(features), tf.shape(seed)[0]
     z1 = codes.prior_noise(self._pad(seed), self._model.z1_width)
-    return {"image": self._given(self._model.decode(z1, z2))[:count]}
+    return {"image": self._decode(z1, z2)[:count]}
+
+  def _decode(self, z1, z2):
+    """x' [B, H, W, C] as the format gives images."""
+
+    def decode(z1, z2):
+      return self._given(self._model.decode(z1, z2))
+
+    if self._piece is None:
+      return decode(z1, z2)
+
+    def with_next(start, pieces):
+      rows = slice(start, start + self._piece)
+      return start + self._piece, pieces.write(start // self._piece, decode(z1[rows], z2[rows]))
+
+    count = tf.shape(z1)[0]
+    shape = [None, *self._model.image_shape]
+    pieces = tf.TensorArray(tf.uint8, (count - 1) // self._piece + 1, infer_shape=False, element_shape=shape)
+    _, pieces = tf.while_loop(lambda start, _: start < count, with_next, (0, pieces), parallel_iterations=1)
+    return pieces.concat()
 
   def requests(self) -> dict[str, dict[str, np.ndarray]]:
     """A request of one example for each signature, as arrays by the names of its inputs."""
