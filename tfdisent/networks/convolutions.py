@@ -19,9 +19,6 @@ SLOPES = {"relu": 0.0, "leaky_relu": one_pass.SLOPE}
 class Transposed(keras.layers.Conv2DTranspose):
   """A transposed convolution; its bias and its activation are one pass where that is faster.
 
-  That pass also sums the gradient of the bias in float32. TensorFlow's own for bfloat16 on a processor sums it in
-  bfloat16, where 256 + 1 is 256: over a batch of feature maps little is left of it.
-
   Args:
     filters: channels of the output.
     keywords: of Keras.
@@ -31,13 +28,12 @@ class Transposed(keras.layers.Conv2DTranspose):
     super().__init__(filters, 4, 2, "same", **keywords)
 
   def call(self, inputs):
-    if not one_pass.is_faster(inputs):
-      return super().call(inputs)
-    h = keras.ops.conv_transpose(inputs, self.kernel, 2, "same")
-    beta = tf.reshape(tf.convert_to_tensor(self.bias), [1, 1, 1, -1])
+    h, bias = keras.ops.conv_transpose(inputs, self.kernel, 2, "same"), tf.convert_to_tensor(self.bias)
     slope = SLOPES.get(self.activation.__name__)
-    shifted = one_pass.modulated(h, tf.zeros_like(beta), beta, 1.0 if slope is None else slope)
-    return self.activation(shifted) if slope is None else shifted
+    if slope is not None and one_pass.is_faster(h):
+      beta = tf.reshape(bias, [1, 1, 1, -1])
+      return one_pass.modulated(h, tf.zeros_like(beta), beta, slope)
+    return self.activation(with_bias(h, bias))
 
 
 class FromImage(keras.layers.Conv2D):
@@ -77,11 +73,24 @@ def transposed(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
   """The transposed convolution of h [B, H, W, C] by a kernel [4, 4, F, C], and a bias [F]: [B, 2H, 2W, F]."""
 
   def gradient(upstream):
-    # (A sum over all but the last, short axis takes longer.)
-    of_bias = tf.reduce_sum(tf.reshape(tf.reduce_sum(upstream, 0), [-1, bias.shape[0]]), 0)
-    return tf.nn.conv2d(upstream, kernel, 2, "SAME"), _of_kernel(upstream, kernel, h), of_bias
+    return tf.nn.conv2d(upstream, kernel, 2, "SAME"), _of_kernel(upstream, kernel, h), _of_bias(upstream)
 
   return _transposed(h, kernel, bias), gradient
+
+
+@tf.custom_gradient
+def with_bias(h: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+  """h [B, H, W, F] + bias [F], with a gradient of the bias that is whole in bfloat16.
+
+  TensorFlow's own on a processor sums it in bfloat16, where 256 + 1 is 256: of the ones of a batch of feature maps, for
+  which it should be 200,704, it gives 256.
+  """
+  return tf.nn.bias_add(h, bias), lambda upstream: (upstream, _of_bias(upstream))
+
+
+def _of_bias(upstream):
+  # (In two steps: a sum over all but the last, short axis takes longer.)
+  return tf.reduce_sum(tf.reshape(tf.reduce_sum(upstream, 0), [-1, upstream.shape[3]]), 0)
 
 
 def _transposed(h, kernel, bias=None):
