@@ -13,7 +13,8 @@ from features.color import Color
 from features.digit_label import DigitLabel
 from tests.conftest import TINY
 from tfdisent.errors import DataError, FeatureError, TfdisentError
-from tfdisent.inference import TrainedModel, batch_size_for
+from tfdisent.hardware import batch_size_for
+from tfdisent.inference import TrainedModel
 from tfdisent.loading import load
 from tfdisent.model.objective import Objective
 from tfdisent.model.vae import DisentangledVAE
@@ -312,5 +313,5 @@ def test_images_of_unequal_sizes_are_refused_by_name(digit_run):
 def test_as_many_images_in_a_call_as_stay_in_the_caches_of_a_processor(monkeypatch):
   assert [batch_size_for((size, size, 3)) for size in (28, 64, 256, 1024)] == [167, 32, 2, 1]
   assert TrainedModel(lively(DigitLabel()).model).batch_size == 167
-  monkeypatch.setattr("tfdisent.inference.has_accelerator", lambda: True)
+  monkeypatch.setattr("tfdisent.hardware.has_accelerator", lambda: True)
   assert batch_size_for((64, 64, 3)) == 500

@@ -1,7 +1,6 @@
 """A trained model in use: NumPy arrays in, NumPy arrays out."""
 
 import json
-import math
 import pathlib
 import random
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from tfdisent.data.pixels import WHITE, read_images, to_uint8
 from tfdisent.errors import DataError, FeatureError
 from tfdisent.feature.contract import Feature
 from tfdisent.feature.naming import natural_values
-from tfdisent.hardware import has_accelerator
+from tfdisent.hardware import batch_size_for
 from tfdisent.model.graphs import in_graph
 from tfdisent.model.vae import DisentangledVAE
 
@@ -40,16 +39,6 @@ class Encoding(NamedTuple):
 
   It is computed from the pixels where f is a function of pixels, else it is the most likely value under q(z̃2 | z1, x).
   """
-
-
-def batch_size_for(image_shape: Sequence[int]) -> int:
-  """How many images (H, W, C) one call of the networks takes: 167 of 28x28 pixels, 32 of 64x64; 500 on an accelerator.
-
-  Feature maps of more leave the caches of a processor: it reconstructed digits at 5,400 images/s in calls of 500, and
-  at 6,300 in calls of 128 to 250; avatars at 350 in calls of 64 to 500, and at 460 in calls of 32 (one core of an Intel
-  Xeon with AMX, a training on the same core).
-  """
-  return 500 if has_accelerator() else max(1, 2**17 // math.prod(image_shape[:2]))
 
 
 @checked_methods(
@@ -77,7 +66,7 @@ class TrainedModel:
 
   Args:
     model: a model with its weights.
-    batch_size: the number of images in one call of the networks, which bounds the memory; None is `batch_size_for`.
+    batch_size: of images in one call of the networks, which bounds the memory; None is `hardware.batch_size_for`.
     class_names: the names of the classes by column of the data set, in the order of the labels 0, 1, …
     checkpoint: the checkpoint that the weights are from; None if they are from no run folder.
     background: the colour that transparent pixels of files are composed on: that of the training.
@@ -295,8 +284,7 @@ def _remade(cls: type, state: Mapping, config: Mapping, weights: Mapping) -> Tra
 def fresh_model(config: Mapping, seed: int) -> DisentangledVAE:
   """The model that `config` describes (its `get_config`), with initial weights that follow `seed`.
 
-  Keras draws the seeds of initial weights from Python's `random`. The state of `random` is restored, so that random
-  numbers of the caller do not change.
+  Keras draws the seeds of initial weights from Python's `random`, whose state is restored: the caller's stay the same.
   """
   state = random.getstate()
   random.seed(seed)

@@ -1,13 +1,15 @@
 """The convolutions of the networks: functions, weights and derivatives of Keras's own."""
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdisent.networks.convolutions import FromImage, ToImage, Transposed
+from tfdisent.networks.convolutions import FromImage, ToImage, Transposed, without_transposed
+from tfdisent.networks.modulated import UpConvolution
 from tfdisent.networks.one_pass import in_one_pass
 
 OF_KERAS = {
@@ -84,3 +86,15 @@ def test_the_gradient_of_a_bias_in_bfloat16_is_a_sum_over_many_pixels(name, acti
   with tf.GradientTape() as tape, context():
     loss = tf.reduce_sum(tf.cast(layer(normal((256, 14, 14, 6), 3)), tf.float32))
   np.testing.assert_allclose(tape.gradient(loss, layer.bias), np.full(layer.filters, 256 * 28 * 28), rtol=0.01)
+
+
+@pytest.mark.parametrize("layer", [Transposed(5), ToImage(3), ToImage(5), UpConvolution(5)], ids=lambda one: one.name)
+def test_transposed_convolutions_can_be_left_out_of_a_graph(layer):
+  h = normal((3, 5, 7, 6), 9)
+  expected, graphs = layer(h), {}
+  for context in (contextlib.nullcontext, without_transposed):
+    with context():
+      graphs[context] = tf.function(functools.partial(layer)).get_concrete_function(tf.TensorSpec([None, 5, 7, 6]))
+    np.testing.assert_allclose(graphs[context](h), expected, atol=1e-5)
+  operations = {node.type for node in graphs[without_transposed].graph.get_operations()}
+  assert "Conv2DBackpropInput" not in operations and "Conv2D" in operations

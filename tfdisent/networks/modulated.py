@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfdisent.errors import ConfigError
 from tfdisent.networks import one_pass, plain
+from tfdisent.networks.convolutions import doubled
 from tfdisent.registry import register_networks
 
 
@@ -41,8 +42,7 @@ class UpConvolution(keras.layers.Layer):
     kernel = tf.convert_to_tensor(self.kernel)
     # (The gradient of a slice takes ten times as long as that of `tf.pad`.)
     kernel = sum(tf.pad(kernel, [[i, 1 - i], [j, 1 - j], [0, 0], [0, 0]]) for j in (0, 1) for i in (0, 1))
-    count, height, width = tf.shape(h)[0], h.shape[1], h.shape[2]
-    return tf.nn.conv2d_transpose(h, kernel, [count, 2 * height, 2 * width, self.filters], 2, "SAME")
+    return doubled(h, kernel)
 
 
 class Generator(plain.ImageNetwork):

@@ -18,6 +18,7 @@ from tfdisent.console import say
 from tfdisent.errors import ConfigError, RunError, shown
 from tfdisent.examples import COUNT, features_to_begin_with, to_begin_with
 from tfdisent.inference import TrainedModel
+from tfdisent.networks.convolutions import without_transposed
 from tfdisent.registry import register_exporter
 from tfdisent.run import reason, replace
 from tfdisent.serving.signatures import ServedModel
@@ -54,7 +55,9 @@ def export_litert(trained: TrainedModel, path: pathlib.Path, weights: str = "flo
       LiteRT lacks; the message holds the converter's error.
   """
   served = ServedModel(in_float32(trained), pad_empty=False, guard=guarded)
-  content = converted(served, served.signatures(["encode", "control"]), weights)
+  with without_transposed():
+    functions = served.signatures(["encode", "control"])
+  content = converted(served, functions, weights)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, content)

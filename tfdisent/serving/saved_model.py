@@ -57,7 +57,7 @@ def export(trained: TrainedModel, folder: pathlib.Path, config: str = "") -> pat
     shutil.rmtree(partial, ignore_errors=True)
     try:
       with tempfile.TemporaryDirectory() as assets:
-        served, module = ServedModel(trained, in_pieces=True), tf.Module(name="tfdisent")
+        served, module = ServedModel(trained, pieces=True), tf.Module(name="tfdisent")
         module.weights = served.weights()
         module.assets = served.assets(pathlib.Path(assets), config)
         tf.saved_model.save(module, str(partial), signatures=served.signatures())

@@ -41,6 +41,7 @@ from tfdisent import codes
 from tfdisent.errors import FeatureError
 from tfdisent.feature.contract import DISCRETE
 from tfdisent.inference import TrainedModel
+from tfdisent.serving import batches
 from tfdisent.serving.decoding import decode_images
 from tfdisent.serving.raster import checked
 
@@ -85,7 +86,7 @@ class ServedModel:
       a function that refuses others.
     taken: the `TensorSpec` that a format takes in place of one of this module; its `guard` makes the one of the other.
     given: how a format gives images, of float32 [B, H, W, C] in [0, 1]; None for uint8.
-    in_pieces: whether G decodes a large batch in pieces, as large as a call of `TrainedModel` is, for a server.
+    pieces: whether G decodes a large batch in pieces, as large as a call of `TrainedModel` is, for a server.
   """
 
   def __init__(
@@ -95,12 +96,12 @@ class ServedModel:
     guard: Callable = check_shapes,
     taken: Callable = lambda spec: spec,
     given: Callable | None = None,
-    in_pieces: bool = False,
+    pieces: bool = False,
   ):
     self._model, self._class_names, self._background = trained.model, trained.class_names, trained.background
     self._guard, self._taken, self._given = guard, taken, given or _to_uint8
-    self._pad = _pad_empty if pad_empty else lambda batch: batch
-    self._piece = trained.batch_size if in_pieces else None
+    self._pad = batches.pad_empty if pad_empty else lambda batch: batch
+    self._piece = trained.batch_size if pieces else None
     try:
       self._model.check_reading()
       self._can_read_z2 = True
@@ -205,13 +206,15 @@ class ServedModel:
     return {"image": self._decode(z1, self._model.read_z2(z1, x))[:count]}
 
   def _fuse(self, image, feature_image):
-    image, feature_image = _check_same_count("there must be as many feature images as images", image, feature_image)
+    image, feature_image = batches.check_same_count(
+      "there must be as many feature images as images", image, feature_image
+    )
     x, x_partner, count = self._to_float(image), self._to_float(feature_image), tf.shape(image)[0]
     z2_partner = self._model.read_z2(self._model.posterior_z1(x_partner).mean(), x_partner)
     return {"image": self._decode(self._model.posterior_z1(x).mean(), z2_partner)[:count]}
 
   def _control(self, image, *features):
-    image, *features = _check_same_count("there must be as many features as images", image, *features)
+    image, *features = batches.check_same_count("there must be as many features as images", image, *features)
     x, count = self._to_float(image), tf.shape(image)[0]
     return {"image": self._decode(self._model.posterior_z1(x).mean(), self._z2_of(features))[:count]}
 
@@ -219,7 +222,7 @@ class ServedModel:
     return {"image": self._decode(z1, self._z2_of(features))}
 
   def _generate(self, seed, *features):
-    seed, _ = _check_same_count("there must be as many seeds as features", seed, features[0])
+    seed, _ = batches.check_same_count("there must be as many seeds as features", seed, features[0])
     z2, count = self._z2_of(features), tf.shape(seed)[0]
     z1 = codes.prior_noise(self._pad(seed), self._model.z1_width)
     return {"image": self._decode(z1, z2)[:count]}
@@ -230,18 +233,9 @@ class ServedModel:
     def decode(z1, z2):
       return self._given(self._model.decode(z1, z2))
 
-    if self._piece is None:
+    if not self._piece:
       return decode(z1, z2)
-
-    def with_next(start, pieces):
-      rows = slice(start, start + self._piece)
-      return start + self._piece, pieces.write(start // self._piece, decode(z1[rows], z2[rows]))
-
-    count = tf.shape(z1)[0]
-    shape = [None, *self._model.image_shape]
-    pieces = tf.TensorArray(tf.uint8, (count - 1) // self._piece + 1, infer_shape=False, element_shape=shape)
-    _, pieces = tf.while_loop(lambda start, _: start < count, with_next, (0, pieces), parallel_iterations=1)
-    return pieces.concat()
+    return batches.in_pieces(decode, z1, z2, size=self._piece, row=tf.TensorSpec(self._model.image_shape, tf.uint8))
 
   def requests(self) -> dict[str, dict[str, np.ndarray]]:
     """A request of one example for each signature, as arrays by the names of its inputs."""
@@ -268,7 +262,7 @@ class ServedModel:
 
   def _z2_of(self, features: Sequence[tf.Tensor]) -> tf.Tensor:
     """z̃2 [B, Z2] of each part's feature in its natural form; an empty batch is padded."""
-    features = _check_same_count("there must be as many of one feature as of another", *features)
+    features = batches.check_same_count("there must be as many of one feature as of another", *features)
     for value in features:
       if value.dtype.is_floating:
         is_finite = tf.reduce_all(tf.abs(value) <= value.dtype.max)
@@ -297,22 +291,6 @@ class ServedModel:
       elif q is not None and not code.learned:
         values[name] = code.probabilities(q)
     return values
-
-
-def _check_same_count(message: str, *batches: tf.Tensor) -> list[tf.Tensor]:
-  """The batches [B, …]; if their lengths differ, they are an INVALID_ARGUMENT with `message`.
-
-  Without this check the request would fail later, in a tf.concat or a broadcast, with an error that names no input.
-  """
-  counts = [tf.shape(batch)[0] for batch in batches]
-  with tf.control_dependencies([tf.debugging.assert_equal(count, counts[0], message) for count in counts[1:]]):
-    return [tf.identity(batch) for batch in batches]
-
-
-def _pad_empty(batch: tf.Tensor) -> tf.Tensor:
-  """The batch [B, …]; an empty one becomes [1, …] of zeros."""
-  missing = tf.maximum(1 - tf.shape(batch)[0], 0)
-  return tf.pad(batch, [[0, missing], *[[0, 0]] * (batch.shape.rank - 1)])
 
 
 def _to_uint8(x: tf.Tensor) -> tf.Tensor:

@@ -29,6 +29,7 @@ from tfdisent.examples import of_feature, to_begin_with
 from tfdisent.feature import convert
 from tfdisent.feature.contract import Feature
 from tfdisent.inference import TrainedModel
+from tfdisent.networks.convolutions import without_transposed
 from tfdisent.paths import expanded, quoted
 from tfdisent.registry import register_exporter
 from tfdisent.run import replace
@@ -86,7 +87,8 @@ def export(
   """
   files = {f"runtime/{name}": content for name, content in runtime_files(runtime).items()}
   served = ServedModel(in_float32(trained), pad_empty=False, guard=_cast, taken=_of_one, given=lambda image: image)
-  functions = served.signatures(SIGNATURES)
+  with without_transposed():
+    functions = served.signatures(SIGNATURES)
   controls = _described(trained, served.feature_names(), functions["encode"].structured_outputs)
   files["model.tflite"] = converted(served, functions, "float16" if float16 else "float32")
   images = {f"examples/{number}.png": as_png(image) for number, image in enumerate(_examples(trained, examples), 1)}
