@@ -44,6 +44,24 @@ def doubled(h: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
   return tf.nn.conv2d_transpose(h, kernel, [count, 2 * height, 2 * width, kernel.shape[2]], 2, "SAME")
 
 
+class Strided(keras.layers.Conv2D):
+  """A convolution.
+
+  Args:
+    filters: channels of the output.
+    keywords: of Keras.
+  """
+
+  def __init__(self, filters: int, **keywords):
+    super().__init__(filters, 4, 2, "same", **keywords)
+
+  def convolution_op(self, inputs, kernel):
+    _, height, width, channels = inputs.shape
+    if channels > FEW or height % 2 or width % 2:
+      return super().convolution_op(inputs, kernel)
+    return strided(inputs, tf.convert_to_tensor(kernel))
+
+
 class Transposed(keras.layers.Conv2DTranspose):
   """A transposed convolution; its bias and its activation are one pass where that is faster.
 
@@ -57,34 +75,13 @@ class Transposed(keras.layers.Conv2DTranspose):
 
   def call(self, inputs):
     kernel, bias = map(tf.convert_to_tensor, (self.kernel, self.bias))
-    h = doubled(inputs, kernel)
-    slope = SLOPES.get(self.activation.__name__)
+    if self.filters <= FEW:
+      return self.activation(transposed(inputs, kernel, bias))
+    h, slope = doubled(inputs, kernel), SLOPES.get(self.activation.__name__)
     if slope is not None and one_pass.is_faster(h):
       beta = tf.reshape(bias, [1, 1, 1, -1])
       return one_pass.modulated(h, tf.zeros_like(beta), beta, slope)
     return self.activation(with_bias(h, bias))
-
-
-class FromImage(keras.layers.Conv2D):
-  """A convolution of an image. Arguments as of `Transposed`."""
-
-  def __init__(self, filters: int, **keywords):
-    super().__init__(filters, 4, 2, "same", **keywords)
-
-  def convolution_op(self, inputs, kernel):
-    _, height, width, channels = inputs.shape
-    if channels > FEW or height % 2 or width % 2:
-      return super().convolution_op(inputs, kernel)
-    return strided(inputs, tf.convert_to_tensor(kernel))
-
-
-class ToImage(Transposed):
-  """A transposed convolution that gives an image."""
-
-  def call(self, inputs):
-    if self.filters > FEW:
-      return super().call(inputs)
-    return self.activation(transposed(inputs, *map(tf.convert_to_tensor, (self.kernel, self.bias))))
 
 
 @tf.custom_gradient

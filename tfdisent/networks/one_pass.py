@@ -1,9 +1,9 @@
 """(1 + γ) h + β and its (leaky) ReLU in one pass over the feature map, for trainings in bfloat16 on a processor.
 
-TensorFlow's own kernels go over h four times for it, and six times for its gradient, and those for bfloat16 do not use
-the processor's instructions for it: half of a step of `modulated` at 64x64 pixels was spent there
-(training/README.md). XLA makes one pass of each. A graph that is not a training step keeps TensorFlow's operations,
-since XLA compiles anew for each size of a batch; so does one in float32, where nothing is won.
+TensorFlow's own kernels go over h three times for it, and five times for its gradient, and take as long for bfloat16 as
+for float32, of twice the bytes, or longer: they took most of half of a step of `modulated` at 64x64 pixels
+(training/README.md). XLA makes one pass of the one, and two of the other. A graph that is not a training step keeps
+TensorFlow's operations, since XLA compiles anew for each size of a batch; so does one in float32, where nothing is won.
 """
 
 import contextlib

@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 
 from tfdisent.errors import ConfigError, shown
-from tfdisent.networks.convolutions import FromImage, ToImage, Transposed
+from tfdisent.networks.convolutions import Strided, Transposed
+from tfdisent.networks.one_pass import SLOPE
 from tfdisent.registry import register_networks
 
 
@@ -31,10 +32,10 @@ def leaky_relu(h: tf.Tensor) -> tf.Tensor:
   a convolution can be computed with its bias and its activation at once, as oneDNN does. With Keras's function, whose
   gradient reads the input, TensorFlow tries that all the same, fails, and prints `remapper failed`.
   """
-  activated = tf.nn.leaky_relu(h, 0.2)
+  activated = tf.nn.leaky_relu(h, SLOPE)
 
   def gradient(upstream):
-    return tf.raw_ops.LeakyReluGrad(gradients=upstream, features=tf.stop_gradient(activated), alpha=0.2)
+    return tf.raw_ops.LeakyReluGrad(gradients=upstream, features=tf.stop_gradient(activated), alpha=SLOPE)
 
   return activated, gradient
 
@@ -84,12 +85,7 @@ class ConvolutionalNetwork(Network):
     name=None,
   ):
     super().__init__(dense, activation, dtype, name, outputs=outputs, conv=tuple(conv))
-    self.conv_layers = [
-      self._layer(keras.layers.Conv2D, c, 4, 2, "same", name=f"conv_{i}")
-      if i
-      else self._layer(FromImage, c, name="conv_0")
-      for i, c in enumerate(conv)
-    ]
+    self.conv_layers = [self._layer(Strided, c, name=f"conv_{i}") for i, c in enumerate(conv)]
     self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
     self.output_layer = keras.layers.Dense(outputs, dtype="float32", name="output")
 
@@ -215,7 +211,7 @@ class Generator(ImageNetwork):
     self.expand = self._layer(keras.layers.Dense, math.prod(first), name="expand")
     self.reshape = keras.layers.Reshape(first, dtype=self.dtype_policy)
     self.conv_layers = [self._layer(Transposed, c, name=f"conv_{i}") for i, c in enumerate(conv[1:])]
-    self.output_layer = ToImage(channels, dtype=self.dtype_policy, name="output")
+    self.output_layer = Transposed(channels, dtype=self.dtype_policy, name="output")
 
   def call(self, z1, z2):
     h = tf.concat([z1, z2], axis=1)
