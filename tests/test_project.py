@@ -280,6 +280,7 @@ def test_every_test_mirrors_a_module():
     "features",
     "fuzz",
     "jittered",
+    "large_images",
     "parts",
     "interruptions",
     "configs",

@@ -333,6 +333,15 @@ def test_a_class_that_no_probe_was_shown_is_missed(label):
 # --- Scores -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("probe", PROBES)
+def test_few_images_of_many_classes_may_leave_nothing_to_stop_by(probe):
+  """No class of "select" is in "fit": of a set of photographs with an object for each few."""
+  label = {"fit": np.arange(40) % 2, "select": np.array([2, 2, 3]), "score": np.arange(20) % 2}
+  codes = {role: np.float32(y)[:, None] for role, y in label.items()}
+  assert leakage(codes, label, probe)["value"] == 1
+  assert usable_information(codes, label, probe)["value"] > 0.3
+
+
 def test_r_squared_is_the_textbooks():
   random_state = np.random.default_rng(0)
   y = 1000 + random_state.normal(size=(300, 3)) * [1, 10, 0.1]

@@ -5,6 +5,7 @@ import inspect
 import pytest
 import tensorflow as tf
 
+from tests.model.test_step import optimized
 from tfdisent.model.graphs import in_graph
 
 
@@ -47,3 +48,15 @@ def test_a_mistake_of_a_plugin_is_told_as_it_is():
 
   with pytest.raises(AttributeError, match="no_such_thing"):
     in_graph(wrong)(tf.constant(1))
+
+
+def test_a_sum_of_large_tensors_is_added_up_in_the_order_of_the_graph():
+  """TensorFlow alone lets threads add to a variable as they come, once it takes more than 0.8 of 256 MB."""
+  x = tf.zeros([2**24])
+
+  def total(x):
+    return tf.add_n([tf.sin(x), tf.cos(x), tf.exp(x), tf.tanh(x)])
+
+  alone, here = ({node.op for node in optimized(function, x)} for function in (tf.function(total), in_graph(total)))
+  assert "TemporaryVariable" in alone and "AddN" not in alone
+  assert "AddN" in here and "TemporaryVariable" not in here

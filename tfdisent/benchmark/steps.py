@@ -21,6 +21,7 @@ from tfdisent.data.batches import training_batches
 from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, shown
 from tfdisent.feature.contract import Feature
+from tfdisent.model.ahead import Ahead
 from tfdisent.model.graphs import in_graph
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.training.callbacks import Progress, SaveCheckpoints, StopOnNonFinite
@@ -161,7 +162,7 @@ class _Timed:
     def step(of_replicas):
       return strategy.run(model.update, args=(of_replicas,))
 
-    self._step = step
+    self._step, self._ahead = step, Ahead()
 
   def begin(self, warmup: int) -> dict[str, float]:
     """Takes the first steps; returns how long the first one took, and when it ended."""
@@ -181,7 +182,7 @@ class _Timed:
 
   def fed(self) -> dict[str, float]:
     """Reads the speed of the step with its pipeline, and how long it waits."""
-    rate, waiting = self._rate(*self._run(self._steps, next))
+    rate, waiting = self._rate(*self._run(self._steps, self._ahead.next))
     return {"fed_images_per_s": rate, "waiting": waiting}
 
   def fit(self) -> dict[str, float]:

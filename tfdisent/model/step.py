@@ -11,6 +11,7 @@ from tfdisent.errors import ConfigError
 from tfdisent.hardware import keep_freed_memory
 from tfdisent.model import keras_data
 from tfdisent.model.adam import Adam, fused
+from tfdisent.model.ahead import Ahead
 from tfdisent.model.averages import Averages, ShowAverages
 from tfdisent.model.graphs import in_graph
 from tfdisent.networks.one_pass import in_one_pass
@@ -35,6 +36,7 @@ class TrainingStep(keras.Model):
 
   averages: Averages | None = None
   precision = "float32"
+  _ahead: Ahead | None = None
 
   def compile(
     self,
@@ -199,8 +201,13 @@ class TrainingStep(keras.Model):
     if self.averages:
       callbacks = [ShowAverages(), *([] if callbacks is None else [callbacks])]
     given = (x, y, batch_size, epochs, verbose, callbacks, *arguments)
-    with self.showing_averages():  # an interrupted epoch leaves them as well
-      return super().fit(*given, validation_data=validation_data, **keywords)
+    if self.distribute_strategy.num_replicas_in_sync == 1:  # of several workers, `next` may send messages, as a step
+      self._ahead = Ahead()
+    try:
+      with self.showing_averages():  # an interrupted epoch leaves them as well
+        return super().fit(*given, validation_data=validation_data, **keywords)
+    finally:
+      self._ahead = None
 
   def train_on_batch(self, *arguments, **keywords) -> Any:
     """One step, as Keras's."""
@@ -253,14 +260,17 @@ class TrainingStep(keras.Model):
   def make_train_function(self, force=False):
     """Keras's own sends a message between workers for each figure, and fails on scalars (keras#20585): see `_track`."""
     if self.train_function is None or force:
-      self.train_function = self._of_iterator(self.train_step)
+      self.train_function = self._of_iterator(self.train_step, self._next)
 
   def make_test_function(self, force=False):
     """See `make_train_function`."""
     if self.test_function is None or force:
       self.test_function = self._of_iterator(self.test_step)
 
-  def _of_iterator(self, step):
+  def _next(self, iterator, *default):
+    return (self._ahead.next if self._ahead else next)(iterator, *default)
+
+  def _of_iterator(self, step, next_of=next):
     strategy = self.distribute_strategy
 
     def on_replicas(batch):
@@ -271,9 +281,9 @@ class TrainingStep(keras.Model):
       on_replicas = in_graph(on_replicas, jit_compile=self.jit_compile, reduce_retracing=True)
 
     def steps(iterator):
-      logs = on_replicas(next(iterator))
+      logs = on_replicas(next_of(iterator))
       for _ in range(self.steps_per_execution - 1):
-        if (batch := next(iterator, None)) is None:  # the epoch ends amid an execution
+        if (batch := next_of(iterator, None)) is None:  # the epoch ends amid an execution
           break
         logs = on_replicas(batch)
       return logs
