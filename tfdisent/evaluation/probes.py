@@ -129,7 +129,8 @@ def _fitted(representation: ProbeData, target: ProbeData, probe: str, seed: int)
   scaler = _fit_scaler(representation["fit"])
   z = {role: scaler.transform(values).astype(np.float32, copy=False) for role, values in representation.items()}
   if is_classes(target["fit"]):
-    if not np.isin(target["select"], target["fit"]).any():  # few images of many classes leave nothing else to stop by
+    # Few images of many classes leave nothing else to stop by.
+    if "select" in target and not np.isin(target["select"], target["fit"]).any():
       z, target = ({**of, "select": of["fit"]} for of in (z, target))
     return _FITS[probe](z, target, seed), z["score"]
   unit, width = StandardScaler().fit(target["fit"]), target["fit"].shape[1]
