@@ -12,6 +12,7 @@ from tests.conftest import assert_same_arrays
 from tests.training.test_loop import interrupt_at_step
 from tfdisent import api
 from tfdisent.data.sources import folder
+from tfdisent.serving.saved_model import export
 
 SIDE, STEPS = 256, 50
 
@@ -63,7 +64,7 @@ def test_fifty_steps_a_resume_an_export_and_an_answer(family, pictures, tmp_path
   images, labels = dataset.test["image"][:3], np.array([0, 1, 0])
   expected = trained.control(images, labels)
   assert expected.shape == (3, SIDE, SIDE, 3) and np.ptp(expected) > 20
-  trained.export(tmp_path / "served")
+  export(trained, tmp_path / "served")
   with serve(tmp_path / "served") as address, grpc.insecure_channel(address) as channel:
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = "served", "control"
