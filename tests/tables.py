@@ -21,7 +21,8 @@ TEMPLATES = RESULTS / "tables.md"
 def rounded(value: float, decimals: int, scale: int = 1) -> str:
   """A number as people round it: 0.1135 is 11.4 %, where the float would give 11.3."""
   exact = decimal.Decimal(str(value)) * scale
-  return str(exact.quantize(decimal.Decimal(1).scaleb(-decimals), decimal.ROUND_HALF_UP))
+  nearest = exact.quantize(decimal.Decimal(1).scaleb(-decimals), decimal.ROUND_HALF_UP)
+  return str(nearest or abs(nearest))  # 0 has no sign
 
 
 class Figure(dict):

@@ -69,7 +69,14 @@ def test_another_figure_is_another_table():
 
 @pytest.mark.parametrize(
   "value, spec, text",
-  [(0.1135, "1%", "11.4"), (-0.028, "3", "-0.028"), (2, "3 nats", "2.000 nats"), (1.0, "0% %", "100 %"), (0, "0", "0")],
+  [
+    (0.1135, "1%", "11.4"),
+    (-0.028, "3", "-0.028"),
+    (-0.0003, "3", "0.000"),
+    (2, "3 nats", "2.000 nats"),
+    (1.0, "0% %", "100 %"),
+    (0, "0", "0"),
+  ],
 )
 def test_a_figure_is_rounded_as_people_do(value, spec, text):
   assert format(tables.Figure(value=value), spec) == text

@@ -330,9 +330,6 @@ def test_a_class_that_no_probe_was_shown_is_missed(label):
     assert np.isfinite(usable_information(one_hot(label), unseen, probe)["value"])
 
 
-# --- Scores -----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("probe", PROBES)
 def test_few_images_of_many_classes_may_leave_nothing_to_stop_by(probe):
   """No class of "select" is in "fit": of a set of photographs with an object for each few."""
@@ -340,6 +337,9 @@ def test_few_images_of_many_classes_may_leave_nothing_to_stop_by(probe):
   codes = {role: np.float32(y)[:, None] for role, y in label.items()}
   assert leakage(codes, label, probe)["value"] == 1
   assert usable_information(codes, label, probe)["value"] > 0.3
+
+
+# --- Scores -----------------------------------------------------------------------------------------------------------
 
 
 def test_r_squared_is_the_textbooks():
