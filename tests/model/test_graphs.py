@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.model.test_step import optimized
-from tfdisent.model.graphs import in_graph
+from tfdisent.model.graphs import found_once, in_graph
 
 
 def test_what_needs_no_autograph_goes_without():
@@ -40,6 +40,31 @@ def test_python_that_counts_by_a_tensor_is_translated():
     return result
 
   assert int(in_graph(total)(tf.constant(5))) == 10
+
+
+class Looking:
+  """A `tf.function` that notes the shapes of what a graph was looked for."""
+
+  def __init__(self, function):
+    self.get_concrete_function, self._function, self.shapes = function.get_concrete_function, function, []
+
+  def __call__(self, x):
+    self.shapes.append(getattr(x, "shape", None))
+    return self._function(x)
+
+
+def test_a_graph_is_looked_for_when_the_shapes_change():
+  looking = Looking(tf.function(lambda x: 2 * x))
+  twice = found_once(looking)
+  for count in (3, 3, 3, 2, 2, 3):
+    assert twice(tf.ones([count])).numpy().tolist() == [2.0] * count
+  assert looking.shapes == [[3], [2], [3]]
+
+
+def test_a_graph_is_looked_for_when_the_dtype_changes_or_no_tensor_is_given():
+  twice = found_once(Looking(tf.function(lambda x: 2 * x)))
+  assert twice(tf.constant(1.5)).numpy() == 3.0 and twice(tf.constant(2)).numpy() == 4
+  assert twice(3).numpy() == 6 and twice(4).numpy() == 8 and twice(tf.constant(2)).numpy() == 4
 
 
 def test_a_mistake_of_a_plugin_is_told_as_it_is():

@@ -22,7 +22,7 @@ from tfdisent.data.dataset import Dataset
 from tfdisent.errors import ConfigError, shown
 from tfdisent.feature.contract import Feature
 from tfdisent.model.ahead import Ahead
-from tfdisent.model.graphs import in_graph
+from tfdisent.model.graphs import found_once, in_graph, sums_in_order
 from tfdisent.model.vae import DisentangledVAE
 from tfdisent.training.callbacks import Progress, SaveCheckpoints, StopOnNonFinite
 
@@ -158,11 +158,11 @@ class _Timed:
     self._model, self._batches, self._batch, self._steps, self._folder = model, batches, batch, steps, folder
     self._local, self._iterator, self.flops = strategy.experimental_local_results, iter(batches), None
 
-    @tf.function(autograph=False, jit_compile=model.jit_compile)
     def step(of_replicas):
       return strategy.run(model.update, args=(of_replicas,))
 
-    self._step, self._ahead = step, Ahead()
+    self._graph = tf.function(step, autograph=False, jit_compile=model.jit_compile)
+    self._step, self._ahead = sums_in_order()(found_once(self._graph)), Ahead()  # as `fit` calls it
 
   def begin(self, warmup: int) -> dict[str, float]:
     """Takes the first steps; returns how long the first one took, and when it ended."""
@@ -170,7 +170,7 @@ class _Timed:
     self._finish(self._step(self._kept))
     first = {"seconds_to_first_step": round(machine.age(), 2), "first_step_s": round(time.perf_counter() - start, 2)}
     if self._model.distribute_strategy.num_replicas_in_sync == 1 and not self._model.jit_compile:
-      concrete = self._step.get_concrete_function(self._kept)
+      concrete = self._graph.get_concrete_function(self._kept)
       self.flops = machine.flops(concrete.graph, concrete.outputs)
     self._run(warmup, next)
     self._fit(2)  # traces its own graph

@@ -245,12 +245,12 @@ def plain_vae(model: TrainedModel, dataset: Dataset, epochs: int = 3) -> Trained
   It is trained on L_VAE alone, on the `train` split, and kept in the cache.
 
   Args:
-    model: gives the architecture.
+    model: gives the architecture, and the precision.
     dataset: gives the images.
     epochs: of the training, of at least 20,000 images each, if the cache does not hold the VAE.
   """
   objective = model.model.objective.only_vae().get_config()
-  config = {**model.model.get_config(), "objective": objective, "precision": "float32", "seed": VAE_SEED}
+  config = {**model.model.get_config(), "objective": objective, "seed": VAE_SEED}
   count = len(dataset.train["image"])
   batch_size = min(BATCH_SIZE, count - count % 2)
   steps = epochs * max(1, round(EPOCH_IMAGES / count)) * (count // batch_size)
