@@ -222,12 +222,13 @@ def test_a_plain_vae_learns_the_training_images_with_its_vae_terms_alone(own_cac
   networks["a"] = {"dense": (4,)}
   weights = {name: float(i) for i, name in enumerate(WEIGHTS, 1)}
   objective = Objective(likelihood="laplace", stddev=0.3, ramp_steps=7, **weights)
+  networks["precision"] = "mixed_bfloat16"
   model = TrainedModel(DisentangledVAE((8, 8, 3), DigitLabel(num_classes=4), objective, z1_width=2, **networks))
   data = marked_bands_dataset(train=200, probe=50, validation=50, test=50)
   vae = plain_vae(model, data)
   ((trained, batches, keywords),) = seen
   assert trained is vae.model and keywords["steps_per_epoch"] == 3 * 100
-  assert trained.objective == objective.only_vae() != objective
+  assert trained.objective == objective.only_vae() != objective and trained.precision == "mixed_bfloat16"
   (batch,) = batches.take(1)
   assert set(marks(batch["image"].numpy())[:, 0]) == {MARKS["train"]} and batch["image"].shape == (128, 8, 8, 3)
   assert not batch["feature"].numpy().any() and batch["feature"].shape == (128, 4)
