@@ -67,6 +67,18 @@ def test_a_graph_is_looked_for_when_the_dtype_changes_or_no_tensor_is_given():
   assert twice(3).numpy() == 6 and twice(4).numpy() == 8 and twice(tf.constant(2)).numpy() == 4
 
 
+def test_functions_that_run_eagerly_are_not_called_as_graphs():
+  eager = []
+  function = found_once(tf.function(lambda x: eager.append(tf.executing_eagerly()) or x))
+  function(tf.constant(1))
+  tf.config.run_functions_eagerly(True)
+  try:
+    function(tf.constant(1))
+  finally:
+    tf.config.run_functions_eagerly(False)
+  assert eager == [False, True]
+
+
 def test_a_mistake_of_a_plugin_is_told_as_it_is():
   def wrong(x):
     return len(x.no_such_thing)

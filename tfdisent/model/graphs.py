@@ -43,7 +43,7 @@ def in_graph(function: Callable, **keywords: Any) -> Callable:
 def found_once(function: Callable) -> Callable:
   """A `tf.function` whose graph is not looked for again as long as the tensors have the shapes and dtypes of before.
 
-  TensorFlow compares all weights that a graph reads in each call: half a millisecond for those of a training step.
+  TensorFlow compares all weights that a graph reads in each call, for up to half a millisecond in a training step.
   """
   known, graph = None, None
 
